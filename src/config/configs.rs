@@ -1,0 +1,158 @@
+//! The folder of configurations, and how its files are read.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::{ConfigError, CoreLocation, Platform, Trail, listing, resolve};
+
+/// Names the base folder, as in the published recipe.
+const BASE_VARIABLE: &str = "SHOTGUN_BASE";
+
+/// Where the published recipe looks when [`BASE_VARIABLE`] says nothing.
+const DEFAULT_BASE: &str = "/mnt/sgtk/configs";
+
+/// The folder that holds a pipeline configuration for each project, and the rules by which a core is found in it.
+///
+/// Cheap to clone. Nothing is cached: each [`locate`](Self::locate) reads the files as they are now. The process's
+/// environment on the other hand is read **once**, when the value is made: while Python code changes the environment
+/// from other threads it cannot be read safely, and a pointer must not mean one thing or another by which project
+/// happens to be in place.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Configs {
+    pub(super) base: Arc<Path>,
+    pub(super) platform: Platform,
+    pub(super) studio_fallback: bool,
+    pub(super) environment: Arc<Environment>,
+}
+
+impl Configs {
+    /// Configurations below `base`, for the platform this is compiled for, with the studio fallback on.
+    ///
+    /// A relative `base` is taken from the current folder, now: it stays where it is when the process changes folder.
+    pub fn new(base: impl Into<PathBuf>) -> Self {
+        Self::with_environment(base.into(), Environment::of_process())
+    }
+
+    /// Configurations below the folder that `SHOTGUN_BASE` names, else below `/mnt/sgtk/configs`.
+    ///
+    /// An empty `SHOTGUN_BASE` counts as unset. (The published recipe would then look in the current folder, which no
+    /// daemon wants.)
+    pub fn from_env() -> Self {
+        Self::from_environment(Environment::of_process())
+    }
+
+    fn from_environment(environment: Environment) -> Self {
+        let base = environment.filled(BASE_VARIABLE, Platform::current());
+        let base = base.map_or_else(|| PathBuf::from(DEFAULT_BASE), PathBuf::from);
+        Self::with_environment(base, environment)
+    }
+
+    fn with_environment(base: PathBuf, environment: Environment) -> Self {
+        // Fails for an empty path or without a current folder; `locate` then refuses the base for being relative.
+        let base = std::path::absolute(&base).unwrap_or(base);
+        Self {
+            base: base.into(),
+            platform: Platform::current(),
+            studio_fallback: true,
+            environment: Arc::new(environment),
+        }
+    }
+
+    /// Whether a project without a core of its own and without a pointer gets `<base>/studio/install/core`, as in the
+    /// published recipe. On by default; off, such a project is an error, as it is in `tk-core`.
+    pub fn studio_fallback(mut self, on: bool) -> Self {
+        self.studio_fallback = on;
+        self
+    }
+
+    /// Reads the files of `platform` and judges their paths by its rules, instead of those of the platform this is
+    /// compiled for.
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = platform;
+        self
+    }
+
+    /// The variables that pointer and interpreter files may use, instead of the process's own.
+    pub fn variables<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        self.environment = Arc::new(Environment::of(variables));
+        self
+    }
+
+    /// The base folder.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Finds the core of `project`, the name of a folder below the base folder.
+    ///
+    /// The folder may be missing while the studio fallback is on. Links are followed, wherever they lead; the name
+    /// itself cannot lead out of the base folder.
+    ///
+    /// # Errors
+    /// A name that is no plain folder name, before any file is touched; a pointer that cannot be followed; a core that
+    /// is missing or incomplete; a file that cannot be read.
+    pub fn locate(&self, project: &str) -> Result<CoreLocation, ConfigError> {
+        self.explain(project).1
+    }
+
+    /// As [`locate`](Self::locate), with the trail also where it ended in an error.
+    #[must_use]
+    pub fn explain(&self, project: &str) -> (Trail, Result<CoreLocation, ConfigError>) {
+        let mut trail = Trail::default();
+        let location = resolve::resolve(self, project, &mut trail);
+        (trail, location)
+    }
+
+    /// The projects below the base folder, sorted: folders that hold `install/core` or `config/core`, and whose names
+    /// [`locate`](Self::locate) accepts.
+    ///
+    /// `studio` is among them only where it is a pipeline configuration itself (it has `config/core/roots.yml`): most
+    /// often it only holds the shared core. Folders that cannot be looked into are left out.
+    ///
+    /// # Errors
+    /// The base folder cannot be listed.
+    pub fn projects(&self) -> Result<Vec<String>, ConfigError> {
+        listing::projects(&self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base_with(variables: &[(&str, &str)]) -> PathBuf {
+        Configs::from_environment(Environment::of(variables.iter().copied())).base().to_owned()
+    }
+
+    #[test]
+    fn the_base_comes_from_shotgun_base() {
+        let folder = std::env::temp_dir();
+        assert_eq!(base_with(&[("SHOTGUN_BASE", folder.to_str().unwrap())]), folder);
+    }
+
+    #[test]
+    fn an_unset_or_empty_shotgun_base_is_the_recipes_default() {
+        let default = std::path::absolute(DEFAULT_BASE).unwrap();
+        assert_eq!(base_with(&[]), default);
+        assert_eq!(base_with(&[("SHOTGUN_BASE", "")]), default);
+    }
+
+    #[test]
+    fn a_relative_base_is_made_absolute_at_once() {
+        assert_eq!(Configs::new("configs").base(), std::env::current_dir().unwrap().join("configs"));
+    }
+
+    #[test]
+    fn an_empty_base_is_refused_before_any_file_is_touched() {
+        let error = Configs::new("").locate("a").unwrap_err();
+        assert!(matches!(error, ConfigError::RelativeBase { .. }), "{error:?}");
+    }
+}

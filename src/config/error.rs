@@ -1,0 +1,233 @@
+//! Why a project's core could not be found.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Platform;
+
+/// Why a project's core could not be found. No Python has run when this is returned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The project's name is not a plain folder name on every platform. No file was touched. Pass the name of the
+    /// folder below the base folder, not a path.
+    #[error("project name {project:?} is refused: {reason}")]
+    ProjectName {
+        /// The name as it was given.
+        project: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The base folder is empty, or relative while there is no current folder. Give an absolute one.
+    #[error("base folder {base:?} is not an absolute path")]
+    RelativeBase {
+        /// The folder as it was given.
+        base: PathBuf,
+    },
+
+    /// The base folder could not be listed: it is missing, no folder, or not for this user. Check the mount and
+    /// `SHOTGUN_BASE`.
+    #[error("failed to list base folder {}", base.display())]
+    BaseUnreadable {
+        /// The base folder.
+        base: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// A file that decides where the core is could not be looked at or read: no permission, a link to nowhere, a
+    /// failing disk. It is not taken for missing, since that could mean another core. Mend the file or remove it.
+    #[error("failed to read {} of project {project:?}", file.display())]
+    Unreadable {
+        /// The project asked for.
+        project: String,
+        /// The file or folder.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// The project has no folder, and the studio fallback is off. Check the name, or set the project up.
+    #[error("project {project:?} has no configuration: expected a folder at {}", folder.display())]
+    ConfigurationMissing {
+        /// The project asked for.
+        project: String,
+        /// Where its folder would be.
+        folder: PathBuf,
+    },
+
+    /// The configuration has no core and no pointer for this platform, and the studio fallback is off. Write the
+    /// pointer (`tank attach_to_core` does), or turn the fallback on.
+    #[error("project {project:?} has no core of its own and no core pointer at {}", file.display())]
+    PointerMissing {
+        /// The project asked for.
+        project: String,
+        /// Where the pointer would be.
+        file: PathBuf,
+    },
+
+    /// Something else stands where the core pointer should: a folder, a pipe, a device. Put a text file there.
+    #[error("core pointer {} of project {project:?} should be a file and is {found}", file.display())]
+    PointerNotAFile {
+        /// The project asked for.
+        project: String,
+        /// The pointer.
+        file: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+
+    /// The core pointer is larger than a path can be. Put one line with a path there.
+    #[error(
+        "core pointer {} of project {project:?} should hold a path and is {size} bytes long, more than {limit}",
+        file.display()
+    )]
+    PointerTooLarge {
+        /// The project asked for.
+        project: String,
+        /// The pointer.
+        file: PathBuf,
+        /// Its size in bytes, at least.
+        size: u64,
+        /// The largest size that is read, in bytes.
+        limit: u64,
+    },
+
+    /// The core pointer was read and cannot be followed. `problem` says why and what to do.
+    #[error("core pointer {} of project {project:?} says {value:?}: {problem}", file.display())]
+    Pointer {
+        /// The project asked for.
+        project: String,
+        /// The pointer.
+        file: PathBuf,
+        /// Its first line without white space; all of it, as far as it is text, where it is not UTF-8.
+        value: String,
+        /// Why that cannot be followed.
+        problem: PointerProblem,
+    },
+
+    /// The configuration has no core and no pointer, and there is no studio core either. Install one there, or write
+    /// the project's pointer.
+    #[error(
+        "project {project:?} has no core of its own and no core pointer at {}, and there is no studio core at {}",
+        pointer.display(), core.display()
+    )]
+    StudioCoreMissing {
+        /// The project asked for.
+        project: String,
+        /// Where its pointer would be.
+        pointer: PathBuf,
+        /// Where the studio core would be.
+        core: PathBuf,
+    },
+
+    /// The folder that should hold the core holds the small API proxies of an attached configuration, which themselves
+    /// point elsewhere. Name the folder of the core itself.
+    #[error(
+        "the core of project {project:?} should be in {} and is not: {} there points elsewhere",
+        core.display(), pointer.display()
+    )]
+    CoreElsewhere {
+        /// The project asked for.
+        project: String,
+        /// The `install/core` folder without a core.
+        core: PathBuf,
+        /// The pointer that was found in it.
+        pointer: PathBuf,
+    },
+
+    /// The core's `python` folder does not hold what `import sgtk` takes: the core is half installed, half upgraded,
+    /// or no core. Install it again.
+    #[error("the core of project {project:?} is incomplete: {} lacks {missing}", python.display())]
+    CoreIncomplete {
+        /// The project asked for.
+        project: String,
+        /// The core's `python` folder.
+        python: PathBuf,
+        /// What it lacks, separated by commas.
+        missing: String,
+    },
+}
+
+/// Why what a core pointer says cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PointerProblem {
+    /// It is not UTF-8. Windows editors and PowerShell's `>` may write UTF-16; save it as UTF-8.
+    #[error("expected UTF-8 text")]
+    NotUtf8,
+
+    /// The first line is empty, or is once its variables are expanded. Write the core's folder there.
+    #[error("expected a path on the first line, found none")]
+    Empty,
+
+    /// It is the word that Toolkit's setup writes where a platform has no path. Write the core's folder there.
+    #[error("expected a path, found Toolkit's word for there being none on this platform")]
+    Undefined,
+
+    /// It begins or ends with a quotation mark. Toolkit takes those for part of the path; remove them.
+    #[error("expected a path without quotation marks")]
+    Quoted,
+
+    /// There are more lines with text. Toolkit reads the first in one place and all of them in another; leave one.
+    #[error("expected one line, found {lines} with text")]
+    SeveralLines {
+        /// How many lines have text.
+        lines: usize,
+    },
+
+    /// It uses a variable that is not set for this process. Set it where the daemon is started.
+    #[error("variable {variable:?} is not set")]
+    UnsetVariable {
+        /// The variable's name.
+        variable: String,
+    },
+
+    /// It uses a variable, or the home folder, whose value is not Unicode. Give it a value that is.
+    #[error("the value of {variable:?} is not Unicode")]
+    VariableNotUnicode {
+        /// The variable's name, or `~`.
+        variable: String,
+    },
+
+    /// It begins with `~` and the process has no home folder. Set `HOME` (on Windows `USERPROFILE`), or write the path
+    /// out.
+    #[error("there is no home folder for ~ to stand for")]
+    NoHome,
+
+    /// It begins with `~user`. Only `~` alone is understood; write the path out.
+    #[error("the home folder of another user (~{user}) is not supported")]
+    OtherHome {
+        /// The other user.
+        user: String,
+    },
+
+    /// It is a relative path, which would depend on the daemon's current folder. Write an absolute one; on Windows
+    /// with its drive or share.
+    #[error("expected an absolute path on {platform}, found {expanded:?}")]
+    Relative {
+        /// The path with its variables expanded.
+        expanded: String,
+        /// By whose rules it is relative.
+        platform: Platform,
+    },
+
+    /// There is no folder of that name, or it cannot be looked at. Check the path and the mount.
+    #[error("expected a folder at {}, found {found}", folder.display())]
+    NotAFolder {
+        /// The path with its variables expanded.
+        folder: PathBuf,
+        /// What is there.
+        found: String,
+    },
+
+    /// The folder has no `install/core`. Name the folder that holds `install`, not the core itself.
+    #[error("expected a core at {}, found {found}", core.display())]
+    NoCore {
+        /// The missing folder.
+        core: PathBuf,
+        /// What is there.
+        found: String,
+    },
+}
