@@ -104,7 +104,6 @@ impl Configs {
     }
 
     /// As [`locate`](Self::locate), with the trail also where it ended in an error.
-    #[must_use]
     pub fn explain(&self, project: &str) -> (Trail, Result<CoreLocation, ConfigError>) {
         let mut trail = Trail::default();
         let location = resolve::resolve(self, project, &mut trail);

@@ -17,7 +17,8 @@ pub(super) struct Environment {
 impl Environment {
     pub(super) fn of_process() -> Self {
         // Services are often started without `HOME`; Python then asks the system too.
-        Self { variables: std::env::vars_os().collect(), account_home: std::env::home_dir() }
+        let account_home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        Self { variables: std::env::vars_os().collect(), account_home }
     }
 
     pub(super) fn of<K: Into<OsString>, V: Into<OsString>>(

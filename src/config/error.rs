@@ -103,8 +103,8 @@ pub enum ConfigError {
         file: PathBuf,
         /// Its first line without white space; all of it, as far as it is text, where it is not UTF-8.
         value: String,
-        /// Why that cannot be followed.
-        problem: PointerProblem,
+        /// Why that cannot be followed. Boxed, since every result of this crate has room for its error.
+        problem: Box<PointerProblem>,
     },
 
     /// The configuration has no core and no pointer, and there is no studio core either. Install one there, or write

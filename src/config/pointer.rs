@@ -202,7 +202,10 @@ mod tests {
         fn whatever_is_understood_is_absolute_and_one_line(text in "[\u{feff}\r\n $~%'\"{}A-Zaé/\\\\:.-]{0,24}") {
             for platform in Platform::ALL {
                 if let Ok(pointer) = parse(text.as_bytes(), platform, &environment()) {
-                    prop_assert!(platform.is_absolute(pointer.folder.to_str().unwrap()) || platform == Platform::Windows);
+                    // To Unix the two separators that begin a share are one, so only these can be asked again.
+                    if platform != Platform::Windows {
+                        prop_assert!(platform.is_absolute(pointer.folder.to_str().unwrap()));
+                    }
                     prop_assert!(!pointer.value.contains(['\n', '\r']));
                     prop_assert_eq!(pointer.value.trim(), &pointer.value);
                 }

@@ -1,5 +1,6 @@
 //! The rules by which a project's core is found, in order.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +72,7 @@ impl Search<'_> {
             return Ok((CoreKind::Localized, self.configuration.to_owned()));
         }
         if let Some(root) = self.attached(trail)? {
-            self.refuse_proxies(&root)?;
+            self.refuse_proxies(&root, trail)?;
             return Ok((CoreKind::Attached, root));
         }
         if !self.configs.studio_fallback {
@@ -83,14 +84,14 @@ impl Search<'_> {
             });
         }
         let root = self.studio(trail)?;
-        self.refuse_proxies(&root)?;
+        self.refuse_proxies(&root, trail)?;
         Ok((CoreKind::Studio, root))
     }
 
     /// A missing folder decides nothing by itself: the published recipe goes on to the studio core.
     fn configuration_exists(&self, trail: &mut Trail) -> Result<bool, ConfigError> {
-        let metadata = self.look(self.configuration)?;
-        let is_folder = metadata.as_ref().is_some_and(std::fs::Metadata::is_dir);
+        let metadata = self.look(Rule::Configuration, self.configuration, trail)?;
+        let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
         let found = match metadata {
             _ if is_folder => "a folder",
             Some(_) => "no folder",
@@ -102,37 +103,17 @@ impl Search<'_> {
 
     fn is_localized(&self, trail: &mut Trail) -> Result<bool, ConfigError> {
         let upgrader = install_core(self.configuration).join(UPGRADER);
-        let found = self.look(&upgrader)?.is_some();
+        let found = self.look(Rule::LocalizedCore, &upgrader, trail)?.is_some();
         trail.add(Rule::LocalizedCore, &upgrader, if found { "found" } else { "nothing" });
         Ok(found)
     }
 
+    /// The folder that the configuration's pointer names, or `None` where there is no pointer.
     fn attached(&self, trail: &mut Trail) -> Result<Option<PathBuf>, ConfigError> {
-        let platform = self.configs.platform;
-        let file = self.pointer_file(platform);
-        let contents = presence::read(&file, self.configuration, pointer::LIMIT);
-        let bytes = match contents.map_err(|source| self.unreadable(&file, source))? {
-            Contents::Bytes(bytes) => bytes,
-            Contents::Missing => {
-                trail.add(Rule::CorePointer, &file, self.pointers_of_others());
-                return Ok(None);
-            }
-            Contents::NotAFile(found) => {
-                trail.add(Rule::CorePointer, &file, found);
-                return Err(ConfigError::PointerNotAFile { project: self.project.to_owned(), file, found });
-            }
-            Contents::TooLarge(size) => {
-                trail.add(Rule::CorePointer, &file, format!("{size} bytes"));
-                let limit = pointer::LIMIT;
-                return Err(ConfigError::PointerTooLarge {
-                    project: self.project.to_owned(),
-                    file,
-                    size,
-                    limit,
-                });
-            }
-        };
-        let (value, followed) = match pointer::parse(&bytes, platform, &self.configs.environment) {
+        let file = self.pointer_file(self.configs.platform);
+        let Some(bytes) = self.pointer_bytes(&file, trail)? else { return Ok(None) };
+        let (value, followed) = match pointer::parse(&bytes, self.configs.platform, &self.configs.environment)
+        {
             Ok(pointer) => (pointer.value, follow(pointer.folder)),
             Err(refused) => (refused.value, Err(refused.problem)),
         };
@@ -143,7 +124,30 @@ impl Search<'_> {
             }
             Err(problem) => {
                 trail.add(Rule::CorePointer, &file, format!("{value:?}: {problem}"));
+                let problem = Box::new(problem);
                 Err(ConfigError::Pointer { project: self.project.to_owned(), file, value, problem })
+            }
+        }
+    }
+
+    fn pointer_bytes(&self, file: &Path, trail: &mut Trail) -> Result<Option<Vec<u8>>, ConfigError> {
+        let limit = pointer::LIMIT;
+        let contents = presence::read(file, self.configuration, limit)
+            .map_err(|source| self.unreadable(Rule::CorePointer, file, source, trail))?;
+        let (project, file) = (self.project.to_owned(), file.to_owned());
+        match contents {
+            Contents::Bytes(bytes) => Ok(Some(bytes)),
+            Contents::Missing => {
+                trail.add(Rule::CorePointer, &file, self.pointers_of_others());
+                Ok(None)
+            }
+            Contents::NotAFile(found) => {
+                trail.add(Rule::CorePointer, &file, found);
+                Err(ConfigError::PointerNotAFile { project, file, found })
+            }
+            Contents::TooLarge(size) => {
+                trail.add(Rule::CorePointer, &file, format!("{size} bytes, more than {limit}"));
+                Err(ConfigError::PointerTooLarge { project, file, size, limit })
             }
         }
     }
@@ -165,7 +169,8 @@ impl Search<'_> {
     fn studio(&self, trail: &mut Trail) -> Result<PathBuf, ConfigError> {
         let root = self.configs.base.join(STUDIO);
         let core = install_core(&root);
-        let metadata = presence::look(&core, &root).map_err(|source| self.unreadable(&core, source))?;
+        let metadata = presence::look(&core, &root)
+            .map_err(|source| self.unreadable(Rule::StudioCore, &core, source, trail))?;
         let found = metadata.is_some_and(|metadata| metadata.is_dir());
         trail.add(Rule::StudioCore, &core, if found { "a folder" } else { "no folder" });
         if found {
@@ -177,13 +182,16 @@ impl Search<'_> {
 
     /// The API proxies of an attached configuration look like a core and load another one, in the worst case
     /// themselves, for ever.
-    fn refuse_proxies(&self, root: &Path) -> Result<(), ConfigError> {
+    fn refuse_proxies(&self, root: &Path, trail: &mut Trail) -> Result<(), ConfigError> {
         let core = install_core(root);
-        let pointer = core.join(self.configs.platform.core_pointer());
-        if pointer.is_file() && !core.join(UPGRADER).exists() {
-            return Err(ConfigError::CoreElsewhere { project: self.project.to_owned(), core, pointer });
+        let mut pointers = Platform::ALL.into_iter().map(|platform| core.join(platform.core_pointer()));
+        match pointers.find(|pointer| pointer.is_file()) {
+            Some(pointer) if !core.join(UPGRADER).exists() => {
+                trail.add(Rule::CorePointer, &pointer, "there is no core beside it");
+                Err(ConfigError::CoreElsewhere { project: self.project.to_owned(), core, pointer })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn python_folder(&self, install_core: &Path, trail: &mut Trail) -> Result<PathBuf, ConfigError> {
@@ -194,8 +202,8 @@ impl Search<'_> {
             let mut found = false;
             for file in files {
                 let path = python.join(file);
-                let metadata =
-                    presence::look(&path, &python).map_err(|source| self.unreadable(&path, source))?;
+                let metadata = presence::look(&path, &python)
+                    .map_err(|source| self.unreadable(Rule::PythonFolder, &path, source, trail))?;
                 found |= metadata.is_some_and(|metadata| metadata.is_file());
             }
             if !found {
@@ -213,7 +221,7 @@ impl Search<'_> {
 
     fn has_storage_roots(&self, trail: &mut Trail) -> Result<bool, ConfigError> {
         let roots = self.configuration.join(STORAGE_ROOTS);
-        let found = self.look(&roots)?.is_some_and(|metadata| metadata.is_file());
+        let found = self.look(Rule::StorageRoots, &roots, trail)?.is_some_and(|metadata| metadata.is_file());
         trail.add(Rule::StorageRoots, &roots, if found { "found" } else { "no file" });
         Ok(found)
     }
@@ -222,11 +230,12 @@ impl Search<'_> {
         install_core(self.configuration).join(platform.core_pointer())
     }
 
-    fn look(&self, path: &Path) -> Result<Option<std::fs::Metadata>, ConfigError> {
-        presence::look(path, self.configuration).map_err(|source| self.unreadable(path, source))
+    fn look(&self, rule: Rule, path: &Path, trail: &mut Trail) -> Result<Option<Metadata>, ConfigError> {
+        presence::look(path, self.configuration).map_err(|source| self.unreadable(rule, path, source, trail))
     }
 
-    fn unreadable(&self, file: &Path, source: io::Error) -> ConfigError {
+    fn unreadable(&self, rule: Rule, file: &Path, source: io::Error, trail: &mut Trail) -> ConfigError {
+        trail.add(rule, file, source.to_string());
         ConfigError::Unreadable { project: self.project.to_owned(), file: file.to_owned(), source }
     }
 }
