@@ -144,6 +144,7 @@ mod tests {
     #[test]
     fn further_lines_with_text_are_counted() {
         assert_eq!(problem("/a\n/b"), PointerProblem::SeveralLines { lines: 2 });
+        assert_eq!(problem("/a\r/b"), PointerProblem::SeveralLines { lines: 2 });
         assert_eq!(problem("/a\r\r\n\n/b\r\n c"), PointerProblem::SeveralLines { lines: 3 });
         assert_eq!(on_linux("/a\n/b").unwrap_err().value, "/a");
     }
