@@ -1,6 +1,112 @@
 //! Starts CPython correctly and stops it softly.
+//!
+//! [`Interpreter`] starts CPython from an isolated configuration: nothing in the environment (`PYTHONHOME`,
+//! `PYTHONPATH`, another `python3` on `PATH`) has a say in it, the program's signal handlers stay what they were, and
+//! the Python executable that decides where the standard library and the installed packages lie is tried before
+//! anything is initialised, as a failed initialisation cannot be repeated.
+//!
+//! An interpreter is never finalized: extension modules do not survive that. [`Interpreter::shutdown`] does what
+//! leaves nothing lost: hooks, threads, `atexit`, flushed streams.
 
-/// Why the interpreter could not be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InterpreterError {}
+#[cfg(Py_GIL_DISABLED)]
+compile_error!(
+    "sgtk-host needs a CPython with the GIL: swapping a project's modules relies on no other thread running Python \
+     meanwhile. Choose a build that is not free-threaded with PYO3_PYTHON."
+);
+#[cfg(any(PyPy, GraalPy))]
+compile_error!(
+    "sgtk-host embeds CPython through PyConfig, which PyPy and GraalPy do not have. Choose a CPython with PYO3_PYTHON."
+);
+
+mod builder;
+mod check;
+mod config;
+mod error;
+mod executable;
+mod finish;
+mod library;
+mod signals;
+mod start;
+mod version;
+
+use std::path::Path;
+
+pub use builder::InterpreterBuilder;
+pub use error::{ExecutableFault, InterpreterError};
+pub use start::Origin;
+pub use version::PythonVersion;
+
+/// The process's one interpreter, started: a handle that is cheap to copy and valid until the process ends.
+///
+/// Attach with [`Python::attach`](pyo3::Python::attach) once a start has returned, and not before: Python calls itself
+/// initialised before it has run `site`, so a thread that attaches while another is starting it may see half of it.
+/// Every thread may call [`start_default`](Self::start_default) instead, and comes back to a complete interpreter.
+///
+/// # Examples
+/// ```
+/// use pyo3::prelude::*;
+/// use sgtk_host::interpreter::{Interpreter, Origin};
+///
+/// let interpreter = Interpreter::start_default()?;
+/// assert_eq!(interpreter.origin(), Origin::Started);
+/// let two = Python::attach(|py| py.eval(c"1 + 1", None, None)?.extract::<u32>())?;
+/// assert_eq!(two, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Interpreter {
+    running: &'static start::Running,
+}
+
+impl Interpreter {
+    /// Options for a start. All have defaults.
+    pub fn builder() -> InterpreterBuilder {
+        InterpreterBuilder::default()
+    }
+
+    /// Starts the interpreter with the defaults, or gives the handle of the one that runs, whatever its settings.
+    ///
+    /// # Errors
+    /// As [`InterpreterBuilder::start`], save [`InterpreterError::OtherSettings`].
+    pub fn start_default() -> Result<Self, InterpreterError> {
+        Self::builder().start()
+    }
+
+    /// The interpreter, where a start has completed and no shutdown has begun. Never waits.
+    pub fn current() -> Option<Self> {
+        start::current().map(|running| Self { running })
+    }
+
+    /// Whether this crate started the interpreter, or joined one that the process already had.
+    pub fn origin(&self) -> Origin {
+        self.running.origin
+    }
+
+    /// The version of the library that runs.
+    pub fn version(&self) -> PythonVersion {
+        self.running.version
+    }
+
+    /// Python's `sys.executable`: what `sys.prefix` and the installed packages were found from. Empty where a joined
+    /// interpreter has none.
+    pub fn executable(&self) -> &Path {
+        &self.running.executable
+    }
+
+    /// The file that CPython's code was loaded from: libpython, or the program itself where that is linked statically.
+    /// `None` on platforms that cannot tell.
+    pub fn library(&self) -> Option<&Path> {
+        self.running.library.as_deref()
+    }
+}
+
+impl std::fmt::Debug for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interpreter")
+            .field("origin", &self.origin())
+            .field("version", &self.version().to_string())
+            .field("executable", &self.executable())
+            .field("library", &self.library())
+            .finish()
+    }
+}
