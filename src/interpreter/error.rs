@@ -142,7 +142,7 @@ pub enum ExecutableFault {
     Exited {
         /// How it ended.
         status: ExitStatus,
-        /// The end of what it wrote to standard error.
+        /// What it wrote to standard error.
         stderr: String,
     },
 

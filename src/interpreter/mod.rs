@@ -25,8 +25,11 @@ mod error;
 mod executable;
 mod finish;
 mod library;
+mod shutdown;
 mod signals;
 mod start;
+mod threads;
+mod trial;
 mod version;
 
 use std::path::Path;
@@ -97,6 +100,38 @@ impl Interpreter {
     /// `None` on platforms that cannot tell.
     pub fn library(&self) -> Option<&Path> {
         self.running.library.as_deref()
+    }
+
+    /// Has `hook` called when [`shutdown`](Self::shutdown) begins, while everything in Python still works. Hooks run on a
+    /// thread of their own, attached, the last added first. A panic in one is logged and does not stop the others.
+    ///
+    /// # Errors
+    /// [`InterpreterError::ShutDown`] when a shutdown has begun.
+    pub fn on_shutdown(
+        &self,
+        hook: impl FnOnce(pyo3::Python<'_>) + Send + 'static,
+    ) -> Result<(), InterpreterError> {
+        shutdown::add(Box::new(hook))
+    }
+
+    /// Stops Python softly, for the end of the program, within `limit`: runs the hooks, ends the executors of
+    /// `concurrent.futures`, waits for the Python threads that are not daemons, runs the `atexit` callbacks (`logging`
+    /// closes its handlers there) and flushes `sys.stdout` and `sys.stderr`. All that runs on a thread of its own.
+    ///
+    /// The interpreter is not finalized: attached threads go on, attaching goes on working, objects stay valid. No
+    /// start succeeds any more. What hooks and callbacks raise is logged.
+    ///
+    /// An interpreter that was [joined](Origin::Joined) gets its hooks run and its streams flushed, and the rest is left
+    /// to its owner.
+    ///
+    /// Further calls wait for the first to be over, and return at once when it is. May be called attached; the
+    /// calling thread detaches while it waits.
+    ///
+    /// # Errors
+    /// - [`InterpreterError::ShutdownTimedOut`] names what it was doing at the deadline, and the threads alive. It goes on.
+    /// - [`InterpreterError::ShutdownThread`]: nothing was done.
+    pub fn shutdown(&self, limit: std::time::Duration) -> Result<(), InterpreterError> {
+        shutdown::shutdown(self.origin(), limit)
     }
 }
 
