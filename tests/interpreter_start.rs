@@ -248,6 +248,7 @@ fn start_up_code_that_exits_is_an_error_and_final() {
         let chosen = virtual_environment(folder.path(), &[("sitecustomize.py", "raise SystemExit(7)\n")]);
         let error = Interpreter::builder().executable(chosen).start().unwrap_err();
         assert!(matches!(error, InterpreterError::Initialization { .. }), "{error}");
+        assert!(error.to_string().contains("SystemExit: 7"), "{error}");
         let error = Interpreter::start_default().unwrap_err();
         assert!(matches!(error, InterpreterError::Failed { .. }), "{error}");
     });

@@ -64,8 +64,9 @@ impl InterpreterBuilder {
     /// `bin/python` makes that environment's packages importable. It must be of the minor version that this crate was
     /// linked with.
     ///
-    /// Default: the Python that this crate was linked with at build time; where that file is not on this machine, the
-    /// `python3.x` that belongs to the loaded libpython. `PATH` and `VIRTUAL_ENV` are never looked at.
+    /// Default: the Python that this crate was linked with at build time; where its libpython is not the one that was
+    /// loaded, or the file is not on this machine, the `bin/python3.x` in the prefix of the loaded libpython. `PATH` and
+    /// `VIRTUAL_ENV` are never looked at.
     pub fn executable(mut self, executable: impl Into<PathBuf>) -> Self {
         self.settings.executable = Some(executable.into());
         self
@@ -97,6 +98,8 @@ impl InterpreterBuilder {
     ///   was started with. Options that were not set agree with anything.
     /// - Where something else in this process started one, it is joined: [`Interpreter::origin`] says so, a warning is
     ///   logged where options were set, and none of them has any effect.
+    ///
+    /// The action for SIGINT is afterwards what it was before; do not change it from another thread meanwhile.
     ///
     /// # Errors
     /// - [`InterpreterError::Executable`] and [`InterpreterError::NoExecutable`]: nothing was initialised, a start with

@@ -145,3 +145,9 @@ impl std::fmt::Debug for Interpreter {
             .finish()
     }
 }
+
+// A handle for any thread.
+const _: fn() = || {
+    fn shared<T: Copy + Send + Sync>() {}
+    shared::<Interpreter>();
+};

@@ -15,6 +15,7 @@ use super::builder::Settings;
 use super::config::{self, Wanted};
 use super::signals::Sigint;
 use super::{InterpreterError, PythonVersion, check, executable, finish, library};
+use crate::PythonError;
 
 /// Who started the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,14 @@ impl Running {
     }
 
     fn log(&self) {
+        if self.library.as_deref().is_some_and(library::is_substitute) {
+            let (library, linked) = (self.library.as_deref(), option_env!("SGTK_HOST_LINKED_LIBDIR"));
+            tracing::warn!(
+                ?library,
+                ?linked,
+                "another libpython than the linked one was loaded: no run path leads there"
+            );
+        }
         let library = self.library.as_deref().unwrap_or(Path::new("")).display();
         let (version, executable) = (self.version, self.executable.display());
         match self.origin {
@@ -183,7 +192,7 @@ fn launch(settings: &Settings, limit: Duration) -> Result<Running, InterpreterEr
     let wanted =
         Wanted { executable: &checked.executable, write_bytecode: settings.write_bytecode.unwrap_or(true) };
     let sigint = Sigint::save();
-    config::initialize(&wanted).inspect_err(|_| release())?;
+    config::initialize(&wanted).map_err(abandon)?;
     let search_path = settings.search_path.as_deref().unwrap_or_default();
     let completed = Python::attach(|py| {
         finish::complete(py, sigint, search_path)
@@ -207,6 +216,21 @@ fn release() {
     if unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 } {
         // SAFETY: this thread is attached, and no guard relies on it any more.
         unsafe { ffi::PyEval_SaveThread() };
+    }
+}
+
+/// Gives up an initialisation that broke off, with what Python code raised if it did.
+fn abandon(error: InterpreterError) -> InterpreterError {
+    // SAFETY: may be called at any time.
+    let attached = unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 };
+    let raised = attached.then(|| Python::attach(PyErr::take).map(PythonError::from)).flatten();
+    // So that a thread which attaches all the same does not wait for ever.
+    release();
+    match (error, raised) {
+        (InterpreterError::Initialization { function, reason }, Some(raised)) => {
+            InterpreterError::Initialization { function, reason: format!("{reason}: {raised}") }
+        }
+        (error, _) => error,
     }
 }
 
