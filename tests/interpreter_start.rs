@@ -146,6 +146,36 @@ fn a_launcher_is_followed_to_the_python_that_it_starts() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_libpython_that_was_shipped_with_the_program_brings_its_own_python() {
+    let name = "a_libpython_that_was_shipped_with_the_program_brings_its_own_python";
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = folder.path().canonicalize().unwrap();
+    let version = env!("SGTK_HOST_LINKED_VERSION");
+    std::fs::create_dir(shipped.join("lib")).unwrap();
+    std::fs::create_dir(shipped.join("bin")).unwrap();
+    for entry in std::fs::read_dir(env!("SGTK_HOST_LINKED_LIBDIR")).unwrap() {
+        let library = entry.unwrap();
+        if library.file_name().to_string_lossy().starts_with(&format!("libpython{version}.so.")) {
+            std::fs::copy(library.path(), shipped.join("lib").join(library.file_name())).unwrap();
+        }
+    }
+    let python = shipped.join("bin").join(format!("python{version}"));
+    std::os::unix::fs::symlink(linked(), &python).unwrap();
+    let prepare = |command: &mut Command| {
+        command.env("LD_LIBRARY_PATH", shipped.join("lib")).env("SGTK_HOST_TEST_SHIPPED", &shipped);
+    };
+    isolated(name, prepare, || {
+        let shipped = std::path::PathBuf::from(std::env::var_os("SGTK_HOST_TEST_SHIPPED").unwrap());
+        let interpreter = Interpreter::start_default().unwrap();
+        assert_eq!(interpreter.library().unwrap().parent(), Some(&*shipped.join("lib")));
+        let python = shipped.join("bin").join(concat!("python", env!("SGTK_HOST_LINKED_VERSION")));
+        assert_eq!(interpreter.executable(), python);
+        assert_eq!(eval("__import__('json').__name__"), "json");
+    });
+}
+
+#[test]
 fn threads_that_race_the_start_all_see_a_complete_interpreter() {
     alone("threads_that_race_the_start_all_see_a_complete_interpreter", || {
         let folder = tempfile::tempdir().unwrap();
@@ -153,14 +183,19 @@ fn threads_that_race_the_start_all_see_a_complete_interpreter() {
         let slow = "import sys, time\nfor _ in range(100):\n    time.sleep(0.002)\nsys.complete = getattr(sys, 'complete', 0) + 1\n";
         let chosen = virtual_environment(folder.path(), &[("sitecustomize.py", slow)]);
         let barrier = Barrier::new(8);
-        let racing = || {
+        let racing = &|late: bool| {
             barrier.wait();
+            // The latecomers come when Python calls itself initialised and has not yet run `site` to its end.
+            // SAFETY: may be called at any time.
+            while late && unsafe { pyo3::ffi::Py_IsInitialized() } == 0 {
+                thread::yield_now();
+            }
             let interpreter = Interpreter::builder().executable(&chosen).start().unwrap();
             assert_eq!(interpreter.origin(), Origin::Started);
             eval("getattr(__import__('sys'), 'complete', 0)")
         };
         let seen: Vec<String> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(racing)).collect();
+            let threads: Vec<_> = (0..8).map(|nth| scope.spawn(move || racing(nth % 2 == 1))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(seen, vec!["1"; 8]);
