@@ -121,6 +121,17 @@ fn hooks_run_first_the_last_added_before_the_others_even_if_one_panics() {
 }
 
 #[test]
+fn a_hook_that_asks_for_a_shutdown_gets_an_error_instead_of_waiting_for_itself() {
+    alone("a_hook_that_asks_for_a_shutdown_gets_an_error_instead_of_waiting_for_itself", || {
+        let interpreter = Interpreter::start_default().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        interpreter.on_shutdown(move |_| sender.send(interpreter.shutdown(LONG)).unwrap()).unwrap();
+        interpreter.shutdown(LONG).unwrap();
+        assert!(matches!(receiver.recv().unwrap(), Err(InterpreterError::ShutDown)));
+    });
+}
+
+#[test]
 fn shutdown_waits_for_threads_and_ends_idle_executors() {
     alone("shutdown_waits_for_threads_and_ends_idle_executors", || {
         let interpreter = Interpreter::start_default().unwrap();

@@ -130,6 +130,7 @@ impl Interpreter {
     /// # Errors
     /// - [`InterpreterError::ShutdownTimedOut`] names what it was doing at the deadline, and the threads alive. It goes on.
     /// - [`InterpreterError::ShutdownThread`]: nothing was done.
+    /// - [`InterpreterError::ShutDown`] when called by a hook or an `atexit` callback of the shutdown itself.
     pub fn shutdown(&self, limit: std::time::Duration) -> Result<(), InterpreterError> {
         shutdown::shutdown(self.origin(), limit)
     }

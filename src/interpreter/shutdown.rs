@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -45,10 +45,12 @@ impl Stage {
 struct State {
     stage: Stage,
     hooks: Vec<Hook>,
+    /// The thread that it runs on.
+    runner: Option<ThreadId>,
 }
 
 // Held for instants only, never while Python runs.
-static STATE: Mutex<State> = Mutex::new(State { stage: Stage::NotBegun, hooks: Vec::new() });
+static STATE: Mutex<State> = Mutex::new(State { stage: Stage::NotBegun, hooks: Vec::new(), runner: None });
 static CHANGED: Condvar = Condvar::new();
 
 fn state() -> MutexGuard<'static, State> {
@@ -89,6 +91,10 @@ pub(super) fn shutdown(origin: Origin, limit: Duration) -> Result<(), Interprete
 
 fn begin(origin: Origin) -> Result<(), InterpreterError> {
     let mut state = state();
+    if state.runner == Some(thread::current().id()) {
+        // A hook or an atexit callback that asks for what it is part of would wait for itself.
+        return Err(InterpreterError::ShutDown);
+    }
     if state.stage != Stage::NotBegun {
         return Ok(());
     }
@@ -100,9 +106,12 @@ fn begin(origin: Origin) -> Result<(), InterpreterError> {
             run(origin, hooks);
         }
     });
-    if let Err(source) = spawned {
-        state.hooks = hooks;
-        return Err(InterpreterError::ShutdownThread { source });
+    match spawned {
+        Ok(runner) => state.runner = Some(runner.thread().id()),
+        Err(source) => {
+            state.hooks = hooks;
+            return Err(InterpreterError::ShutdownThread { source });
+        }
     }
     state.stage = Stage::Hooks;
     drop(state);

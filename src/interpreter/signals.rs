@@ -29,14 +29,10 @@ mod unix {
             Self { action: (status == 0).then(|| unsafe { action.assume_init() }) }
         }
 
-        /// Imports `_signal` and puts the saved action back, so that no later import changes it.
+        /// Imports `_signal`, so that no later import changes the action that is put back after it, and makes Python's
+        /// own table say what is true: `asyncio.run` takes SIGINT for itself where it believes that Python's default
+        /// handler is in place.
         pub(in super::super) fn keep(self, py: Python<'_>) -> PyResult<()> {
-            self.import(py)
-        }
-
-        /// Makes Python's own table say what is true, too: `asyncio.run` takes SIGINT for itself where it believes that
-        /// Python's default handler is in place.
-        fn import(&self, py: Python<'_>) -> PyResult<()> {
             let module = py.import("_signal")?;
             let was_default = self.action.is_some_and(|action| action.sa_sigaction == libc::SIG_DFL);
             let believed = module.call_method1("getsignal", (libc::SIGINT,))?;

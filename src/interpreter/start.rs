@@ -106,7 +106,7 @@ pub(super) fn start(settings: &Settings, limit: Duration) -> Result<&'static Run
         running.agrees(settings)?;
         return Ok(running);
     }
-    let turn = Turn { outcome: Phase::Idle };
+    let turn = Turn { outcome: Phase::Failed("the thread that started it panicked".to_owned()) };
     // SAFETY: may be called at any time.
     let started =
         if unsafe { ffi::Py_IsInitialized() } != 0 { join(settings) } else { launch(settings, limit) };
@@ -133,9 +133,13 @@ fn await_turn() -> Result<Option<&'static Running>, InterpreterError> {
 
 /// Runs `wait` so that the interpreter is not held by this thread meanwhile: the thread that is waited for may need it.
 pub(super) fn detached<T: Send>(wait: impl Send + FnOnce() -> T) -> T {
+    if may_be_attached() { Python::attach(|py| py.detach(wait)) } else { wait() }
+}
+
+/// Whether this thread holds the interpreter, by whatever means. Also true, wrongly, where there are sub-interpreters.
+fn may_be_attached() -> bool {
     // SAFETY: both may be called at any time.
-    let attached = unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 };
-    if attached { Python::attach(|py| py.detach(wait)) } else { wait() }
+    unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 }
 }
 
 /// Ends the phase `Starting` on every way out, panics included.
@@ -156,9 +160,7 @@ impl Turn {
                 Ok(running)
             }
             Err(error) => {
-                if error.is_final() {
-                    self.outcome = Phase::Failed(error.to_string());
-                }
+                self.outcome = if error.is_final() { Phase::Failed(error.to_string()) } else { Phase::Idle };
                 Err(error)
             }
         }
@@ -210,20 +212,18 @@ fn launch(settings: &Settings, limit: Duration) -> Result<Running, InterpreterEr
     Ok(running)
 }
 
-/// Lets go of the interpreter that this thread is attached to since it initialised it, completely or not.
+/// Lets go of the interpreter, which this thread is attached to since it initialised it.
 fn release() {
-    // SAFETY: may be called at any time.
-    if unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 } {
-        // SAFETY: this thread is attached, and no guard relies on it any more.
-        unsafe { ffi::PyEval_SaveThread() };
-    }
+    // SAFETY: this thread is attached, and no guard relies on it any more.
+    unsafe { ffi::PyEval_SaveThread() };
 }
 
 /// Gives up an initialisation that broke off, with what Python code raised if it did.
 fn abandon(error: InterpreterError) -> InterpreterError {
-    // SAFETY: may be called at any time.
-    let attached = unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 };
-    let raised = attached.then(|| Python::attach(PyErr::take).map(PythonError::from)).flatten();
+    if !may_be_attached() {
+        return error;
+    }
+    let raised = Python::attach(PyErr::take).map(PythonError::from);
     // So that a thread which attaches all the same does not wait for ever.
     release();
     match (error, raised) {
