@@ -1,0 +1,5 @@
+"""The library's classes."""
+
+from .client import Client, Page
+
+CORE_VERSION = "@VERSION@"

@@ -1,0 +1,5 @@
+"""Versions of packages."""
+
+from . import version
+
+CORE_VERSION = "@VERSION@"

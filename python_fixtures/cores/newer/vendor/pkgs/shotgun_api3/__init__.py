@@ -1,0 +1,6 @@
+"""The site's client library, newer: without `lib.sgsix`."""
+
+from .shotgun import Shotgun
+
+CORE_VERSION = "@VERSION@"
+__version__ = "3.9.0+@VERSION@"

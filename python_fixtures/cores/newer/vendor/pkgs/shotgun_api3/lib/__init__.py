@@ -1,0 +1,3 @@
+"""What the client brings along."""
+
+CORE_VERSION = "@VERSION@"

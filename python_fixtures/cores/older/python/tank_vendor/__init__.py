@@ -1,0 +1,3 @@
+"""The libraries of the core, as packages below this one."""
+
+CORE_VERSION = "@VERSION@"

@@ -1,0 +1,1 @@
+"""A hook's file without a hook."""

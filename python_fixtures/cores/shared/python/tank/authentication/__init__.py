@@ -1,0 +1,5 @@
+"""Who is asking."""
+
+from .user import ShotgunUser
+
+CORE_VERSION = "@VERSION@"

@@ -1,0 +1,9 @@
+"""Exceptions of engines."""
+
+from ..errors import TankError
+
+CORE_VERSION = "@VERSION@"
+
+
+class TankEngineInitError(TankError):
+    """An engine can't start."""

@@ -1,0 +1,6 @@
+"""A module of that package."""
+
+
+def pages():
+    """How many."""
+    return 192
