@@ -5,7 +5,7 @@ import sgtk
 
 def registerCallbacks(reg):
     """Called by the daemon when it has loaded the file."""
-    reg.registerCallback("raises", "not-a-real-key", raises, {"Shotgun_Asset_Change": ["sg_status_list"]}, None)
+    reg.registerCallback("raises", "not-a-real-key", raises, {"Shotgun_Asset_Change": None}, None)
 
 
 def raises(sg, logger, event, args):

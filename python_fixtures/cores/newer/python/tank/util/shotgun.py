@@ -2,7 +2,7 @@
 
 from tank_vendor import shotgun_api3
 from tank_vendor.shotgun_api3 import Shotgun
-from tank_vendor.shotgun_api3.lib import httplib2
+from tank_vendor.shotgun_api3.lib.httplib2 import host
 
 CORE_VERSION = "@VERSION@"
 
@@ -11,7 +11,7 @@ API_VERSION = shotgun_api3.CORE_VERSION
 
 def site_name(url):
     """The host of a site's address."""
-    return httplib2.host(url)
+    return host(url)
 
 
 def connection(url):
