@@ -11,7 +11,7 @@ use sgtk_host_fixtures::{Configs, host_libraries, host_packages, recipe};
 /// one with `install/core`, and `attempt(function, *arguments)` for `"Type: message"` of what it raises or `"fine"`.
 pub fn run(configs: &Configs, script: &str) -> Vec<String> {
     let prelude = "\
-import importlib, logging, os, sys, warnings
+import importlib.util, logging, os, sys, warnings
 warnings.simplefilter('error', RuntimeWarning)
 BASE = os.environ['SHOTGUN_BASE']
 HOST_PACKAGES, HOST_LIBRARIES, RECIPE = sys.argv[1:]
@@ -33,11 +33,10 @@ _spec = importlib.util.spec_from_file_location('published', RECIPE)
 published = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(published)
 ";
-    let prelude = prelude.replacen("import importlib, ", "import importlib.util, ", 1);
     let python = std::env::var_os("PYO3_PYTHON").unwrap_or_else(|| OsString::from("python3"));
     let output = Command::new(&python)
-        // Bytecode stays out of this crate's folders.
-        .args(["-B", "-c", &format!("{prelude}{script}")])
+        // No bytecode in this crate's folders, and nothing that happens to be installed.
+        .args(["-B", "-S", "-c", &format!("{prelude}{script}")])
         .args([host_packages(), host_libraries(), recipe()])
         .env_remove("TANK_CURRENT_PC")
         .env_remove("SHOTGUN_HOME")
