@@ -1,4 +1,4 @@
-"""Lets a test stop the import of a core (`Broken::Hangs`) and let it go on."""
+"""Lets a test stop the import of a core (`Broken::Hangs`) or of its module `tank.late_gated`, and let it go on."""
 
 import threading
 
@@ -6,3 +6,9 @@ import threading
 entered = threading.Event()
 #: Waited for by the core.
 proceed = threading.Event()
+
+
+def reset():
+    """For another round."""
+    entered.clear()
+    proceed.clear()

@@ -54,6 +54,21 @@ impl Configs {
         self.root.join("configs")
     }
 
+    /// The same folder by another path, which leads through a symbolic link. A newer core puts the real paths of its
+    /// zips on `sys.path` all the same.
+    ///
+    /// # Errors
+    ///
+    /// When the link can't be made.
+    #[cfg(unix)]
+    pub fn linked_base(&self) -> io::Result<PathBuf> {
+        let link = self.root.join("linked");
+        if !link.exists() {
+            std::os::unix::fs::symlink(self.base(), &link)?;
+        }
+        Ok(link)
+    }
+
     /// The configuration of a project.
     pub fn config(&self, project: &str) -> PathBuf {
         self.base().join(project)

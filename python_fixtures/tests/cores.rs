@@ -38,7 +38,7 @@ print(sys.path[1:] == path, hasattr(sys, '_tank_vendor_meta_finder'))
 "
         ),
     );
-    assert_eq!(told, ["[('sgtk', 22), ('tank', 22), ('tank_vendor', 10)]", "True True", "True False"]);
+    assert_eq!(told, ["[('sgtk', 22), ('tank', 22), ('tank_vendor', 11)]", "True True", "True False"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ print(sys.modules['shotgun_api3'] is sys.modules['tank_vendor.shotgun_api3'], sg
     assert_eq!(
         told[..3],
         [
-            "[('flow_data_sdk', 3), ('packaging', 2), ('ruamel', 1), ('sgtk', 22), ('shotgun_api3', 4), ('tank', 22), \
+            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 22), ('shotgun_api3', 4), ('tank', 22), \
              ('tank_vendor', 8), ('yaml', 2)]",
             "['flow_data_sdk.zip', 'pkgs.zip', 'python'] True",
             "TankVendorFinder True",
@@ -149,6 +149,114 @@ print(sgtk.util.yaml_cache.YAML_VERSION, yaml.CORE_VERSION, shotgun_api3.Shotgun
 ",
     );
     assert_eq!(told, ["v0.22.5 host host.pem"]);
+}
+
+#[test]
+fn a_module_of_the_standard_library_gets_a_second_name_below_tank_vendor() {
+    let told = run(
+        &one(&Core::older("v0.22.5")),
+        "
+import_sgtk('project_a')
+import queue
+print(sys.modules['tank_vendor.six.moves.queue'] is queue, queue.__spec__.name, queue.__spec__.origin == queue.__file__)
+",
+    );
+    assert_eq!(told, ["True queue True"]);
+}
+
+#[test]
+fn not_all_that_a_newer_core_leaves_in_sys_modules_is_a_module() {
+    let told = run(
+        &one(&Core::newer("v0.24.0")),
+        "
+sgtk = import_sgtk('project_a')
+print(hasattr(sys.modules['packaging.unbounded'], '__dict__'), sgtk.util.baked_versions()['packaging.unbounded'])
+",
+    );
+    assert_eq!(told, ["False v0.24.0"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_newer_core_reached_through_a_link_has_zips_by_their_real_path() {
+    let configs = one(&Core::newer("v0.24.0"));
+    let told = run(
+        &configs,
+        &format!(
+            "
+os.environ['SHOTGUN_BASE'] = {:?}
+sgtk = import_sgtk('project_a')
+print([os.sep + 'linked' + os.sep in entry for entry in sys.path[:3]], sgtk.util.foreign_modules())
+",
+            configs.linked_base().unwrap().display().to_string()
+        ),
+    );
+    assert_eq!(told, ["[False, False, True] []"]);
+}
+
+#[test]
+fn a_late_import_can_append_a_finder() {
+    let told = run(
+        &one(&Core::newer("v0.24.0")),
+        "
+util = import_sgtk('project_a').util
+before = len(sys.meta_path)
+print(util.late('late_finder'), len(sys.meta_path) - before, sys.meta_path[-1].core_version)
+",
+    );
+    assert_eq!(told, ["{'late_finder': 'v0.24.0'} 1 v0.24.0"]);
+}
+
+#[test]
+fn a_late_import_can_be_held_half_way() {
+    let told = run(
+        &one(&Core::older("v0.22.5")),
+        "
+import threading
+sys.path.append(HOST_PACKAGES)
+import fixture_gate
+util = import_sgtk('project_a').util
+thread = threading.Thread(target=lambda: print(util.late('gated')), daemon=True)
+thread.start()
+print(fixture_gate.entered.wait(60))
+print(sys.modules['tank.late_gated'].__spec__._initializing, 'CORE_VERSION' in vars(sys.modules['tank.late_gated']))
+fixture_gate.proceed.set()
+thread.join()
+",
+    );
+    assert_eq!(told, ["True", "True False", "{'gated': 'v0.22.5'}"]);
+}
+
+#[test]
+fn threads_can_import_late_until_they_are_told_to_stop() {
+    let told = run(
+        &one(&Core::newer("v0.24.0")),
+        "
+import threading
+util = import_sgtk('project_a').util
+stop = threading.Event()
+def once(event):
+    event.is_set = iter([False, False, True]).__next__
+    return event
+print(util.late_until(once(stop)))
+",
+    );
+    assert_eq!(told, ["(2, [])"]);
+}
+
+#[test]
+fn an_object_can_tell_what_is_loaded_when_it_is_let_go_of() {
+    let told = run(
+        &one(&Core::newer("v0.24.0")),
+        "
+sgtk = import_sgtk('project_a')
+farewell = sgtk.util.Farewell(print)
+for name in [name for name in sys.modules if name.startswith('tank')]:
+    del sys.modules[name]
+del farewell
+",
+    );
+    assert_eq!(told, ["v0.24.0 None"]);
 }
 
 #[test]
@@ -390,11 +498,14 @@ fn a_core_that_hangs_goes_on_when_it_is_let() {
 import threading
 sys.path.append(HOST_PACKAGES)
 import fixture_gate
-threading.Thread(target=lambda: (fixture_gate.entered.wait(), print('entered'), fixture_gate.proceed.set())).start()
+def let_go_on():
+    print(fixture_gate.entered.wait(60))
+    fixture_gate.proceed.set()
+threading.Thread(target=let_go_on, daemon=True).start()
 print(import_sgtk('project_a').__version__)
 ",
     );
-    assert_eq!(told, ["entered", "v0.24.0"]);
+    assert_eq!(told, ["True", "v0.24.0"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 """The libraries of the core, out of zips and under their real names.
 
-Hazards: every zip goes to `sys.path[0]`; a library that is loaded already, whoever loaded it, is taken as it is, and
-its `Shotgun` gets one more wrapper; the finder for `tank_vendor.x` goes to the head of `sys.meta_path` once in a
-process, and a core that comes later leaves the first one's in place.
+Hazards: every zip goes to `sys.path[0]`, by its real path even where the core was reached through a symbolic link; a
+library that is loaded already, whoever loaded it, is taken as it is, and its `Shotgun` gets one more wrapper; the finder
+for `tank_vendor.x` goes to the head of `sys.meta_path` once in a process, and a core that comes later leaves the first
+one's in place.
 """
 
 import glob
@@ -89,7 +90,7 @@ def certificate_wrappers():
     return found
 
 
-_install = os.path.abspath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
+_install = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
 _own = os.path.join(_install, "requirements", "%d.%d" % sys.version_info[:2])
 if not os.path.exists(os.path.join(_own, "pkgs.zip")):
     warnings.warn("no libraries for this Python: %s" % _own, RuntimeWarning)

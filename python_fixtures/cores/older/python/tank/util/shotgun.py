@@ -7,10 +7,14 @@ Hazard: this core's library has `lib.sgsix`, a newer core's has not. Where a new
 from tank_vendor import shotgun_api3
 from tank_vendor.shotgun_api3.lib import sgsix
 from tank_vendor.six.moves import urllib
+from tank_vendor.six.moves.queue import Queue
 
 CORE_VERSION = "@VERSION@"
 
 API_VERSION = shotgun_api3.CORE_VERSION
+
+
+pending = Queue()
 
 
 def site_name(url):

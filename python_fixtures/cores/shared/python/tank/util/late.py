@@ -68,6 +68,13 @@ def star():
     return scope["VALUE"]
 
 
+def deeper():
+    """A late import by a module that was itself imported late."""
+    import tank.deferred.outer.inner as inner
+
+    return inner.deeper()
+
+
 def vendored():
     """A module of a vendored library that nothing imported yet."""
     from tank_vendor.shotgun_api3.lib import mimetypes
@@ -76,9 +83,49 @@ def vendored():
 
 
 #: The functions whose import statement goes through `builtins.__import__` with the globals of a module of this core.
-THROUGH_BUILTIN = ("from_absolute", "from_relative", "absolute", "by_alias", "the_core", "nested", "vendored")
+THROUGH_BUILTIN = (
+    "from_absolute",
+    "from_relative",
+    "absolute",
+    "by_alias",
+    "the_core",
+    "nested",
+    "deeper",
+    "vendored",
+)
 #: The others: `importlib` called by name, and code run with globals of its own.
 AROUND_BUILTIN = ("by_importlib", "by_importlib_relative", "star")
+
+
+#: Not in the tuples: `late_finder`, as its outcome depends on the host, and `gated`, which waits.
+
+
+def late_finder():
+    """Loads `six` where the core did not: it appends a finder to `sys.meta_path`.
+
+    A newer core's finder is asked first, and takes the host's `six` if there is one.
+    """
+    from tank_vendor import six
+
+    return six.CORE_VERSION
+
+
+def gated():
+    """A module whose import waits for `fixture_gate.proceed`: it is half loaded until then."""
+    from tank import late_gated
+
+    return late_gated.CORE_VERSION
+
+
+def late_until(stop, names=THROUGH_BUILTIN):
+    """Imports late again and again until the event `stop` is set: how often, and what was wrong."""
+    rounds, wrong = 0, []
+    while not stop.is_set():
+        for name, version in late(*names).items():
+            if version != CORE_VERSION:
+                wrong.append((name, version))
+        rounds += 1
+    return rounds, wrong
 
 
 def late(*names):

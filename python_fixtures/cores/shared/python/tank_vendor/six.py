@@ -2,7 +2,7 @@
 
 Hazards: an importer is appended to `sys.meta_path` for good, and one of the same name that another core left there is
 taken out; `moves` and what is below it are not ordinary modules, have no file, and run code when an attribute is
-missing.
+missing; a module of the standard library gets a second name, `tank_vendor.six.moves.queue`, and stays what it was.
 """
 
 import importlib
@@ -51,25 +51,35 @@ class MovesImporter(object):
     def __init__(self, owner):
         self.owner = owner
         self.known = {}
+        self.moved = {}
 
     def add(self, name, places):
-        """Makes `name` (relative to the owner) importable."""
+        """Makes the lazy module `name` (relative to the owner) importable."""
         full = "%s.%s" % (self.owner, name)
         self.known[full] = LazyModule(full, places)
         return self.known[full]
 
+    def add_moved(self, name, real):
+        """Makes the module `real` importable as `name` (relative to the owner)."""
+        self.moved["%s.%s" % (self.owner, name)] = real
+
     def find_spec(self, fullname, path=None, target=None):
-        """Answers for the lazy modules alone."""
-        if fullname in self.known:
-            return ModuleSpec(fullname, self, is_package=True)
+        """Answers for the modules that were added, and for no other."""
+        if fullname in self.known or fullname in self.moved:
+            return ModuleSpec(fullname, self, is_package=fullname in self.known)
         return None
 
     def create_module(self, spec):
         """The module that is there already."""
-        return self.known[spec.name]
+        if spec.name in self.known:
+            return self.known[spec.name]
+        module = importlib.import_module(self.moved[spec.name])
+        spec.loader_state = module.__spec__
+        return module
 
     def exec_module(self, module):
-        """Nothing to run."""
+        """Nothing to run; a moved module gets back the spec that the import system took from it."""
+        module.__spec__ = module.__spec__.loader_state or module.__spec__
 
 
 _importer = MovesImporter(__name__)
@@ -85,6 +95,7 @@ moves = _importer.add(
     },
 )
 _importer.add("moves.urllib", {"parse": (__name__ + ".moves.urllib.parse", None)})
+_importer.add_moved("moves.queue", "queue")
 _importer.add("moves.urllib.parse", {"urlparse": ("urllib.parse", "urlparse"), "quote": ("urllib.parse", "quote")})
 
 for _index, _other in enumerate(sys.meta_path):

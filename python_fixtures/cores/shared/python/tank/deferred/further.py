@@ -1,0 +1,3 @@
+"""Not imported with the core; see `tank.util.late`."""
+
+CORE_VERSION = "@VERSION@"
