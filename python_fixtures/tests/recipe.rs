@@ -30,6 +30,29 @@ fn alone_in_a_process_every_project_imports() {
 }
 
 #[test]
+fn in_one_process_two_of_five_imports_fail_and_one_is_a_mix() {
+    let told = run(
+        &bundled().unwrap(),
+        "
+for project in ('project_a', 'project_b', 'project_c', 'project_d', 'project_a'):
+    outcome = attempt(import_sgtk, project).split(':')[0]
+    tank = sys.modules.get('tank')
+    print(project, outcome, tank and tank.__version__, tank and sys.modules['shotgun_api3'].CORE_VERSION)
+",
+    );
+    assert_eq!(
+        told,
+        [
+            "project_a fine v0.24.0 v0.24.0",
+            "project_b ImportError None None",
+            "project_c ImportError None None",
+            "project_d fine v0.23.8 v0.24.0",
+            "project_a fine v0.24.0 v0.24.0",
+        ]
+    );
+}
+
+#[test]
 fn after_a_newer_core_the_older_ones_fail() {
     let told = run(
         &bundled().unwrap(),

@@ -100,6 +100,6 @@ else:
 for _shared in sorted(glob.glob(os.path.join(_install, "requirements", "any", "*.zip"))):
     _take(_shared)
 
-if not hasattr(sys, "_tank_vendor_meta_finder"):
-    sys._tank_vendor_meta_finder = TankVendorFinder()
-    sys.meta_path.insert(0, sys._tank_vendor_meta_finder)
+if getattr(sys, "_tank_vendor_meta_finder", None) is None:
+    _finder = sys._tank_vendor_meta_finder = TankVendorFinder()
+    sys.meta_path.insert(0, _finder)
