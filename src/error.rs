@@ -1,6 +1,8 @@
 //! What can go wrong, told to the person who reads the daemon's log.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -29,6 +31,92 @@ pub enum Error {
         /// What is wrong with it.
         #[from]
         source: InterpreterError,
+    },
+
+    /// The core's own code raised while it was imported, or did not end in time. The interpreter is as it was before.
+    /// Mend the core; the next lease tries again.
+    #[error("failed to import sgtk for project '{project}' from core {core} ({version}): {cause}", core = core.display())]
+    Import {
+        /// The project.
+        project: String,
+        /// The core's install folder.
+        core: PathBuf,
+        /// The core's version, or `unknown`.
+        version: String,
+        /// What was raised. It is part of the message, so `source()` does not give it again.
+        cause: Box<PythonError>,
+    },
+
+    /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was before. The
+    /// core is damaged, or changes `sys.path` in a way that leads elsewhere.
+    #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is {found}", expected = expected.display())]
+    WrongCore {
+        /// The project.
+        project: String,
+        /// The module that is wrong.
+        module: String,
+        /// The install folder of the project's core.
+        expected: PathBuf,
+        /// Where the module is from, or what it is.
+        found: String,
+    },
+
+    /// A path that Python has to be given as text is none.
+    #[error("cannot use {path} for project '{project}': {reason}", path = path.display())]
+    UnusablePath {
+        /// The project.
+        project: String,
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+
+    /// A thread asked for a project while it holds another: it would wait for itself. End the first lease before.
+    #[error(
+        "cannot lease project '{project}' on a thread that holds project '{held}': it would wait for itself"
+    )]
+    NestedLease {
+        /// The project that was asked for.
+        project: String,
+        /// The project that the thread holds.
+        held: String,
+    },
+
+    /// The project's turn did not come in time. Make leases shorter, or the limit longer.
+    #[error("project '{project}' got no turn within {waited:?}: project '{holder}' is in place")]
+    LeaseTimeout {
+        /// The project that was asked for.
+        project: String,
+        /// How long it waited.
+        waited: Duration,
+        /// The project that was in place, being put there or taken out at the end of the wait.
+        holder: String,
+    },
+
+    /// The project's import state was dropped while somebody waited to use it. Lease the project again.
+    #[error("the core of project '{project}' was dropped or imported anew meanwhile")]
+    Dropped {
+        /// The project.
+        project: String,
+    },
+
+    /// Code has taken `sgtk` out of `sys.modules` while the project was in place. Lease the project again.
+    #[error("'sgtk' of project '{project}' is not in place any more")]
+    NotInPlace {
+        /// The project.
+        project: String,
+    },
+
+    /// A setting of the host's cannot work. The message says which, and what would.
+    #[error("cannot use {setting} {value}: {reason}")]
+    Setting {
+        /// The name of the builder's method.
+        setting: &'static str,
+        /// The value that was given.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// Python code of the caller's own raised, inside [`Host::with_sgtk`](crate::Host::with_sgtk) for instance.

@@ -3,6 +3,8 @@
 
 pub mod config;
 mod error;
+pub mod host;
 pub mod interpreter;
 
 pub use error::{Error, PythonError, Result};
+pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};

@@ -115,7 +115,6 @@ fn native_path(bytes: Vec<u8>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::path::PathBuf;
 

@@ -1,0 +1,313 @@
+//! Many cores in one interpreter: each project's import state is put in place for a lease and parked after it.
+//!
+//! See [`Host`] for how to use it, and `ARCHITECTURE.md` for how it works.
+
+mod audit;
+mod builder;
+mod contents;
+mod first_import;
+mod gate;
+mod judge;
+mod late_import;
+mod layers;
+mod lease;
+mod log_records;
+mod overlay;
+mod ownership;
+mod pin;
+mod recipe;
+mod residents;
+mod retire;
+mod state;
+mod time_limit;
+mod world;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+pub use audit::ForeignModule;
+pub use builder::HostBuilder;
+pub use lease::Lease;
+pub use recipe::import_sgtk;
+pub use residents::Resident;
+
+use self::first_import::Settings;
+use self::gate::{Key, Manner};
+use self::pin::Pin;
+use self::residents::Residents;
+use self::state::ImportState;
+use self::world::World;
+use crate::config::{Configs, CoreLocation};
+use crate::error::Result;
+use crate::interpreter::Interpreter;
+
+/// Numbers the states of all hosts, so that the gate can tell them apart.
+static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
+
+/// Serves many projects from one interpreter, each with its own Toolkit core.
+///
+/// A [`lease`](Self::lease) puts the project's modules, `sys.path` entries, finders, environment and loggers in place;
+/// when the last lease ends they are parked, and the interpreter is the daemon's own again. The first lease of a project
+/// imports its core, later ones take microseconds.
+///
+/// A host is cheap to clone and to share between threads. Several hosts of one process share the interpreter, and so
+/// wait for each other's leases. When the last clone of a host is dropped, its parked cores are dropped as well.
+///
+/// # Examples
+/// ```no_run
+/// use sgtk_host::Host;
+///
+/// let host = Host::builder().configs("/mnt/sgtk/configs").build()?;
+/// let version: String = host.with_sgtk("project_a", |sgtk| sgtk.getattr("__version__")?.extract())?;
+/// # Ok::<(), sgtk_host::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    interpreter: Interpreter,
+    configs: Configs,
+    settings: Settings,
+    max_resident: Option<usize>,
+    revalidate_after: Duration,
+    lease_timeout: Option<Duration>,
+    forward_logs: bool,
+    residents: Residents,
+}
+
+impl Host {
+    /// Options for a host. All have defaults.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// The interpreter that the host uses.
+    #[must_use]
+    pub fn interpreter(&self) -> Interpreter {
+        self.inner.interpreter
+    }
+
+    /// The configurations that the host serves.
+    pub fn configs(&self) -> &Configs {
+        &self.inner.configs
+    }
+
+    /// Puts the project's core in place until the lease is dropped, and gives its `sgtk`.
+    ///
+    /// The first time imports the core. Where another project is in place, this waits for its turn, detached from the
+    /// interpreter, first come first served. A thread that holds a lease may lease the same project again.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where the project has no core, before anything waits;
+    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds another project;
+    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`];
+    /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the first import,
+    /// after which the interpreter is as it was before.
+    pub fn lease<'py>(&self, py: Python<'py>, project: &str) -> Result<Lease<'py>> {
+        let key = match self.inner.residents.key(project) {
+            Some(key) => key,
+            None => {
+                // Whoever has no core need not wait to be told.
+                self.inner.configs.locate(project)?;
+                self.inner.residents.key_or_new(project)
+            }
+        };
+        let bring = || self.bring(py, &key);
+        let pin = Pin::acquire(py, &key, Manner::Queue, self.inner.lease_timeout, bring)?;
+        self.inner.residents.touch(project);
+        Lease::new(py, pin)
+    }
+
+    /// Attaches, leases the project, runs `body` with its `sgtk`, and parks the project again.
+    ///
+    /// # Errors
+    /// Those of [`Host::lease`], and [`Error::Python`](crate::Error::Python) where `body` returns a Python exception.
+    pub fn with_sgtk<T>(
+        &self,
+        project: &str,
+        body: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<T>,
+    ) -> Result<T> {
+        Python::attach(|py| {
+            let lease = self.lease(py, project)?;
+            let span = tracing::info_span!("lease", project);
+            let outcome = span.in_scope(|| body(&lease));
+            let value = outcome?;
+            lease.finish()?;
+            Ok(value)
+        })
+    }
+
+    /// The projects whose cores are imported, the least recently used first.
+    #[must_use]
+    pub fn resident(&self) -> Vec<Resident> {
+        Python::attach(|py| self.inner.residents.list(py))
+    }
+
+    /// Walks all modules that the host's projects own, and those that are visible now, and names each that comes from
+    /// another project's core. The answer must be empty, always.
+    ///
+    /// Takes milliseconds for each project; meant for tests and health checks.
+    ///
+    /// # Errors
+    /// A Python error while looking, which is not to be expected.
+    pub fn audit(&self, py: Python<'_>) -> Result<Vec<ForeignModule>> {
+        let mut foreign = Vec::new();
+        let mut note = |project: Option<&str>, found: Vec<(String, String)>| {
+            foreign.extend(found.into_iter().map(|(module, found)| ForeignModule {
+                project: project.map(str::to_owned),
+                module,
+                found,
+            }));
+        };
+        for state in self.inner.residents.states() {
+            note(Some(state.project()), audit::foreign_modules(&state.modules(py), &state));
+        }
+        let (visible, in_place) = {
+            let world = World::lock(py)?;
+            (world.modules(py), world.in_place().cloned())
+        };
+        match in_place {
+            Some(state) => note(Some(state.project()), audit::foreign_modules(&visible, &state)),
+            None => note(None, audit::marked_modules(&visible)),
+        }
+        Ok(foreign)
+    }
+
+    /// Drops a project's parked core and gives its memory back; the next lease imports it anew. Waits for its leases to
+    /// end. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
+    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`].
+    pub fn evict(&self, py: Python<'_>, project: &str) -> Result<bool> {
+        let turn = pin::Turn::take(py, &new_key(project), self.inner.lease_timeout)?;
+        let evicted = self.inner.evict(py, project, "asked to");
+        drop(turn);
+        Ok(evicted)
+    }
+
+    /// Puts a project in place, for the thread whose turn it is: its parked state, or a new one.
+    fn bring(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
+        let (inner, project) = (&*self.inner, key.project());
+        if let Some(changed) = inner.residents.outdated(project, inner.revalidate_after) {
+            tracing::info!(project, changed = ?changed, "core changed on disk, importing it anew");
+            inner.evict(py, project, "changed on disk");
+        }
+        if let Some(state) = inner.residents.get(project) {
+            return self.put_back(py, &state);
+        }
+        let location = inner.configs.locate(project)?;
+        self.import(py, key, location)
+    }
+
+    fn put_back(&self, py: Python<'_>, state: &Arc<ImportState>) -> Result<Arc<ImportState>> {
+        let start = Instant::now();
+        let brought = late_import::bring_back(py, state)?;
+        let verified = first_import::sgtk_in_place(py, state).and_then(|sgtk| {
+            let verified = self.inner.residents.is_verified(state, &sgtk);
+            if verified { Ok(()) } else { first_import::verify(py, state, sgtk.as_any()) }
+        });
+        if let Err(error) = verified {
+            // Whatever the project's code has done to it, it is not to be used again.
+            self.inner.take_out(py)?;
+            self.inner.evict(py, state.project(), "not its own core any more");
+            return Err(error);
+        }
+        tracing::debug!(
+            project = state.project(),
+            core = %state.location().install_core().display(),
+            modules = state.modules(py).len(),
+            micros = start.elapsed().as_micros() as u64,
+            "entered"
+        );
+        Ok(brought)
+    }
+
+    fn import(&self, py: Python<'_>, key: &Key, location: CoreLocation) -> Result<Arc<ImportState>> {
+        let inner = &*self.inner;
+        let seen = residents::Seen::of(&location);
+        let state = inner.first_import(py, key.clone(), location)?;
+        let sgtk = first_import::sgtk_in_place(py, &state)?;
+        inner.residents.insert(&state, seen, &sgtk);
+        if let Some(most) = inner.max_resident {
+            for project in inner.residents.beyond(most, state.project()) {
+                inner.evict(py, &project, "least recently used");
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl Inner {
+    fn first_import(&self, py: Python<'_>, key: Key, location: CoreLocation) -> Result<Arc<ImportState>> {
+        let prepare = |project: &str| {
+            if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
+        };
+        // What is in place without a lease goes out of the way first; the turn's end puts it back.
+        self.take_out(py)?;
+        first_import::first_import(py, &self.settings, key, location, prepare)
+    }
+
+    fn take_out(&self, py: Python<'_>) -> Result<()> {
+        let (replaced, outcome) = World::lock(py)?.place(py, None);
+        drop(replaced);
+        Ok(outcome?)
+    }
+
+    /// Drops a project's state, which is parked. Returns whether there was one.
+    fn evict(&self, py: Python<'_>, project: &str, why: &str) -> bool {
+        let Some(state) = self.residents.remove(project) else { return false };
+        let start = Instant::now();
+        let modules = state.modules(py).len();
+        let kept: Vec<String> = self
+            .residents
+            .states()
+            .iter()
+            .flat_map(|other| other.contents().rules.roots().to_vec())
+            .collect();
+        retire::retire(py, &state, &kept);
+        tracing::info!(
+            project,
+            core = %state.location().install_core().display(),
+            modules,
+            micros = start.elapsed().as_micros() as u64,
+            why,
+            "evicted"
+        );
+        true
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for state in self.residents.states() {
+            Python::attach(|py| {
+                // Nobody can lease from a host that is gone; a late import may still hold the state in place.
+                let parked = World::lock(py).is_ok_and(|world| {
+                    !world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, &state))
+                });
+                if parked {
+                    self.evict(py, state.project(), "its host was dropped");
+                }
+            });
+        }
+    }
+}
+
+fn new_key(project: &str) -> Key {
+    Key::new(NEXT_KEY.fetch_add(1, Ordering::Relaxed), project)
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base: &Path = self.inner.configs.base();
+        f.debug_struct("Host").field("configs", &base).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! The published recipe, made safe: a project's core imported afresh and left in place, the one before dropped.
+
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use pyo3::prelude::*;
+
+use super::pin::Turn;
+use super::world::World;
+use super::{Host, first_import, new_key, retire};
+use crate::error::Result;
+
+/// The host of the free function, made from the environment on its first call.
+static DEFAULT: OnceCell<Host> = OnceCell::new();
+
+/// Imports the project's `sgtk` afresh and leaves it in place: the published recipe, on a host of its own.
+///
+/// The host is made on the first call, from the environment as it is then: configurations lie under `$SHOTGUN_BASE`, else
+/// under `/mnt/sgtk/configs`. The interpreter is started if the process has none. See [`Host::import_sgtk`].
+///
+/// # Errors
+/// Those of [`HostBuilder::build`](super::HostBuilder::build) and [`Host::import_sgtk`].
+///
+/// # Examples
+/// ```no_run
+/// use pyo3::prelude::*;
+///
+/// let sgtk = sgtk_host::import_sgtk("project_a")?;
+/// Python::attach(|py| sgtk.bind(py).call_method1("sgtk_from_path", ("/mnt/projects/a",)).map(drop))?;
+/// # Ok::<(), sgtk_host::Error>(())
+/// ```
+pub fn import_sgtk(project: &str) -> Result<Py<PyModule>> {
+    let host = match DEFAULT.get() {
+        Some(host) => host,
+        None => {
+            // Not inside `get_or_try_init`: building needs the interpreter, which a thread that waits for the cell may
+            // hold.
+            let host = Host::builder().build()?;
+            DEFAULT.get_or_init(|| host)
+        }
+    };
+    host.import_sgtk(project)
+}
+
+impl Host {
+    /// Imports the project's `sgtk` afresh and leaves it in place until the next call, as the published recipe does.
+    ///
+    /// Afterwards no `tank*` or `sgtk*` module of an earlier import is left in `sys.modules` and no path of one on
+    /// `sys.path`; the core's `python` folder was `sys.path[0]` when the import began; `TANK_CURRENT_PC` is the
+    /// project's configuration, or absent. What an earlier call has imported is dropped. Objects of it that the daemon
+    /// still holds keep working: their late imports find their own modules, or fail with an `ImportError` that names
+    /// the project.
+    ///
+    /// What is so in place counts as the daemon's own outside leases: leases of this and other hosts put it aside and
+    /// bring it back. Leases and this function do not share modules, even for one project.
+    ///
+    /// # Errors
+    /// As [`Host::lease`]. What an earlier call has imported then stays in place.
+    pub fn import_sgtk(&self, project: &str) -> Result<Py<PyModule>> {
+        Python::attach(|py| {
+            self.inner.configs.locate(project)?;
+            let key = new_key(project);
+            let turn = Turn::take(py, &key, self.inner.lease_timeout)?;
+            let location = self.inner.configs.locate(project)?;
+            // On an error the turn puts back what was in place.
+            let state = self.inner.first_import(py, key, location)?;
+            let sgtk = first_import::sgtk_in_place(py, &state)?.unbind();
+            let before = World::lock(py)?.set_ambient(Some(Arc::clone(&state)));
+            drop(turn);
+            if let Some(before) = before {
+                retire::retire(py, &before, state.contents().rules.roots());
+            }
+            Ok(sgtk)
+        })
+    }
+
+    /// Takes out what [`import_sgtk`](Self::import_sgtk) has left in place, and drops it. Returns whether there was any.
+    ///
+    /// # Errors
+    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
+    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after the host's limit.
+    pub fn forget_sgtk(&self) -> Result<bool> {
+        Python::attach(|py| {
+            let turn = Turn::take(py, &new_key("no project"), self.inner.lease_timeout)?;
+            let before = World::lock(py)?.set_ambient(None);
+            drop(turn);
+            if let Some(before) = &before {
+                retire::retire(py, before, &[]);
+            }
+            Ok(before.is_some())
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Dropping an import state for good, so that its memory comes back.
+//!
+//! Taking a core's modules out of `sys.modules` frees nothing by itself: `typing` keeps the classes that were subscripted
+//! in its caches, `logging` and the import system keep theirs, and the rest hangs together in cycles.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::contents;
+use super::layers::DictShare;
+use super::overlay::OverlayShare;
+use super::state::ImportState;
+
+/// Empties a state that is not in place. Its modules that somebody still holds keep working: their late imports find
+/// each other, or fail with an error that names the project.
+///
+/// Files and folders under `kept` (each ending in a separator) are another state's too: what the import system knows of
+/// them stays.
+pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) {
+    state.set_retired();
+    let remains = match weak_references(py, &state.modules(py)) {
+        Ok(remains) => Some(remains.unbind()),
+        Err(error) => {
+            tracing::warn!(project = state.project(), %error, "failed to keep track of a dropped core's modules");
+            None
+        }
+    };
+    let (strong, loggers, roots) = {
+        let contents = &mut *state.contents();
+        contents.remains = remains;
+        let loggers = std::mem::replace(&mut contents.loggers, DictShare::new(py));
+        let strong = (
+            std::mem::replace(&mut contents.modules, DictShare::new(py)),
+            std::mem::take(&mut contents.path),
+            std::mem::replace(&mut contents.sys, OverlayShare::new(py)),
+            std::mem::replace(&mut contents.environ, OverlayShare::new(py)),
+            [std::mem::take(&mut contents.meta_path), std::mem::take(&mut contents.path_hooks)],
+        );
+        (strong, loggers, contents.rules.roots().to_vec())
+    };
+    let forgotten: Vec<&String> = roots.iter().filter(|root| !kept.contains(root)).collect();
+    // From here on Python code runs: nothing is locked.
+    let steps = [
+        ("close its log handlers", close_handlers(py, loggers.own.bind(py))),
+        ("forget its folders and zips", forget_paths(py, &forgotten)),
+        ("clear typing's caches", clear_typing_caches(py)),
+    ];
+    drop((strong, loggers));
+    let collected = py.import("gc").and_then(|gc| gc.call_method0("collect")).map(drop);
+    for (step, outcome) in steps.into_iter().chain([("collect garbage", collected)]) {
+        if let Err(error) = outcome {
+            tracing::warn!(project = state.project(), %error, "failed to {step} while dropping a core");
+        }
+    }
+}
+
+/// The modules by name, as weak references, of those that can be referred to so.
+fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let (remains, reference) = (PyDict::new(py), py.import("weakref")?.getattr("ref")?);
+    for (name, module) in contents::items(modules) {
+        if let Ok(reference) = reference.call1((module,)) {
+            remains.set_item(name, reference)?;
+        }
+    }
+    Ok(remains)
+}
+
+/// Closes what the project's loggers write to: files stay open otherwise, and `logging` would flush them at exit.
+fn close_handlers(py: Python<'_>, loggers: &Bound<'_, PyDict>) -> PyResult<()> {
+    for (_, logger) in contents::items(loggers) {
+        // Placeholders of `logging` have no handlers.
+        let Ok(handlers) = logger.getattr("handlers") else { continue };
+        let Ok(handlers) = handlers.cast_into::<PyList>() else { continue };
+        for handler in contents::list_items(&handlers) {
+            logger.call_method1("removeHandler", (&handler,))?;
+            handler.call_method0(py, "close")?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets what the import system, `linecache` and `importlib.metadata` know of the folders and zips under `roots`.
+fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
+    let under = |path: &str| {
+        roots.iter().any(|root| {
+            path.starts_with(root.as_str()) || root.strip_suffix(std::path::MAIN_SEPARATOR) == Some(path)
+        })
+    };
+    let caches =
+        [("sys", "path_importer_cache"), ("zipimport", "_zip_directory_cache"), ("linecache", "cache")];
+    for (module, cache) in caches {
+        let Ok(cache) = py.import(module).and_then(|module| module.getattr(cache)) else { continue };
+        let Ok(cache) = cache.cast_into::<PyDict>() else { continue };
+        for (path, _) in contents::items(&cache) {
+            if path.cast::<PyString>().is_ok_and(|path| under(&path.to_string_lossy())) {
+                cache.del_item(path)?;
+            }
+        }
+    }
+    // importlib.metadata keeps the zips that it looked into open.
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    if let Some(metadata) = modules.get_item("importlib.metadata")? {
+        metadata.getattr("MetadataPathFinder")?.call0()?.call_method0("invalidate_caches")?;
+    }
+    Ok(())
+}
+
+/// `typing` caches every subscription, with the classes that were in it.
+fn clear_typing_caches(py: Python<'_>) -> PyResult<()> {
+    for clear in py.import("typing")?.getattr("_cleanups")?.try_iter()? {
+        clear?.call0()?;
+    }
+    Ok(())
+}

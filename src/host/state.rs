@@ -1,0 +1,120 @@
+//! The import state: all that one project's Toolkit has put into the interpreter.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::gate::Key;
+use super::layers::{DictShare, ListShare};
+use super::overlay::OverlayShare;
+use super::ownership::Rules;
+use crate::config::CoreLocation;
+
+/// One project's import state, in place or parked.
+///
+/// Its contents change only on the thread that the gate let in, attached to the interpreter.
+pub(super) struct ImportState {
+    key: Key,
+    location: CoreLocation,
+    contents: Mutex<Contents>,
+    retired: AtomicBool,
+    entries: AtomicU64,
+}
+
+/// What goes into the interpreter with the project and comes out with it.
+pub(super) struct Contents {
+    pub(super) modules: DictShare,
+    pub(super) loggers: DictShare,
+    pub(super) path: ListShare,
+    pub(super) meta_path: ListShare,
+    pub(super) path_hooks: ListShare,
+    pub(super) sys: OverlayShare,
+    pub(super) environ: OverlayShare,
+    pub(super) rules: Rules,
+    /// After the state was retired: its modules by name, as weak references.
+    pub(super) remains: Option<Py<PyDict>>,
+}
+
+impl ImportState {
+    /// A state that owns nothing yet but a front of `sys.path`: the core's `python` folder and the plugin folders.
+    pub(super) fn new(
+        py: Python<'_>,
+        key: Key,
+        location: CoreLocation,
+        path: &[String],
+        exempt: Arc<HashSet<String>>,
+    ) -> Arc<Self> {
+        let mut rules = Rules::new(exempt);
+        for root in path {
+            rules.add_root(root);
+        }
+        for root in [Some(location.install_core().to_owned()), location.install_core().canonicalize().ok()] {
+            if let Some(root) = root.as_deref().and_then(|root| root.to_str()) {
+                rules.add_root(root);
+            }
+        }
+        let front = path.iter().map(|entry| PyString::new(py, entry).into_any().unbind()).collect();
+        let contents = Contents {
+            modules: DictShare::new(py),
+            loggers: DictShare::new(py),
+            path: ListShare::starting_with(front),
+            meta_path: ListShare::default(),
+            path_hooks: ListShare::default(),
+            sys: OverlayShare::new(py),
+            environ: OverlayShare::new(py),
+            rules,
+            remains: None,
+        };
+        Arc::new(Self {
+            key,
+            location,
+            contents: Mutex::new(contents),
+            retired: AtomicBool::new(false),
+            entries: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(super) fn project(&self) -> &str {
+        self.key.project()
+    }
+
+    pub(super) fn location(&self) -> &CoreLocation {
+        &self.location
+    }
+
+    /// The contents. Hold them for moments only and run no Python code meanwhile.
+    pub(super) fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The modules that the project owns, by name. Not those that were imported since it was last put in place.
+    pub(super) fn modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.contents().modules.own.bind(py).clone()
+    }
+
+    /// Whether the state was dropped for good.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_retired(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// How often the state was put in place.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Counts one entry more and returns how many there were before.
+    pub(super) fn count_entry(&self) -> u64 {
+        self.entries.fetch_add(1, Ordering::Relaxed)
+    }
+}

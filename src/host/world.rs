@@ -1,0 +1,411 @@
+//! The interpreter's own state and whose it is now: puts import states in place and takes them out.
+//!
+//! [`World::place`] is the one way from one state to another. It runs with the interpreter held from start to end and
+//! executes no Python code: all that it does is C-level work on dictionaries and lists, the collector is paused, and
+//! whatever is replaced is kept alive until everything is in place ([`Replaced`]).
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use super::contents::CollectorPaused;
+use super::gate::Gate;
+use super::judge::{self, Verdicts};
+use super::late_import;
+use super::layers::{DictLayer, ListLayer, Whose};
+use super::overlay::{Change, OverlayLayer};
+use super::ownership;
+use super::state::{Contents, ImportState};
+
+/// The gate of this process's one interpreter.
+pub(super) static GATE: Gate = Gate::new();
+
+static WORLD: PyOnceLock<Mutex<World>> = PyOnceLock::new();
+
+/// The variable that tells Toolkit which pipeline configuration it runs for.
+const CURRENT_PC: &str = "TANK_CURRENT_PC";
+
+/// Attributes of `sys` that are no project's: those with a layer of their own, and what the interpreter keeps about the
+/// last uncaught exception.
+const NOT_OVERLAID: [&str; 9] = [
+    "modules",
+    "path",
+    "meta_path",
+    "path_hooks",
+    "path_importer_cache",
+    "last_exc",
+    "last_type",
+    "last_value",
+    "last_traceback",
+];
+
+/// What a change of the import state let go of. Dropping it may run destructors, so it is dropped last.
+#[must_use = "to be dropped when all is in place"]
+#[derive(Default)]
+pub(super) struct Replaced(pub(super) Vec<Py<PyAny>>);
+
+/// See the module's documentation.
+pub(super) struct World {
+    modules: DictLayer,
+    loggers: DictLayer,
+    path: ListLayer,
+    meta_path: ListLayer,
+    path_hooks: ListLayer,
+    sys: OverlayLayer,
+    environ: OverlayLayer,
+    sys_dict: Py<PyDict>,
+    stdlib: String,
+    /// The state that the interpreter holds now beside the daemon's own.
+    in_place: Option<Arc<ImportState>>,
+    /// The state that stays in place outside leases: the last `import_sgtk`'s.
+    ambient: Option<Arc<ImportState>>,
+    /// Which of the daemon's `sys.path` entries lead into a Toolkit core.
+    toolkit_entries: HashMap<String, bool>,
+}
+
+impl World {
+    /// Gets to know the interpreter. To be called before anything else here, and before imports are wrapped.
+    pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+        WORLD.get_or_try_init(py, || Self::new(py).map(Mutex::new)).map(drop)
+    }
+
+    /// The world. Hold it for moments only and run no Python code meanwhile.
+    ///
+    /// # Errors
+    /// It was not prepared.
+    pub(super) fn lock(py: Python<'_>) -> PyResult<MutexGuard<'_, Self>> {
+        let world = WORLD.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
+        Ok(world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let sys_dict = py.import("sys")?.dict();
+        let modules =
+            sys_dict.get_item("modules")?.map(|modules| modules.cast_into::<PyDict>()).transpose()?;
+        let modules = modules.ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("sys.modules"))?;
+        let os = py.import("os")?;
+        let environ = os.getattr("environ")?.getattr("_data")?.cast_into::<PyDict>()?;
+        let logger = py.import("logging")?.getattr("Logger")?;
+        let loggers = logger.getattr("manager")?.getattr("loggerDict")?.cast_into::<PyDict>()?;
+        let os_file: PathBuf = os.getattr("__file__")?.extract()?;
+        let stdlib = os_file.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        Ok(Self {
+            modules: DictLayer::new(&modules)?,
+            loggers: DictLayer::new(&loggers)?,
+            path: ListLayer::new(&sys_dict, "path")?,
+            meta_path: ListLayer::new(&sys_dict, "meta_path")?,
+            path_hooks: ListLayer::new(&sys_dict, "path_hooks")?,
+            sys: OverlayLayer::new(&sys_dict, &NOT_OVERLAID),
+            environ: OverlayLayer::new(&environ, &[]),
+            sys_dict: sys_dict.unbind(),
+            stdlib,
+            in_place: None,
+            ambient: None,
+            toolkit_entries: HashMap::new(),
+        })
+    }
+
+    pub(super) fn in_place(&self) -> Option<&Arc<ImportState>> {
+        self.in_place.as_ref()
+    }
+
+    pub(super) fn ambient(&self) -> Option<&Arc<ImportState>> {
+        self.ambient.as_ref()
+    }
+
+    pub(super) fn set_ambient(&mut self, state: Option<Arc<ImportState>>) -> Option<Arc<ImportState>> {
+        std::mem::replace(&mut self.ambient, state)
+    }
+
+    /// `sys.modules`.
+    pub(super) fn modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.modules.live(py).clone()
+    }
+
+    /// The modules that the daemon sees outside leases.
+    pub(super) fn daemon_modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        if self.in_place.is_none() { self.modules(py) } else { self.modules.base(py).clone() }
+    }
+
+    /// Puts `target` in place of whatever is there; `None` for the daemon's own state alone.
+    ///
+    /// Only for the thread that the gate let in. Does all that it can even where something fails on the way.
+    ///
+    /// # Errors
+    /// The first Python error: no memory, or a `sys.path` that is no list any more, say.
+    pub(super) fn place(
+        &mut self,
+        py: Python<'_>,
+        target: Option<&Arc<ImportState>>,
+    ) -> (Replaced, PyResult<()>) {
+        let mut replaced = Replaced::default();
+        let same = match (&self.in_place, target) {
+            (Some(here), Some(there)) => Arc::ptr_eq(here, there),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return (replaced, Ok(()));
+        }
+        let _paused = CollectorPaused::new(py);
+        let mut outcome = Ok(());
+        if let Some(state) = self.in_place.take() {
+            outcome = self.leave(py, &state, &mut replaced.0);
+            late_import::DAEMON_HIDDEN.store(false, Ordering::Relaxed);
+        }
+        if let Some(state) = target {
+            let entered = self.enter(py, state, &mut replaced.0);
+            self.in_place = Some(Arc::clone(state));
+            outcome = outcome.and(entered);
+        }
+        (replaced, outcome)
+    }
+
+    fn enter(
+        &mut self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let contents = &mut *state.contents();
+        let Contents { modules, loggers, path, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let first = state.count_entry() == 0;
+
+        self.modules.refresh(py)?;
+        self.modules.combine(py, modules, |name, module| rules.hides_module(name, module))?;
+        self.loggers.refresh(py)?;
+        self.loggers.combine(py, loggers, |name, _| rules.claims_logger(name))?;
+        self.sys.refresh(py, replaced, |value| {
+            ownership::class_module(value).is_some_and(|module| ownership::recipe_takes(&module))
+        })?;
+        self.environ.refresh(py, replaced, |_| false)?;
+        self.path.refresh(py, replaced)?;
+        self.meta_path.refresh(py, replaced)?;
+        self.path_hooks.refresh(py, replaced)?;
+
+        let toolkit = &mut self.toolkit_entries;
+        self.path.enter(py, path, replaced, |entry| is_toolkit_entry(toolkit, entry))?;
+        self.meta_path.enter(py, meta_path, replaced, |finder| rules.hides_object(finder))?;
+        self.path_hooks.enter(py, path_hooks, replaced, |hook| rules.hides_object(hook))?;
+        self.sys.enter(py, sys, None, replaced)?;
+        let current_pc = environment_key(py, CURRENT_PC);
+        // The first import is to find the variable cleared, and sets it or not.
+        let folder = if first { None } else { state.location().current_pc() };
+        let value = folder.map(|folder| environment_value(py, folder));
+        let differs = self.environ.enter(py, environ, Some((current_pc, value)), replaced)?;
+        set_process_environment(py, differs);
+        self.loggers.enter(py, loggers)?;
+        late_import::DAEMON_HIDDEN.store(modules.hides(), Ordering::Relaxed);
+        self.modules.enter(py, modules)
+    }
+
+    fn leave(
+        &mut self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let mut outcome = self.reclaim_modules(py, replaced);
+        let contents = &mut *state.contents();
+        outcome = outcome.and(self.path.leave(py, &mut contents.path, replaced, |_| Whose::Project));
+        let untouched = self.modules.untouched(py, &contents.modules);
+        if !untouched {
+            note_path_roots(py, contents);
+        }
+        let verdicts = if untouched { Ok(None) } else { self.judge(py, state, contents).map(Some) };
+        let Contents { modules, loggers, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let rules = &*rules;
+        if !untouched {
+            let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| match &verdicts {
+                Ok(Some(verdicts)) => verdicts.of(name),
+                _ if rules.hides_module(name, module) => Whose::Nobody,
+                _ => Whose::Shared,
+            };
+            let taken_over = self.modules.take_over(py, modules, replaced, whose);
+            outcome = outcome.and(taken_over).and(self.modules.restore(py));
+        } else {
+            outcome = outcome.and(self.modules.leave(py, modules));
+        }
+        outcome = outcome.and(verdicts.map(drop));
+        let own = modules.own.bind(py);
+        let whose = |object: &Bound<'_, PyAny>| match ownership::class_module(object) {
+            // A finder of a host package that was first imported here stays with that package.
+            Some(module) if !own.contains(PyString::new(py, &module)).unwrap_or(true) => {
+                let shared = self.modules.base(py).contains(PyString::new(py, &module)).unwrap_or(false);
+                if shared && !rules.claims_name(&module) && module != "builtins" {
+                    Whose::Shared
+                } else {
+                    Whose::Project
+                }
+            }
+            _ => Whose::Project,
+        };
+        outcome = outcome.and(self.meta_path.leave(py, meta_path, replaced, whose));
+        outcome = outcome.and(self.path_hooks.leave(py, path_hooks, replaced, whose));
+        outcome = outcome.and(self.sys.leave(py, sys, replaced).map(drop));
+        match self.environ.leave(py, environ, replaced) {
+            Ok(restored) => set_process_environment(py, &restored),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+        if !self.loggers.untouched(py, loggers) {
+            let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
+                if rules.claims_logger(name) { Whose::Project } else { Whose::Shared }
+            };
+            outcome = outcome.and(self.loggers.take_over(py, loggers, replaced, whose));
+            return outcome.and(self.loggers.restore(py));
+        }
+        outcome.and(self.loggers.leave(py, loggers))
+    }
+
+    /// Gives `TANK_CURRENT_PC` the value that it has to have after the first import: the project's own configuration,
+    /// or none, whatever that import has made of it.
+    pub(super) fn set_current_pc(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(state) = &self.in_place else { return Ok(()) };
+        let value = state.location().current_pc().map(|folder| environment_value(py, folder));
+        let change = [(environment_key(py, CURRENT_PC), value)];
+        self.environ.put(py, &change)?;
+        set_process_environment(py, &change);
+        Ok(())
+    }
+
+    /// Marks the modules that were imported since the state was put in place as the project's, so that their late
+    /// imports are told from others' at once and not only when the project leaves.
+    pub(super) fn adopt(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(state) = &self.in_place else { return Ok(()) };
+        let _paused = CollectorPaused::new(py);
+        let contents = &mut *state.contents();
+        note_path_roots(py, contents);
+        self.judge(py, state, contents).map(drop)
+    }
+
+    /// The owned modules of the state in place that some thread is still importing.
+    pub(super) fn initializing(&self, py: Python<'_>) -> Vec<String> {
+        let Some(state) = &self.in_place else { return Vec::new() };
+        let contents = &*state.contents();
+        if self.modules.untouched(py, &contents.modules) {
+            return Vec::new();
+        }
+        let appeared = self.modules.changes(py, &contents.modules).into_iter();
+        appeared
+            .filter(|(_, module)| ownership::is_initializing(module))
+            .filter(|(name, module)| contents.rules.hides_module(name, module))
+            .map(|(name, _)| name.to_string())
+            .collect()
+    }
+
+    /// Judges and marks the modules that appeared since the state was put in place.
+    fn judge(&self, py: Python<'_>, state: &Arc<ImportState>, contents: &Contents) -> PyResult<Verdicts> {
+        let appeared = self.modules.changes(py, &contents.modules);
+        let known = contents.modules.own.bind(py);
+        judge::judge(py, &contents.rules, state, known, &appeared, &self.stdlib)
+    }
+
+    /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who ask `sys`.
+    fn reclaim_modules(&self, py: Python<'_>, replaced: &mut Vec<Py<PyAny>>) -> PyResult<()> {
+        let (sys, live) = (self.sys_dict.bind(py), self.modules.live(py));
+        match sys.get_item(intern!(py, "modules"))? {
+            Some(now) if now.is(live) => Ok(()),
+            other => {
+                replaced.extend(other.map(Bound::unbind));
+                sys.set_item(intern!(py, "modules"), live)
+            }
+        }
+    }
+}
+
+/// Modules from the path entries that the project has added are the project's.
+fn note_path_roots(py: Python<'_>, contents: &mut Contents) {
+    for entry in contents.path.front.iter().chain(&contents.path.back) {
+        if let Ok(entry) = entry.bind(py).cast::<PyString>() {
+            contents.rules.add_root(&entry.to_string_lossy());
+        }
+    }
+}
+
+/// Whether an entry of `sys.path` leads into a Toolkit core: its `python` folder, or a zip or folder of libraries that
+/// it brings along.
+///
+/// Told by the core's layout and not by the mere presence of a `tank` package, as a core may be installed among other
+/// packages in `site-packages`.
+fn is_toolkit_entry(known: &mut HashMap<String, bool>, entry: &Bound<'_, PyAny>) -> bool {
+    let Ok(entry) = entry.cast::<PyString>() else { return false };
+    let entry = entry.to_string_lossy();
+    if let Some(known) = known.get(entry.as_ref()) {
+        return *known;
+    }
+    let path = Path::new(entry.as_ref());
+    let is_toolkit = path.is_absolute()
+        && path.ancestors().skip(1).take(4).any(|core| {
+            let python = core.join("python");
+            let inside = path == python
+                || path.starts_with(core.join("requirements"))
+                || path.starts_with(python.join("tank_vendor"));
+            inside && python.join("tank").join("__init__.py").is_file()
+        });
+    known.insert(entry.into_owned(), is_toolkit);
+    is_toolkit
+}
+
+/// The key under which `os.environ` keeps a variable: bytes, or upper-case text on Windows.
+fn environment_key(py: Python<'_>, name: &str) -> Py<PyAny> {
+    if cfg!(windows) {
+        PyString::new(py, &name.to_uppercase()).into_any().unbind()
+    } else {
+        PyBytes::new(py, name.as_bytes()).into_any().unbind()
+    }
+}
+
+fn environment_value(py: Python<'_>, path: &Path) -> Py<PyAny> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        PyBytes::new(py, path.as_os_str().as_bytes()).into_any().unbind()
+    }
+    #[cfg(not(unix))]
+    {
+        PyString::new(py, &path.to_string_lossy()).into_any().unbind()
+    }
+}
+
+/// Tells the C library's environment what `os.environ` was told, for child processes and C code.
+fn set_process_environment(py: Python<'_>, changes: &[Change]) {
+    for (key, value) in changes {
+        let Some(key) = variable_text(key.bind(py)).filter(is_variable_name) else { continue };
+        match value.as_ref().map(|value| variable_text(value.bind(py))) {
+            Some(Some(value)) if !value.as_encoded_bytes().contains(&0) => {
+                // SAFETY: Rust's own readers are kept out by std's lock. C code of other threads that calls `getenv`
+                // at this moment is not: the same holds for every assignment to `os.environ` in Python, and the crate's
+                // documentation says so.
+                unsafe { std::env::set_var(key, value) }
+            }
+            Some(_) => {}
+            None => {
+                // SAFETY: as above.
+                unsafe { std::env::remove_var(key) }
+            }
+        }
+    }
+}
+
+/// `std::env` panics on names that Python itself would have refused.
+fn is_variable_name(name: &OsString) -> bool {
+    let bytes = name.as_encoded_bytes();
+    !bytes.is_empty() && !bytes.contains(&b'=') && !bytes.contains(&0)
+}
+
+fn variable_text(value: &Bound<'_, PyAny>) -> Option<OsString> {
+    #[cfg(unix)]
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        use std::os::unix::ffi::OsStringExt;
+        return Some(OsString::from_vec(bytes.as_bytes().to_vec()));
+    }
+    value.cast::<PyString>().ok().map(|text| OsString::from(text.to_string_lossy().into_owned()))
+}
