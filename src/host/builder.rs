@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::first_import::Settings;
 use super::residents::Residents;
 use super::world::World;
-use super::{Host, Inner, late_import};
+use super::{Host, Inner, late_import, zip_code};
 use crate::config::Configs;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
@@ -150,6 +150,7 @@ impl HostBuilder {
         };
         Python::attach(|py| {
             World::prepare(py)?;
+            zip_code::install(py)?;
             late_import::install(py, self.late_import_timeout)
         })?;
         let settings = Settings {

@@ -18,7 +18,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::gate::Manner;
-use super::ownership;
+use super::ownership::{self, Origin, Owner};
 use super::pin::{self, Pin};
 use super::state::ImportState;
 use super::world::World;
@@ -96,13 +96,19 @@ fn import<'py>(
     level: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = Request { name, globals, locals, fromlist, level };
-    let owner = match globals.and_then(|globals| globals.cast::<PyDict>().ok()) {
-        Some(globals) => ownership::owner_of_globals(globals),
-        None => caller_globals(py).and_then(|globals| ownership::owner_of_globals(&globals)),
+    let given = globals.and_then(|globals| globals.cast::<PyDict>().ok());
+    let (owner, given) = match given {
+        Some(globals) => (owner_of_caller(py, globals), Some(globals.clone())),
+        None => (owner_from_frames(py), None),
     };
     let pass_on = || request.pass_on(py);
     match owner {
-        None if pin::holds_any() => adopting(py, pass_on),
+        None if pin::holds_any() => {
+            if let Some(globals) = &given {
+                claim(py, globals)?;
+            }
+            adopting(py, pass_on)
+        }
         None if DAEMON_HIDDEN.load(Ordering::Relaxed) => {
             let wanted = request.wanted(py, None);
             serve_the_daemon(py, wanted.as_ref()).map_or_else(pass_on, Ok)
@@ -125,7 +131,7 @@ fn import_module<'py>(
     package: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let pass_on = || previous(py)?.import_module.bind(py).call1((name, package));
-    let owner = caller_globals(py).and_then(|globals| ownership::owner_of_globals(&globals));
+    let owner = owner_from_frames(py);
     let wanted = || Wanted::module(name, package);
     match owner {
         None if pin::holds_any() => adopting(py, pass_on),
@@ -144,6 +150,46 @@ fn caller_globals(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
     // where no Python code is running.
     let globals = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetGlobals()) };
     globals?.cast_into().ok()
+}
+
+/// Whose the code with these globals is.
+fn owner_of_caller(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
+    let owner = ownership::owner_of_globals(globals);
+    // Code that was given globals of its own, by `exec`, is whose the code that runs it is. Modules have a spec.
+    if owner.is_none() && !globals.contains(intern!(py, "__spec__")).unwrap_or(true) {
+        return owner_from_frames(py);
+    }
+    owner
+}
+
+/// Whose the running code is: the innermost module's on the stack.
+fn owner_from_frames(py: Python<'_>) -> Option<Arc<ImportState>> {
+    // SAFETY: the interpreter is held; the result is a borrowed reference to the running frame, or null.
+    let frame = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) };
+    let mut frame: Option<Bound<'_, PyAny>> = frame;
+    while let Some(running) = frame {
+        let globals = running.getattr(intern!(py, "f_globals")).ok()?.cast_into::<PyDict>().ok()?;
+        let owner = ownership::owner_of_globals(&globals);
+        if owner.is_some() || globals.contains(intern!(py, "__spec__")).unwrap_or(true) {
+            return owner;
+        }
+        frame = running.getattr(intern!(py, "f_back")).ok().filter(|back| !back.is_none());
+    }
+    None
+}
+
+/// Marks the module that is importing, if it is from the folders of the project that this thread holds.
+///
+/// The first import statement of a module runs before anybody else can, so a module is marked from then on: threads that
+/// it starts are told, and so are modules that never enter `sys.modules`.
+fn claim(py: Python<'_>, globals: &Bound<'_, PyDict>) -> PyResult<()> {
+    let Some(file) = globals.get_item(intern!(py, "__file__"))? else { return Ok(()) };
+    let (Ok(file), Some(state)) = (file.extract::<String>(), World::lock(py)?.in_place().cloned()) else {
+        return Ok(());
+    };
+    let name = globals.get_item(intern!(py, "__name__"))?.and_then(|name| name.extract::<String>().ok());
+    let owned = state.contents().rules.owns_module(name.as_deref().unwrap_or_default(), &Origin::Path(file));
+    if owned { ownership::mark_globals(globals, &Bound::new(py, Owner { state })?) } else { Ok(()) }
 }
 
 /// Runs an import for a thread that holds the project in place, and marks the modules that it brought.

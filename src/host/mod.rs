@@ -21,6 +21,7 @@ mod retire;
 mod state;
 mod time_limit;
 mod world;
+mod zip_code;
 
 use std::fmt;
 use std::path::Path;

@@ -51,10 +51,12 @@ pub(super) fn owner_of_module(module: &Bound<'_, PyAny>) -> Option<Arc<ImportSta
 
 /// Marks a module as the project's.
 pub(super) fn mark(module: &Bound<'_, PyAny>, owner: &Bound<'_, Owner>) -> PyResult<()> {
-    match module_dict(module) {
-        Some(dict) => dict.set_item(intern!(module.py(), MARK), owner),
-        None => Ok(()),
-    }
+    module_dict(module).map_or(Ok(()), |dict| mark_globals(&dict, owner))
+}
+
+/// Marks a module, by its dictionary, as the project's.
+pub(super) fn mark_globals(globals: &Bound<'_, PyDict>, owner: &Bound<'_, Owner>) -> PyResult<()> {
+    globals.set_item(intern!(globals.py(), MARK), owner)
 }
 
 /// A module's dictionary, without asking the module. `None` for the other things that `sys.modules` may hold.

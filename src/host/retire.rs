@@ -12,6 +12,7 @@ use super::contents;
 use super::layers::DictShare;
 use super::overlay::OverlayShare;
 use super::state::ImportState;
+use super::zip_code;
 
 /// Empties a state that is not in place. Its modules that somebody still holds keep working: their late imports find
 /// each other, or fail with an error that names the project.
@@ -99,6 +100,7 @@ fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
             }
         }
     }
+    zip_code::forget(under);
     // importlib.metadata keeps the zips that it looked into open.
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if let Some(metadata) = modules.get_item("importlib.metadata")? {
