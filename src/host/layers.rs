@@ -186,6 +186,8 @@ pub(super) struct ListLayer {
     holder: (Py<PyDict>, &'static str),
     live: Py<PyList>,
     base: Vec<Py<PyAny>>,
+    /// Counts the changes of `base`; the first is 1.
+    version: u64,
 }
 
 /// A project's share of a [`ListLayer`].
@@ -196,6 +198,8 @@ pub(super) struct ListShare {
     /// What stands after the first of the daemon's own entries.
     pub(super) back: Vec<Py<PyAny>>,
     combined: Vec<Py<PyAny>>,
+    /// The version of the base that `combined` was made for; 0 for none.
+    version: u64,
 }
 
 impl ListShare {
@@ -211,7 +215,7 @@ impl ListLayer {
             .ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err(attribute))?
             .cast_into::<PyList>()?;
         let base = contents::list_items(&live);
-        Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base })
+        Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
     }
 
     /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute back.
@@ -237,6 +241,7 @@ impl ListLayer {
         if !contents::same_list(live, &self.base) {
             replaced.append(&mut self.base);
             self.base = contents::list_items(live);
+            self.version += 1;
         }
         Ok(())
     }
@@ -249,10 +254,13 @@ impl ListLayer {
         replaced: &mut Vec<Py<PyAny>>,
         mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
     ) -> PyResult<()> {
-        replaced.append(&mut share.combined);
-        let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
-        let all = share.front.iter().chain(visible).chain(&share.back);
-        share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+        if share.version != self.version {
+            replaced.append(&mut share.combined);
+            let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
+            let all = share.front.iter().chain(visible).chain(&share.back);
+            share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+            share.version = self.version;
+        }
         contents::replace_list(self.live.bind(py), &share.combined)
     }
 
@@ -302,9 +310,12 @@ impl ListLayer {
         }
         replaced.append(&mut share.front);
         replaced.append(&mut share.back);
-        (share.front, share.back) = (front, back);
-        self.base.splice(0..0, shared_front);
-        self.base.extend(shared_back);
+        (share.front, share.back, share.version) = (front, back, 0);
+        if !(shared_front.is_empty() && shared_back.is_empty()) {
+            self.base.splice(0..0, shared_front);
+            self.base.extend(shared_back);
+            self.version += 1;
+        }
     }
 }
 

@@ -24,14 +24,14 @@ pub(super) struct OverlayLayer {
 /// A project's share of an [`OverlayLayer`].
 pub(super) struct OverlayShare {
     changes: Vec<Change>,
-    /// What the live dictionary was left like by [`OverlayLayer::enter`], and how that differs from the base.
-    combined: Snapshot,
+    /// How the live dictionary differed from the base when [`OverlayLayer::enter`] left it, and its version then.
     differs: Vec<Change>,
+    entered_at: Option<u64>,
 }
 
 impl OverlayShare {
-    pub(super) fn new(py: Python<'_>) -> Self {
-        Self { changes: Vec::new(), combined: Snapshot::keep(PyDict::new(py)), differs: Vec::new() }
+    pub(super) fn new() -> Self {
+        Self { changes: Vec::new(), differs: Vec::new(), entered_at: None }
     }
 }
 
@@ -84,8 +84,10 @@ impl OverlayLayer {
                 differs.push((key, value));
             }
         }
-        replaced.push(std::mem::replace(&mut share.combined, Snapshot::of(live)?).into_any());
-        share.differs = differs;
+        replaced.extend(
+            std::mem::replace(&mut share.differs, differs).into_iter().filter_map(|(_, value)| value),
+        );
+        share.entered_at = contents::version(live);
         Ok(&share.differs)
     }
 
@@ -104,7 +106,8 @@ impl OverlayLayer {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<Vec<Change>> {
         let (live, base) = (self.live.bind(py), self.base.dict(py));
-        let untouched = share.combined.matches(live);
+        // Where Python keeps no versions, all entries are looked at.
+        let untouched = share.entered_at.is_some() && share.entered_at == contents::version(live);
         let changes = if untouched { std::mem::take(&mut share.differs) } else { self.differences(py) };
         let mut restored: Vec<Change> = Vec::with_capacity(changes.len());
         for (key, value) in &changes {

@@ -35,8 +35,8 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
         let strong = (
             std::mem::replace(&mut contents.modules, DictShare::new(py)),
             std::mem::take(&mut contents.path),
-            std::mem::replace(&mut contents.sys, OverlayShare::new(py)),
-            std::mem::replace(&mut contents.environ, OverlayShare::new(py)),
+            std::mem::replace(&mut contents.sys, OverlayShare::new()),
+            std::mem::replace(&mut contents.environ, OverlayShare::new()),
             [std::mem::take(&mut contents.meta_path), std::mem::take(&mut contents.path_hooks)],
         );
         (strong, loggers, contents.rules.roots().to_vec())

@@ -63,8 +63,8 @@ impl ImportState {
             path: ListShare::starting_with(front),
             meta_path: ListShare::default(),
             path_hooks: ListShare::default(),
-            sys: OverlayShare::new(py),
-            environ: OverlayShare::new(py),
+            sys: OverlayShare::new(),
+            environ: OverlayShare::new(),
             rules,
             remains: None,
         };
