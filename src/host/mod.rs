@@ -61,6 +61,7 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 ///
 /// # Examples
 /// ```no_run
+/// use pyo3::prelude::*;
 /// use sgtk_host::Host;
 ///
 /// let host = Host::builder().configs("/mnt/sgtk/configs").build()?;
