@@ -1,0 +1,109 @@
+//! Handles events, each with its project's own core and plugins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use sgtk_host::config::CoreLocation;
+use sgtk_host::{Error, Host};
+
+use crate::events::Event;
+use crate::plugins::{Failure, Plugins};
+use crate::support::{version_of, wrong_core};
+
+/// What became of an event.
+pub(crate) enum Outcome {
+    /// It was handled, whatever the plugins did.
+    Handled(Handled),
+    /// It has no project, so there is no core for it.
+    NoProject,
+    /// The project's files name no core, or one that cannot be imported. Mend them.
+    Core(Error),
+    /// The host failed. Must not happen.
+    Host(Error),
+}
+
+/// An event that got its core.
+pub(crate) struct Handled {
+    pub(crate) core: CoreLocation,
+    pub(crate) version: String,
+    pub(crate) time: Time,
+    /// The callbacks that ran without an error.
+    pub(crate) callbacks: Vec<String>,
+    pub(crate) failures: Vec<Failure>,
+    /// What was wrong with the core that Python code saw. Must not happen.
+    pub(crate) wrong_core: Option<String>,
+}
+
+/// How long it took to put the project in place, and to park it again.
+pub(crate) enum Time {
+    /// With the core's first import, or the one after it has changed on disk.
+    Import(Duration),
+    Swap(Duration),
+}
+
+/// A host and the plugins of each of its projects.
+pub(crate) struct Daemon {
+    host: Host,
+    files: Vec<PathBuf>,
+    plugins: BTreeMap<String, Plugins>,
+}
+
+impl Daemon {
+    /// `files` are the plugins; their folders have to be plugin paths of the host.
+    pub(crate) fn new(host: Host, files: Vec<PathBuf>) -> Self {
+        Self { host, files, plugins: BTreeMap::new() }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Each plugin that an error has stopped, with its project.
+    pub(crate) fn stopped(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.plugins.iter().flat_map(|(project, plugins)| plugins.stopped().map(|name| (&**project, name)))
+    }
+
+    pub(crate) fn handle(&mut self, event: &Event) -> Outcome {
+        let Some(project) = &event.project else { return Outcome::NoProject };
+        match Python::attach(|py| self.handle_in_project(py, project, event)) {
+            Ok(handled) => Outcome::Handled(handled),
+            Err(
+                error @ (Error::Config { .. }
+                | Error::Import { .. }
+                | Error::WrongCore { .. }
+                | Error::UnusablePath { .. }),
+            ) => Outcome::Core(error),
+            Err(error) => Outcome::Host(error),
+        }
+    }
+
+    fn handle_in_project(&mut self, py: Python<'_>, project: &str, event: &Event) -> Result<Handled, Error> {
+        // Asked apart from the host, as the measure of what it puts in place.
+        let expected = self.host.configs().locate(project)?;
+
+        let start = Instant::now();
+        let lease = self.host.lease(py, project)?;
+        let entered = start.elapsed();
+
+        let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&lease));
+        let is_swap = known.is_some();
+        let (mut plugins, mut failures) =
+            known.map_or_else(|| Plugins::register(&lease, &self.files), |plugins| (plugins, Vec::new()));
+        let done = plugins.handle(py, event)?;
+        let wrong_core = match wrong_core(&lease, &expected)? {
+            Some(fault) => Some(fault),
+            None => plugins.wrong_core(py, &expected)?,
+        };
+        self.plugins.insert(project.to_owned(), plugins);
+        failures.extend(done.failures);
+        let (core, version) = (lease.core().clone(), version_of(&lease));
+
+        let start = Instant::now();
+        lease.finish()?;
+        let swap = entered + start.elapsed();
+        let time = if is_swap { Time::Swap(swap) } else { Time::Import(swap) };
+        Ok(Handled { core, version, time, callbacks: done.callbacks, failures, wrong_core })
+    }
+}
