@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::daemon::{Daemon, Handled, Outcome, Time};
 use crate::events::Event;
-use crate::support::{mebibytes, micros, millis, percentile, resident_memory};
+use crate::support::{figure, mebibytes, micros, percentile, resident_memory};
 
 /// Prints and counts.
 pub(crate) struct Report {
@@ -96,11 +96,11 @@ impl Report {
         let time = match handled.time {
             Time::Import(time) => {
                 self.imports += 1;
-                format!("import {}", millis(time))
+                format!("import {:.1} ms", time.as_secs_f64() * 1000.0)
             }
             Time::Swap(time) => {
                 self.swaps.push(time);
-                micros(Some(time))
+                micros(Some(time.as_micros()))
             }
         };
         let mut parts = Vec::new();
@@ -151,25 +151,24 @@ impl Report {
     pub(crate) fn finish(&mut self, daemon: &Daemon, foreign: &[String]) {
         self.bar.finish_and_clear();
         self.wrong_cores += usize::from(!foreign.is_empty());
-        let figure = |name: &str, value: String| println!("{name:<14} {value}");
         println!();
-        figure("events", self.events.to_string());
-        figure("projects", self.projects.len().to_string());
-        figure("imports", self.imports.to_string());
-        figure("swaps", self.swaps.len().to_string());
+        figure("events", self.events);
+        figure("projects", self.projects.len());
+        figure("imports", self.imports);
+        figure("swaps", self.swaps.len());
         figure("median swap", micros(percentile(&self.swaps, 50)));
         figure("memory", mebibytes(resident_memory()));
-        figure("plugin errors", self.plugin_errors.to_string());
+        figure("plugin errors", self.plugin_errors);
         for (project, plugin) in daemon.stopped() {
             figure("  stopped", format!("{plugin} for {project}"));
         }
-        figure("core errors", self.core_errors.to_string());
-        figure("host errors", self.host_errors.to_string());
-        figure("no project", self.without_project.to_string());
-        figure("bad lines", self.bad_lines.to_string());
-        figure("wrong cores", self.wrong_cores.to_string());
+        figure("core errors", self.core_errors);
+        figure("host errors", self.host_errors);
+        figure("no project", self.without_project);
+        figure("bad lines", self.bad_lines);
+        figure("wrong cores", self.wrong_cores);
         for module in foreign {
-            figure("  foreign", module.clone());
+            figure("  foreign", module);
         }
     }
 }

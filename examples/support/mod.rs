@@ -1,5 +1,6 @@
 //! What both examples need: is a module the right core's, how much memory is in use, which of many times is typical.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,22 +70,22 @@ pub(crate) fn mebibytes(bytes: Option<u64>) -> String {
         .map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
 }
 
-/// The time that `percent` of all times do not exceed, where there are any.
-pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<Duration> {
+/// The microseconds that `percent` of all times do not exceed, where there are any.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<u128> {
     let mut times = times.to_vec();
     times.sort_unstable();
     let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
-    times.get(rank).copied()
+    times.get(rank).map(Duration::as_micros)
 }
 
-/// A time in microseconds.
-pub(crate) fn micros(time: Option<Duration>) -> String {
-    time.map_or_else(|| "none".to_owned(), |time| format!("{} µs", time.as_micros()))
+/// Microseconds as a person reads them.
+pub(crate) fn micros(time: Option<u128>) -> String {
+    time.map_or_else(|| "none".to_owned(), |time| format!("{time} µs"))
 }
 
-/// A time in milliseconds.
-pub(crate) fn millis(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+/// Prints a figure and what it is.
+pub(crate) fn figure(name: &str, value: impl Display) {
+    println!("{name:<15}  {value}");
 }
 
 /// Prints what the library tells of its work to standard error.
