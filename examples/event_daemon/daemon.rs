@@ -9,7 +9,7 @@ use sgtk_host::config::CoreLocation;
 use sgtk_host::{Error, Host};
 
 use crate::events::Event;
-use crate::plugins::{Failure, Plugins};
+use crate::plugins::{Done, Plugins};
 use crate::support::{version_of, wrong_core};
 
 /// What became of an event.
@@ -29,9 +29,8 @@ pub(crate) struct Handled {
     pub(crate) core: CoreLocation,
     pub(crate) version: String,
     pub(crate) time: Time,
-    /// The callbacks that ran without an error.
-    pub(crate) callbacks: Vec<String>,
-    pub(crate) failures: Vec<Failure>,
+    /// What the plugins did, or failed to do when they were imported.
+    pub(crate) done: Done,
     /// What was wrong with the core that Python code saw. Must not happen.
     pub(crate) wrong_core: Option<String>,
 }
@@ -82,6 +81,8 @@ impl Daemon {
     fn handle_in_project(&mut self, py: Python<'_>, project: &str, event: &Event) -> Result<Handled, Error> {
         // Asked apart from the host, as the measure of what it puts in place.
         let expected = self.host.configs().locate(project)?;
+        // Outside the lease: there, a plugin called `json` would be found before the standard library's.
+        let argument = event.to_python(py)?;
 
         let start = Instant::now();
         let lease = self.host.lease(py, project)?;
@@ -89,21 +90,21 @@ impl Daemon {
 
         let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&lease));
         let is_swap = known.is_some();
-        let (mut plugins, mut failures) =
+        let (mut plugins, failed) =
             known.map_or_else(|| Plugins::register(&lease, &self.files), |plugins| (plugins, Vec::new()));
-        let done = plugins.handle(py, event)?;
+        let mut done = plugins.handle(event, &argument);
+        done.failures.splice(..0, failed);
         let wrong_core = match wrong_core(&lease, &expected)? {
             Some(fault) => Some(fault),
             None => plugins.wrong_core(py, &expected)?,
         };
         self.plugins.insert(project.to_owned(), plugins);
-        failures.extend(done.failures);
         let (core, version) = (lease.core().clone(), version_of(&lease));
 
         let start = Instant::now();
         lease.finish()?;
         let swap = entered + start.elapsed();
         let time = if is_swap { Time::Swap(swap) } else { Time::Import(swap) };
-        Ok(Handled { core, version, time, callbacks: done.callbacks, failures, wrong_core })
+        Ok(Handled { core, version, time, done, wrong_core })
     }
 }

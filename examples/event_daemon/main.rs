@@ -89,6 +89,9 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     }
     let mut source = Events::open(&events).map_err(|error| unreadable("events", &events, &error))?;
     let host = builder.build()?;
+    if options.log {
+        Python::attach(registrar::show_logs)?;
+    }
     let interpreter = host.interpreter();
     let projects = host.configs().projects()?;
 

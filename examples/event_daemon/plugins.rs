@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
-use pyo3::types::PyModule;
+use pyo3::types::{PyDict, PyModule};
 use sgtk_host::config::CoreLocation;
 use sgtk_host::{Lease, PythonError};
 
@@ -36,9 +36,11 @@ pub(crate) struct Failure {
 
 /// What a project's plugins did about an event.
 #[derive(Default)]
-pub(crate) struct Handled {
+pub(crate) struct Done {
     /// The callbacks that ran without an error.
     pub(crate) callbacks: Vec<String>,
+    /// The plugins that an earlier error has stopped, and that would have been called.
+    pub(crate) stopped: Vec<String>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -76,17 +78,22 @@ impl Plugins {
     }
 
     /// Calls every callback that wants the event. An error stops its own plugin only.
-    pub(crate) fn handle(&mut self, py: Python<'_>, event: &Event) -> PyResult<Handled> {
-        let mut handled = Handled::default();
-        let argument = event.to_python(py)?;
-        for plugin in self.plugins.iter_mut().filter(|plugin| !plugin.stopped) {
-            for callback in plugin.callbacks.iter().filter(|callback| callback.wants(event)) {
-                let arguments = (&callback.sg, &callback.logger, &argument, &callback.args);
+    /// `argument` is the event as they get it.
+    pub(crate) fn handle(&mut self, event: &Event, argument: &Bound<'_, PyDict>) -> Done {
+        let (mut done, py) = (Done::default(), argument.py());
+        for plugin in &mut self.plugins {
+            let mut wanted = plugin.callbacks.iter().filter(|callback| callback.wants(event)).peekable();
+            if plugin.stopped {
+                done.stopped.extend(wanted.peek().map(|_| plugin.name.clone()));
+                continue;
+            }
+            for callback in wanted {
+                let arguments = (&callback.sg, &callback.logger, argument, &callback.args);
                 match callback.function.call1(py, arguments) {
-                    Ok(_) => handled.callbacks.push(callback.name.clone()),
+                    Ok(_) => done.callbacks.push(callback.name.clone()),
                     Err(error) => {
                         let plugin_name = plugin.name.clone();
-                        handled.failures.push(Failure { plugin: plugin_name, error: error.into() });
+                        done.failures.push(Failure { plugin: plugin_name, error: error.into() });
                         plugin.stopped = callback.stop_on_error;
                         if plugin.stopped {
                             break;
@@ -95,7 +102,7 @@ impl Plugins {
                 }
             }
         }
-        Ok(handled)
+        done
     }
 
     /// What is wrong with the `sgtk` that the plugins got at their top.
@@ -127,7 +134,7 @@ impl Plugin {
                 format!("'{name}' is {found}: the name is taken, call {} otherwise", file.display());
             return Err(PyImportError::new_err(message));
         }
-        let registrar = Bound::new(py, Registrar::new(py, &format!("plugin.{}.{name}", lease.project()))?)?;
+        let registrar = Bound::new(py, Registrar::new(py, lease.project(), name)?)?;
         let Some(register) = module.getattr_opt("registerCallbacks")? else {
             return Err(PyAttributeError::new_err(format!("{} has no registerCallbacks", file.display())));
         };

@@ -9,6 +9,9 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::events::Event;
 
+/// The parent of all plugins' loggers.
+const LOGGER: &str = "plugin";
+
 /// A function that a plugin wants called for some events.
 pub(crate) struct Callback {
     pub(crate) name: String,
@@ -46,8 +49,8 @@ pub(crate) struct Registrar {
 }
 
 impl Registrar {
-    pub(crate) fn new(py: Python<'_>, logger: &str) -> PyResult<Self> {
-        let logger = get_logger(py, logger)?.unbind();
+    pub(crate) fn new(py: Python<'_>, project: &str, plugin: &str) -> PyResult<Self> {
+        let logger = get_logger(py, &format!("{LOGGER}.{project}.{plugin}"))?.unbind();
         Ok(Self { logger, callbacks: Mutex::default() })
     }
 
@@ -124,6 +127,18 @@ fn filter(given: Option<Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
         filter.insert(kind.extract()?, attributes);
     }
     Ok(Some(filter))
+}
+
+/// Has what plugins log printed to standard error, whatever its level.
+pub(crate) fn show_logs(py: Python<'_>) -> PyResult<()> {
+    let logging = py.import("logging")?;
+    let format = logging.call_method1("Formatter", ("%(asctime)s %(levelname)s %(name)s: %(message)s",))?;
+    let handler = logging.call_method0("StreamHandler")?;
+    handler.call_method1("setFormatter", (format,))?;
+    let plugins = get_logger(py, LOGGER)?;
+    plugins.call_method1("addHandler", (handler,))?;
+    plugins.call_method1("setLevel", ("DEBUG",))?;
+    Ok(())
 }
 
 fn get_logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {

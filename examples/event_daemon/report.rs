@@ -91,7 +91,7 @@ impl Report {
     }
 
     fn handled(&mut self, event: &Event, handled: &Handled) {
-        self.plugin_errors += handled.failures.len();
+        self.plugin_errors += handled.done.failures.len();
         self.wrong_cores += usize::from(handled.wrong_core.is_some());
         let time = match handled.time {
             Time::Import(time) => {
@@ -103,20 +103,22 @@ impl Report {
                 micros(Some(time.as_micros()))
             }
         };
+        let done = &handled.done;
         let mut parts = Vec::new();
         parts.extend(handled.wrong_core.iter().map(|fault| format!("WRONG CORE: {fault}")));
-        parts.extend(handled.failures.iter().map(|failure| {
+        parts.extend(done.failures.iter().map(|failure| {
             let message = failure.error.message.lines().next().unwrap_or_default();
             format!("error in {}: {}: {message}", failure.plugin, failure.error.type_name)
         }));
-        match (handled.callbacks.as_slice(), parts.is_empty()) {
-            ([], true) => parts.push("ok, no plugin wants it".to_owned()),
-            ([], false) => {}
-            (callbacks, _) => parts.push(format!("ok: {}", callbacks.join(", "))),
+        parts.extend(done.stopped.iter().map(|plugin| format!("{plugin} is stopped")));
+        if !done.callbacks.is_empty() {
+            parts.push(format!("ok: {}", done.callbacks.join(", ")));
+        } else if parts.is_empty() {
+            parts.push("ok, no plugin wants it".to_owned());
         }
         let kind = handled.core.kind().to_string();
         self.line(event, &kind, &handled.version, &time, &parts.join("; "));
-        for failure in &handled.failures {
+        for failure in &done.failures {
             self.bar
                 .suspend(|| eprintln!("event {}, plugin {}:\n{}", event.id, failure.plugin, failure.error));
         }
