@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_host::config::CoreLocation;
+use sgtk_host::config::CoreKind;
 use sgtk_host::{Error, Host};
 
 use crate::events::Event;
@@ -26,7 +26,7 @@ pub(crate) enum Outcome {
 
 /// An event that got its core.
 pub(crate) struct Handled {
-    pub(crate) core: CoreLocation,
+    pub(crate) kind: CoreKind,
     pub(crate) version: String,
     pub(crate) time: Time,
     /// What the plugins did, or failed to do when they were imported.
@@ -99,12 +99,12 @@ impl Daemon {
             None => plugins.wrong_core(py, &expected)?,
         };
         self.plugins.insert(project.to_owned(), plugins);
-        let (core, version) = (lease.core().clone(), version_of(&lease));
+        let (kind, version) = (lease.core().kind(), version_of(&lease));
 
         let start = Instant::now();
         lease.finish()?;
         let swap = entered + start.elapsed();
         let time = if is_swap { Time::Swap(swap) } else { Time::Import(swap) };
-        Ok(Handled { core, version, time, done, wrong_core })
+        Ok(Handled { kind, version, time, done, wrong_core })
     }
 }

@@ -116,7 +116,7 @@ impl Report {
         } else if parts.is_empty() {
             parts.push("ok, no plugin wants it".to_owned());
         }
-        let kind = handled.core.kind().to_string();
+        let kind = handled.kind.to_string();
         self.line(event, &kind, &handled.version, &time, &parts.join("; "));
         for failure in &done.failures {
             self.bar

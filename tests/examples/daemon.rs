@@ -233,7 +233,6 @@ fn a_core_that_is_upgraded_between_two_events_is_imported_anew_with_its_plugins(
     let before = [answer(1), answer(2)];
     configs.upgrade("a", &Core::newer("v0.24.0")).unwrap();
     let after = [answer(3), answer(4)];
-    drop(answer);
     drop(input);
 
     assert!(before.iter().all(|line| line.contains("v0.22.5")), "{before:?}");
