@@ -12,6 +12,7 @@ mod late_import;
 mod layers;
 mod lease;
 mod log_records;
+mod names;
 mod overlay;
 mod ownership;
 mod pin;
@@ -42,7 +43,7 @@ use self::gate::{Key, Manner};
 use self::pin::Pin;
 use self::residents::Residents;
 use self::state::ImportState;
-use self::world::World;
+use self::world::{GATE, World};
 use crate::config::{Configs, CoreLocation};
 use crate::error::Result;
 use crate::interpreter::Interpreter;
@@ -150,6 +151,13 @@ impl Host {
     #[must_use]
     pub fn resident(&self) -> Vec<Resident> {
         Python::attach(|py| self.inner.residents.list(py))
+    }
+
+    /// How many threads of the process wait for their turn, here and at other hosts. Where it stays above zero, leases are
+    /// too long.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        GATE.waiting()
     }
 
     /// Walks all modules that the host's projects own, and those that are visible now, and names each that comes from

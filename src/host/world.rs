@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -21,6 +20,7 @@ use super::gate::Gate;
 use super::judge::{self, Verdicts};
 use super::late_import;
 use super::layers::{DictLayer, ListLayer, Whose};
+use super::names::Names;
 use super::overlay::{Change, OverlayLayer};
 use super::ownership;
 use super::state::{Contents, ImportState};
@@ -74,6 +74,8 @@ pub(super) struct World {
 impl World {
     /// Gets to know the interpreter. To be called before anything else here, and before imports are wrapped.
     pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+        Names::prepare(py);
+        CollectorPaused::prepare(py)?;
         WORLD.get_or_try_init(py, || Self::new(py).map(Mutex::new)).map(drop)
     }
 
@@ -311,11 +313,11 @@ impl World {
     /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who ask `sys`.
     fn reclaim_modules(&self, py: Python<'_>, replaced: &mut Vec<Py<PyAny>>) -> PyResult<()> {
         let (sys, live) = (self.sys_dict.bind(py), self.modules.live(py));
-        match sys.get_item(intern!(py, "modules"))? {
+        match sys.get_item(&Names::of(py).modules)? {
             Some(now) if now.is(live) => Ok(()),
             other => {
                 replaced.extend(other.map(Bound::unbind));
-                sys.set_item(intern!(py, "modules"), live)
+                sys.set_item(&Names::of(py).modules, live)
             }
         }
     }
