@@ -126,9 +126,39 @@ impl OverlayLayer {
         Ok(restored)
     }
 
+    /// Counts what changed since [`OverlayLayer::enter`] as the daemon's own, but for entries that `is_projects` names.
+    ///
+    /// For a project that is in place outside leases, before [`OverlayLayer::leave`].
+    pub(super) fn keep_for_daemon(
+        &mut self,
+        py: Python<'_>,
+        share: &OverlayShare,
+        replaced: &mut Vec<Py<PyAny>>,
+        is_projects: impl Fn(&Change) -> bool,
+    ) -> PyResult<()> {
+        if share.combined.matches(self.live.bind(py)) {
+            return Ok(());
+        }
+        let mut changes = self.differences_from(py, share.combined.dict(py));
+        changes.retain(|change| !is_projects(change));
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let base = self.base.dict(py).copy()?;
+        for (key, value) in &changes {
+            put(&base, key.bind(py), value.as_ref().map(|value| value.bind(py)))?;
+        }
+        replaced.push(std::mem::replace(&mut self.base, Snapshot::keep(base)).into_any());
+        Ok(())
+    }
+
     /// All entries of the live dictionary that are not as in the base, with their values now.
     fn differences(&self, py: Python<'_>) -> Vec<Change> {
-        let (live, base) = (self.live.bind(py), self.base.dict(py));
+        self.differences_from(py, self.base.dict(py))
+    }
+
+    fn differences_from(&self, py: Python<'_>, base: &Bound<'_, PyDict>) -> Vec<Change> {
+        let live = self.live.bind(py);
         let now = contents::items(live).into_iter();
         let others = now
             .filter(|(key, value)| {
