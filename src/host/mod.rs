@@ -11,6 +11,7 @@ mod judge;
 mod late_import;
 mod layers;
 mod lease;
+mod log_levels;
 mod log_records;
 mod overlay;
 mod ownership;

@@ -21,6 +21,7 @@ use super::gate::Gate;
 use super::judge::{self, Verdicts};
 use super::late_import;
 use super::layers::{By, DictLayer, ListLayer, Whose};
+use super::log_levels::{self, LevelsForAll};
 use super::overlay::{Change, OverlayLayer};
 use super::ownership;
 use super::state::{Contents, ImportState};
@@ -56,6 +57,7 @@ pub(super) struct Replaced(pub(super) Vec<Py<PyAny>>);
 pub(super) struct World {
     modules: DictLayer,
     loggers: DictLayer,
+    levels: LevelsForAll,
     path: ListLayer,
     meta_path: ListLayer,
     path_hooks: ListLayer,
@@ -101,6 +103,7 @@ impl World {
         Ok(Self {
             modules: DictLayer::new(&modules)?,
             loggers: DictLayer::new(&loggers)?,
+            levels: LevelsForAll::new(&logger)?,
             path: ListLayer::new(&sys_dict, "path")?,
             meta_path: ListLayer::new(&sys_dict, "meta_path")?,
             path_hooks: ListLayer::new(&sys_dict, "path_hooks")?,
@@ -177,7 +180,8 @@ impl World {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
         let contents = &mut *state.contents();
-        let Contents { modules, loggers, path, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let Contents { modules, loggers, levels, path, meta_path, path_hooks, sys, environ, rules, .. } =
+            contents;
         let first = state.count_entry() == 0;
 
         self.modules.refresh(py)?;
@@ -204,6 +208,9 @@ impl World {
         let differs = self.environ.enter(py, environ, Some((current_pc, value)), replaced)?;
         set_process_environment(py, differs);
         self.loggers.enter(py, loggers)?;
+        if *levels != self.levels.now(py) {
+            log_levels::forget(loggers.own.bind(py));
+        }
         late_import::DAEMON_HIDDEN.store(modules.hides(), Ordering::Relaxed);
         self.modules.enter(py, modules)
     }
@@ -229,6 +236,7 @@ impl World {
             note_path_roots(py, contents);
         }
         let verdicts = if untouched { Ok(None) } else { self.judge(py, state, contents).map(Some) };
+        contents.levels = self.levels.now(py);
         let Contents { modules, loggers, meta_path, path_hooks, sys, environ, rules, .. } = contents;
         let rules = &*rules;
         if !untouched {
