@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -234,6 +235,12 @@ fn standard_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let sys = py.import("sys")?;
     // New in Python 3.10.
     sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))
+}
+
+/// Whether what is visible as `tank` is this module.
+pub(super) fn is_tank(py: Python<'_>, sgtk: &Bound<'_, PyModule>) -> Result<bool> {
+    let modules = World::lock(py)?.modules(py);
+    Ok(modules.get_item(intern!(py, "tank"))?.is_some_and(|tank| tank.is(sgtk)))
 }
 
 /// The `sgtk` module of the state that is in place.
