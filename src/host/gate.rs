@@ -226,6 +226,11 @@ impl Gate {
         }
     }
 
+    /// Whether some thread is putting the project in place, or taking it out, at this moment.
+    pub(crate) fn is_moving(&self, key: &Key) -> bool {
+        matches!(&self.inner().phase, Phase::Moving(moving) if moving == key)
+    }
+
     /// How many wait for their turn.
     pub(crate) fn waiting(&self) -> usize {
         self.inner().queue.len()

@@ -21,7 +21,7 @@ use super::gate::Manner;
 use super::ownership::{self, Origin, Owner};
 use super::pin::{self, Pin};
 use super::state::ImportState;
-use super::world::World;
+use super::world::{GATE, World};
 use crate::error::Error;
 
 struct Previous {
@@ -361,10 +361,16 @@ fn late<'py>(
     // The previous function refuses what is no import at all, without looking at any module.
     let Some(wanted) = wanted else { return pass_on() };
     let own = state.modules(py);
-    let (daemon, claimed) = {
+    let (daemon, claimed, in_place) = {
         let world = World::lock(py)?;
-        (world.daemon_modules(py), state.contents().rules.claims_name(&wanted.absolute))
+        let claimed = state.contents().rules.claims_name(&wanted.absolute);
+        let in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state));
+        (world.daemon_modules(py), claimed, in_place)
     };
+    if in_place && GATE.is_moving(state.key()) {
+        // Another thread is importing the core, and may wait for this one, which the core's import has started.
+        return adopting(py, pass_on);
+    }
     if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten()) {
         return Ok(served);
     }

@@ -51,19 +51,15 @@ pub(super) struct Turn<'py> {
 }
 
 impl<'py> Turn<'py> {
-    /// Waits for the turn to put `key`'s project in place.
+    /// Waits for the turn to put `key`'s project in place. The key must be new.
     ///
     /// # Errors
     /// [`Error::NestedLease`] where this thread holds a project, [`Error::LeaseTimeout`] after `limit`.
     pub(super) fn take(py: Python<'py>, key: &Key, limit: Option<Duration>) -> Result<Self> {
         refuse_nesting(key)?;
-        loop {
-            match ask(py, key, Manner::Queue, limit)? {
-                Grant::Enter => return Ok(Self::granted(py, key)),
-                // Keys of turns are nobody else's, so there is nothing to share; give it back all the same.
-                Grant::Share => drop(GATE.release()),
-            }
-        }
+        // Nobody else has this key, so there is nothing to share.
+        ask(py, key, Manner::Queue, limit)?;
+        Ok(Self::granted(py, key))
     }
 
     fn granted(py: Python<'py>, key: &Key) -> Self {
