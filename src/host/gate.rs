@@ -226,6 +226,11 @@ impl Gate {
         }
     }
 
+    /// How many wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner().queue.len()
+    }
+
     /// Nothing is in place any more: the next in the queue gets its turn.
     pub(crate) fn left(&self) {
         let mut inner = self.inner();

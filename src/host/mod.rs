@@ -11,7 +11,9 @@ mod judge;
 mod late_import;
 mod layers;
 mod lease;
+mod log_levels;
 mod log_records;
+mod names;
 mod overlay;
 mod ownership;
 mod pin;
@@ -42,7 +44,7 @@ use self::gate::{Key, Manner};
 use self::pin::Pin;
 use self::residents::Residents;
 use self::state::ImportState;
-use self::world::World;
+use self::world::{GATE, World};
 use crate::config::{Configs, CoreLocation};
 use crate::error::Result;
 use crate::interpreter::Interpreter;
@@ -61,6 +63,7 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 ///
 /// # Examples
 /// ```no_run
+/// use pyo3::prelude::*;
 /// use sgtk_host::Host;
 ///
 /// let host = Host::builder().configs("/mnt/sgtk/configs").build()?;
@@ -151,6 +154,13 @@ impl Host {
         Python::attach(|py| self.inner.residents.list(py))
     }
 
+    /// How many threads of the process wait for their turn, here and at other hosts. Where it stays above zero, leases are
+    /// too long.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        GATE.waiting()
+    }
+
     /// Walks all modules that the host's projects own, and those that are visible now, and names each that comes from
     /// another project's core. The answer must be empty, always.
     ///
@@ -212,7 +222,8 @@ impl Host {
         let start = Instant::now();
         let brought = late_import::bring_back(py, state)?;
         let verified = first_import::sgtk_in_place(py, state).and_then(|sgtk| {
-            let verified = self.inner.residents.is_verified(state, &sgtk);
+            let verified =
+                self.inner.residents.is_verified(state, &sgtk) && first_import::is_tank(py, &sgtk)?;
             if verified { Ok(()) } else { first_import::verify(py, state, sgtk.as_any()) }
         });
         if let Err(error) = verified {

@@ -8,14 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PyList, PyModule, PyString, PyType};
 
+use super::names::Names;
 use super::state::ImportState;
-
-/// The name under which a project's module dictionaries carry their [`Owner`].
-const MARK: &str = "__sgtk_host_owner__";
 
 /// Names the project that a module belongs to, from within the module's own dictionary.
 ///
@@ -40,7 +37,7 @@ impl Owner {
 
 /// The project whose dictionary of globals this is, if it is one's.
 pub(super) fn owner_of_globals(globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
-    let mark = globals.get_item(intern!(globals.py(), MARK)).ok()??;
+    let mark = globals.get_item(&Names::of(globals.py()).mark).ok()??;
     Some(Arc::clone(&mark.cast_exact::<Owner>().ok()?.get().state))
 }
 
@@ -56,7 +53,7 @@ pub(super) fn mark(module: &Bound<'_, PyAny>, owner: &Bound<'_, Owner>) -> PyRes
 
 /// Marks a module, by its dictionary, as the project's.
 pub(super) fn mark_globals(globals: &Bound<'_, PyDict>, owner: &Bound<'_, Owner>) -> PyResult<()> {
-    globals.set_item(intern!(globals.py(), MARK), owner)
+    globals.set_item(&Names::of(globals.py()).mark, owner)
 }
 
 /// A module's dictionary, without asking the module. `None` for the other things that `sys.modules` may hold.
@@ -101,14 +98,14 @@ pub(super) enum Origin {
 pub(super) fn origin(module: &Bound<'_, PyAny>) -> Origin {
     let Some(dict) = module_dict(module) else { return Origin::Made };
     let py = dict.py();
-    if let Some(file) = text(dict.get_item(intern!(py, "__file__"))) {
+    if let Some(file) = text(dict.get_item(&Names::of(py).file)) {
         return Origin::Path(file);
     }
     if let Some(folder) = search_folder(&dict) {
         return Origin::Path(folder);
     }
-    let spec = dict.get_item(intern!(py, "__spec__")).ok().flatten().filter(is_plain_spec);
-    match spec.and_then(|spec| text(spec.getattr(intern!(py, "origin")).map(Some))).as_deref() {
+    let spec = dict.get_item(&Names::of(py).spec).ok().flatten().filter(is_plain_spec);
+    match spec.and_then(|spec| text(spec.getattr(&Names::of(py).origin).map(Some))).as_deref() {
         Some("built-in" | "frozen") => Origin::Interpreter,
         Some(path) => Origin::Path(path.to_owned()),
         None => Origin::Made,
@@ -118,11 +115,11 @@ pub(super) fn origin(module: &Bound<'_, PyAny>) -> Origin {
 /// A namespace package has no file, only the folders that it spans: the first tells.
 fn search_folder(dict: &Bound<'_, PyDict>) -> Option<String> {
     let py = dict.py();
-    let path = dict.get_item(intern!(py, "__path__")).ok()??;
+    let path = dict.get_item(&Names::of(py).path).ok()??;
     let folders = match path.cast_exact::<PyList>() {
         Ok(list) => list.clone(),
         // importlib's _NamespacePath keeps its list in a plain attribute.
-        Err(_) => path.getattr(intern!(py, "_path")).ok()?.cast_into::<PyList>().ok()?,
+        Err(_) => path.getattr(&Names::of(py).path_list).ok()?.cast_into::<PyList>().ok()?,
     };
     text(folders.get_item(0).map(Some))
 }
@@ -136,8 +133,8 @@ fn is_plain_spec(spec: &Bound<'_, PyAny>) -> bool {
 pub(super) fn is_initializing(module: &Bound<'_, PyAny>) -> bool {
     let Some(dict) = module_dict(module) else { return false };
     let py = dict.py();
-    let spec = dict.get_item(intern!(py, "__spec__")).ok().flatten().filter(is_plain_spec);
-    spec.and_then(|spec| spec.getattr(intern!(py, "_initializing")).ok())
+    let spec = dict.get_item(&Names::of(py).spec).ok().flatten().filter(is_plain_spec);
+    spec.and_then(|spec| spec.getattr(&Names::of(py).initializing).ok())
         .is_some_and(|initializing| initializing.is_truthy().unwrap_or(false))
 }
 
@@ -183,6 +180,11 @@ impl Rules {
         self.roots.iter().any(|root| path.starts_with(root.as_str()) || is_root(root))
     }
 
+    /// Whether an entry of `sys.path` is one of the project's folders or zips, or lies in one.
+    pub(super) fn is_root_entry(&self, entry: &Bound<'_, PyAny>) -> bool {
+        entry.cast::<PyString>().is_ok_and(|entry| self.is_under_root(&entry.to_string_lossy()))
+    }
+
     pub(super) fn roots(&self) -> &[String] {
         &self.roots
     }
@@ -223,7 +225,7 @@ impl Rules {
             Origin::Interpreter => true,
             Origin::Made => false,
         };
-        let name = module_dict(module).and_then(|dict| text(dict.get_item(intern!(module.py(), "__name__"))));
+        let name = module_dict(module).and_then(|dict| text(dict.get_item(&Names::of(module.py()).name)));
         elsewhere && name.is_some_and(|name| name != entry)
     }
 
@@ -242,7 +244,7 @@ impl Rules {
 /// The name of the module that an object's class, or the class itself, says it comes from.
 pub(super) fn class_module(object: &Bound<'_, PyAny>) -> Option<String> {
     let class = object.cast::<PyType>().cloned().unwrap_or_else(|_| object.get_type());
-    text(class.getattr(intern!(object.py(), "__module__")).map(Some))
+    text(class.getattr(&Names::of(object.py()).module).map(Some))
 }
 
 /// A Python function's globals.

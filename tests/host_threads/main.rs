@@ -1,0 +1,18 @@
+//! Many cores in one interpreter, with many threads and for long. Each test runs in a process of its own, as the
+//! interpreter, its import state and its environment are the process's.
+#![cfg(unix)]
+
+mod collector;
+mod half_loaded;
+mod late_imports;
+mod memory;
+mod nested;
+mod observability;
+mod staying_true;
+#[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
+#[path = "../host/support.rs"]
+mod support;
+mod threads;
+mod time_limits;
+mod two_hosts;
+mod workshop;
