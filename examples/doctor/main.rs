@@ -18,6 +18,7 @@ mod support;
 mod tables;
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,14 +39,7 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    match run(options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("doctor: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_status("doctor", run(options))
 }
 
 /// Whether everything is right.
@@ -68,10 +62,11 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}")?);
     let findings = examination::examine(&host, options.rounds, &bar)?;
     bar.finish_and_clear();
+    let mut out = std::io::stdout().lock();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
-        tables::print(&findings);
+        tables::write(&mut out, &findings)?;
     }
     let interpreter = host.interpreter();
     drop(host);

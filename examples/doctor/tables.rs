@@ -1,36 +1,39 @@
 //! The findings for a person.
 
+use std::io::{self, Write};
+
 use crate::findings::{Findings, Project};
 use crate::support::{figure, mebibytes, micros};
 
-/// Prints everything: each project with how its core was found, the pairs, the swaps, and what is wrong.
-pub(crate) fn print(findings: &Findings) {
+/// Writes everything: each project with how its core was found, the pairs, the swaps, and what is wrong.
+pub(crate) fn write(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let python = &findings.python;
-    figure("python", format!("{} of {}", python.version, python.executable.display()));
+    figure(out, "python", format!("{} of {}", python.version, python.executable.display()))?;
     let library = python.library.as_ref().map_or("unknown".to_owned(), |path| path.display().to_string());
-    figure("library", library);
-    figure("configurations", findings.configs.display());
+    figure(out, "library", library)?;
+    figure(out, "configurations", findings.configs.display())?;
     for project in &findings.projects {
-        trail(project);
+        trail(out, project)?;
     }
-    projects(findings);
-    pairs(findings);
-    println!();
-    figure("pairs tried", findings.pairs_tried);
-    figure("pairs right", findings.pairs_right);
-    figure("pairs not tried", not_tried(findings));
-    figure("rounds", findings.rounds);
-    figure("rounds right", findings.rounds_right);
-    figure("swap p50", micros(findings.swap_us.p50));
-    figure("swap p99", micros(findings.swap_us.p99));
+    projects(out, findings)?;
+    pairs(out, findings)?;
+    writeln!(out)?;
+    figure(out, "pairs tried", findings.pairs_tried)?;
+    figure(out, "pairs right", findings.pairs_right)?;
+    figure(out, "pairs not tried", not_tried(findings))?;
+    figure(out, "rounds", findings.rounds)?;
+    figure(out, "rounds right", findings.rounds_right)?;
+    figure(out, "swap p50", micros(findings.swap_us.p50))?;
+    figure(out, "swap p99", micros(findings.swap_us.p99))?;
     let memory = &findings.memory;
     figure(
+        out,
         "memory",
         format!("{} before, {} after the rounds", mebibytes(memory.before), mebibytes(memory.after)),
-    );
-    wrong(findings);
-    println!();
-    println!("{}", verdict(findings));
+    )?;
+    wrong(out, findings)?;
+    writeln!(out)?;
+    writeln!(out, "{}", verdict(findings))
 }
 
 fn not_tried(findings: &Findings) -> String {
@@ -41,24 +44,26 @@ fn not_tried(findings: &Findings) -> String {
 }
 
 /// How the project's core was looked for.
-fn trail(project: &Project) {
-    println!("\n{}", project.project);
+fn trail(out: &mut dyn Write, project: &Project) -> io::Result<()> {
+    writeln!(out, "\n{}", project.project)?;
     for step in &project.trail {
-        println!("  {:<14} {}: {}", step.rule, step.path.display(), step.found);
+        writeln!(out, "  {:<14} {}: {}", step.rule, step.path.display(), step.found)?;
     }
+    Ok(())
 }
 
-fn projects(findings: &Findings) {
+fn projects(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let width = findings.projects.iter().map(|project| project.project.chars().count()).max();
     let width = width.unwrap_or_default().max(7);
-    let row = |cells: [&str; 8]| {
+    writeln!(out)?;
+    let mut row = |cells: [&str; 8]| {
         let [number, project, kind, version, imported, time, modules, outcome] = cells;
-        println!(
+        writeln!(
+            out,
             "{number:>3}  {project:<width$}  {kind:<9}  {version:<9}  {imported:<9}  {time:>10}  {modules:>7}  {outcome}"
-        );
+        )
     };
-    println!();
-    row(["", "PROJECT", "CORE", "INFO.YML", "SGTK", "IMPORT", "MODULES", "OUTCOME"]);
+    row(["", "PROJECT", "CORE", "INFO.YML", "SGTK", "IMPORT", "MODULES", "OUTCOME"])?;
     for (number, project) in findings.projects.iter().enumerate() {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let time = project.import_ms.map_or("-".to_owned(), |millis| format!("{millis:.1} ms"));
@@ -67,24 +72,20 @@ fn projects(findings: &Findings) {
         let (kind, version) = (text(&project.kind), text(&project.version));
         let imported = text(&project.imported_version);
         let number = (number + 1).to_string();
-        row([&number, &project.project, &kind, &version, &imported, &time, &modules, outcome]);
+        row([&number, &project.project, &kind, &version, &imported, &time, &modules, outcome])?;
     }
+    Ok(())
 }
 
 /// A row for each project that was first, a column for each that was second, by the numbers of the projects' table.
-fn pairs(findings: &Findings) {
-    let count = findings.projects.len();
-    print!("\n{:>8}", "from\\to");
-    (1..=count).for_each(|to| print!("{to:>3}"));
-    println!();
+fn pairs(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
+    let numbers = (1..=findings.projects.len()).map(|number| format!("{number:>3}"));
+    writeln!(out, "\nfrom\\to {}", numbers.collect::<String>())?;
     for (number, from) in findings.projects.iter().enumerate() {
-        print!("{:>8}", number + 1);
-        for to in &findings.projects {
-            print!("{:>3}", mark(findings, from, to));
-        }
-        println!();
+        let marks = findings.projects.iter().map(|to| format!("{:>3}", mark(findings, from, to)));
+        writeln!(out, "{:>7} {}", number + 1, marks.collect::<String>())?;
     }
-    println!("         . right   X wrong   - not tried");
+    writeln!(out, "        . right   X wrong   - not tried")
 }
 
 fn mark(findings: &Findings, from: &Project, to: &Project) -> &'static str {
@@ -103,15 +104,15 @@ fn mark(findings: &Findings, from: &Project, to: &Project) -> &'static str {
     }
 }
 
-fn wrong(findings: &Findings) {
+fn wrong(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     for pair in &findings.foreign {
-        println!("\nforeign modules after {} to {}:", pair.from, pair.to);
-        pair.modules.iter().for_each(|module| println!("  {module}"));
+        let modules = pair.modules.join("\n  ");
+        writeln!(out, "\nforeign modules after {} to {}:\n  {modules}", pair.from, pair.to)?;
     }
     for failure in &findings.errors {
-        println!("\n{}:", failure.during);
-        failure.error.lines().for_each(|line| println!("  {line}"));
+        writeln!(out, "\n{}:\n  {}", failure.during, failure.error.replace('\n', "\n  "))?;
     }
+    Ok(())
 }
 
 fn verdict(findings: &Findings) -> String {

@@ -50,14 +50,7 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    match run(options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("event_daemon: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_status("event_daemon", run(options))
 }
 
 /// Whether all cores were right and the host never failed.
@@ -96,19 +89,19 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let projects = host.configs().projects()?;
 
     let mut daemon = Daemon::new(host, files);
-    let mut report = Report::new(source.size, &projects);
+    let mut report = Report::new(source.size, &projects)?;
     while let Some(event) = source.next().map_err(|error| unreadable("events", &events, &error))? {
         match event {
             Ok(event) => {
                 let outcome = daemon.handle(&event);
-                report.event(&event, &outcome, source.read);
+                report.event(&event, &outcome, source.read)?;
             }
             Err((line, reason)) => report.bad_line(line, &reason),
         }
     }
     let foreign = Python::attach(|py| daemon.host().audit(py))?;
     let foreign: Vec<_> = foreign.iter().map(ToString::to_string).collect();
-    report.finish(&daemon, &foreign);
+    report.finish(&daemon, &foreign)?;
     drop(daemon);
     interpreter.shutdown(Duration::from_secs(10))?;
     Ok(report.is_right())

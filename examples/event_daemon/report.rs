@@ -1,6 +1,7 @@
 //! What the daemon shows: a line for each event, and figures at the end.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,7 +29,7 @@ pub(crate) struct Report {
 impl Report {
     /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws on
     /// standard error, and only where that is a terminal.
-    pub(crate) fn new(size: Option<u64>, projects: &[String]) -> Self {
+    pub(crate) fn new(size: Option<u64>, projects: &[String]) -> io::Result<Self> {
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
         let template = match size {
             Some(_) => "{bar:40} {percent:>3} %  {msg}",
@@ -52,8 +53,8 @@ impl Report {
             host_errors: 0,
             wrong_cores: 0,
         };
-        report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", "SWAP", "OUTCOME"]);
-        report
+        report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", "SWAP", "OUTCOME"])?;
+        Ok(report)
     }
 
     /// Whether nothing went wrong that must not.
@@ -67,30 +68,31 @@ impl Report {
     }
 
     /// `read` is how many bytes of events were read so far.
-    pub(crate) fn event(&mut self, event: &Event, outcome: &Outcome, read: u64) {
+    pub(crate) fn event(&mut self, event: &Event, outcome: &Outcome, read: u64) -> io::Result<()> {
         self.events += 1;
         self.projects.extend(event.project.clone());
         match outcome {
-            Outcome::Handled(handled) => self.handled(event, handled),
+            Outcome::Handled(handled) => self.handled(event, handled)?,
             Outcome::NoProject => {
                 self.without_project += 1;
-                self.line(event, "", "", "", "no project");
+                self.line(event, "", "", "", "no project")?;
             }
             Outcome::Core(error) => {
                 self.core_errors += 1;
                 let what = if matches!(error, sgtk_host::Error::Config { .. }) { "config" } else { "core" };
-                self.failed(event, what, error);
+                self.failed(event, what, error)?;
             }
             Outcome::Host(error) => {
                 self.host_errors += 1;
-                self.failed(event, "host", error);
+                self.failed(event, "host", error)?;
             }
         }
         self.bar.set_position(read);
         self.bar.set_message(format!("{} events", self.events));
+        Ok(())
     }
 
-    fn handled(&mut self, event: &Event, handled: &Handled) {
+    fn handled(&mut self, event: &Event, handled: &Handled) -> io::Result<()> {
         self.plugin_errors += handled.done.failures.len();
         self.wrong_cores += usize::from(handled.wrong_core.is_some());
         let time = match handled.time {
@@ -117,60 +119,65 @@ impl Report {
             parts.push("ok, no plugin wants it".to_owned());
         }
         let kind = handled.kind.to_string();
-        self.line(event, &kind, &handled.version, &time, &parts.join("; "));
+        self.line(event, &kind, &handled.version, &time, &parts.join("; "))?;
         for failure in &done.failures {
             self.bar
                 .suspend(|| eprintln!("event {}, plugin {}:\n{}", event.id, failure.plugin, failure.error));
         }
+        Ok(())
     }
 
     /// The whole error goes to standard error, its first line into the table.
-    fn failed(&self, event: &Event, what: &str, error: &sgtk_host::Error) {
+    fn failed(&self, event: &Event, what: &str, error: &sgtk_host::Error) -> io::Result<()> {
         let error = error.to_string();
         let first = error.lines().next().unwrap_or_default();
-        self.line(event, "", "", "", &format!("{what} error: {first}"));
+        self.line(event, "", "", "", &format!("{what} error: {first}"))?;
         if first != error {
             self.bar.suspend(|| eprintln!("event {}:\n{error}", event.id));
         }
+        Ok(())
     }
 
-    fn line(&self, event: &Event, core: &str, version: &str, time: &str, outcome: &str) {
+    fn line(&self, event: &Event, core: &str, version: &str, time: &str, outcome: &str) -> io::Result<()> {
         let project = event.project.as_deref().unwrap_or_default();
-        self.row([&event.id.to_string(), &event.kind, project, core, version, time, outcome]);
+        self.row([&event.id.to_string(), &event.kind, project, core, version, time, outcome])
     }
 
-    fn row(&self, [id, kind, project, core, version, time, outcome]: [&str; 7]) {
+    fn row(&self, [id, kind, project, core, version, time, outcome]: [&str; 7]) -> io::Result<()> {
         let width = self.project_width;
         self.bar.suspend(|| {
-            println!(
+            writeln!(
+                io::stdout(),
                 "{id:>8}  {kind:<24}  {project:<width$}  {core:<9}  {version:<9}  {time:>15}  {outcome}"
-            );
-        });
+            )
+        })
     }
 
     /// Takes the progress bar away and prints the figures. `foreign` are the modules that an audit found to be another
     /// project's.
-    pub(crate) fn finish(&mut self, daemon: &Daemon, foreign: &[String]) {
+    pub(crate) fn finish(&mut self, daemon: &Daemon, foreign: &[String]) -> io::Result<()> {
         self.bar.finish_and_clear();
         self.wrong_cores += usize::from(!foreign.is_empty());
-        println!();
-        figure("events", self.events);
-        figure("projects", self.projects.len());
-        figure("imports", self.imports);
-        figure("swaps", self.swaps.len());
-        figure("median swap", micros(percentile(&self.swaps, 50)));
-        figure("memory", mebibytes(resident_memory()));
-        figure("plugin errors", self.plugin_errors);
+        let out = &mut io::stdout().lock();
+        writeln!(out)?;
+        figure(out, "events", self.events)?;
+        figure(out, "projects", self.projects.len())?;
+        figure(out, "imports", self.imports)?;
+        figure(out, "swaps", self.swaps.len())?;
+        figure(out, "median swap", micros(percentile(&self.swaps, 50)))?;
+        figure(out, "memory", mebibytes(resident_memory()))?;
+        figure(out, "plugin errors", self.plugin_errors)?;
         for (project, plugin) in daemon.stopped() {
-            figure("  stopped", format!("{plugin} for {project}"));
+            figure(out, "  stopped", format!("{plugin} for {project}"))?;
         }
-        figure("core errors", self.core_errors);
-        figure("host errors", self.host_errors);
-        figure("no project", self.without_project);
-        figure("bad lines", self.bad_lines);
-        figure("wrong cores", self.wrong_cores);
+        figure(out, "core errors", self.core_errors)?;
+        figure(out, "host errors", self.host_errors)?;
+        figure(out, "no project", self.without_project)?;
+        figure(out, "bad lines", self.bad_lines)?;
+        figure(out, "wrong cores", self.wrong_cores)?;
         for module in foreign {
-            figure("  foreign", module);
+            figure(out, "  foreign", module)?;
         }
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! What both examples need: is a module the right core's, how much memory is in use, which of many times is typical.
 
+use std::error::Error;
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -83,9 +86,25 @@ pub(crate) fn micros(time: Option<u128>) -> String {
     time.map_or_else(|| "none".to_owned(), |time| format!("{time} µs"))
 }
 
-/// Prints a figure and what it is.
-pub(crate) fn figure(name: &str, value: impl Display) {
-    println!("{name:<15}  {value}");
+/// Writes a figure and what it is.
+pub(crate) fn figure(out: &mut dyn Write, name: &str, value: impl Display) -> io::Result<()> {
+    writeln!(out, "{name:<15}  {value}")
+}
+
+/// The exit status of a program whose work came to `outcome`: whether everything was right, or why it could not go on.
+pub(crate) fn exit_status(program: &str, outcome: Result<bool, Box<dyn Error>>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Whoever has closed the pipe has seen enough, and need not be told.
+            let io = error.downcast_ref::<io::Error>();
+            if io.is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+                eprintln!("{program}: {error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints what the library tells of its work to standard error.

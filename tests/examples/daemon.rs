@@ -244,6 +244,21 @@ fn a_core_that_is_upgraded_between_two_events_is_imported_anew_with_its_plugins(
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_ends_the_daemon_quietly() {
+    let mut command = example("event_daemon");
+    let streams = command.args(["--events", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = streams.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    drop(output);
+    input.write_all(event(1, "Shotgun_Version_New", "project_b").as_bytes()).unwrap();
+    drop(input);
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.status, &*ran.stderr), (1, ""));
+}
+
+#[test]
 fn wrong_arguments_are_answered_with_the_usage() {
     let cases: [&[&str]; 6] = [
         &["--nonsense"],
