@@ -34,9 +34,10 @@ pub(super) fn held() -> Option<Key> {
     HELD.with_borrow(|held| held.last().cloned())
 }
 
-/// Whether this thread holds the state, or anything at all.
+/// Whether this thread holds the state. Not where it holds the one that came after it: a dropped core's and the new one's
+/// have their project's key in common.
 pub(super) fn holds(state: &ImportState) -> bool {
-    HELD.with_borrow(|held| held.last() == Some(state.key()))
+    HELD.with_borrow(|held| held.last() == Some(state.key())) && !state.is_retired()
 }
 
 /// Whether this thread holds any project.
