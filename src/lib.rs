@@ -1,4 +1,41 @@
-//! Hosts many ShotGrid (Flow Production Tracking) Toolkit cores in one Rust daemon.
+//! Gives a Rust daemon the right ShotGrid (Flow Production Tracking) Toolkit core for every project it serves, from one
+//! embedded CPython.
+//!
+//! ```
+//! use pyo3::prelude::*;
+//! use sgtk_host::Host;
+//!
+//! # let configs = sgtk_host_fixtures::bundled()?;
+//! # let folder = configs.base();
+//! let host = Host::builder().configs(folder).build()?;
+//! for (project, core) in [("project_a", "v0.24.0"), ("project_b", "v0.22.5"), ("project_a", "v0.24.0")] {
+//!     let version: String = host.with_sgtk(project, |sgtk| sgtk.getattr("__version__")?.extract())?;
+//!     assert_eq!(version, core);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Host`] serves many projects: each project's core is imported once, parked between leases, and put back in
+//!   microseconds.
+//! - [`Lease`] is a project in place. It derefs to its `sgtk` module.
+//! - [`import_sgtk`] is the published recipe: a fresh import that stays in place until the next.
+//! - [`config::Configs`] finds a project's core from its files, without Python, and tells how.
+//! - [`interpreter::Interpreter`] starts CPython correctly, and stops it softly.
+//! - [`Error`] says which project, which file, what was expected and what was found; [`PythonError`] is a Python exception
+//!   as text.
+//!
+//! # Threads and lifetimes
+//!
+//! A [`Host`] is `Send`, `Sync` and cheap to clone. A [`Lease`] is bound to its thread and to its attachment to the
+//! interpreter. One project is in place at a time, for any number of threads; a thread that wants another waits for its
+//! turn, detached, first come first served. A thread that holds a lease cannot lease another project. Never wait, while
+//! attached, for something that another attached thread does.
+//!
+//! # Limits
+//!
+//! C extensions, the process's environment and its threads are shared by all projects, and a core's import that hangs in C
+//! code cannot be stopped. The README has the whole list. CPython 3.9 to 3.13 with the GIL; the interpreter is never
+//! finalized.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod config;
@@ -8,3 +45,8 @@ pub mod interpreter;
 
 pub use error::{Error, PythonError, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
+
+/// Runs the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

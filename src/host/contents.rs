@@ -57,13 +57,13 @@ pub(super) fn items<'py>(dict: &Bound<'py, PyDict>) -> Items<'py> {
     Py_3_12,
     expect(deprecated, reason = "kept up to date by 3.12 and 3.13; later versions go without")
 )]
-fn version(dict: &Bound<'_, PyDict>) -> Option<u64> {
+pub(super) fn version(dict: &Bound<'_, PyDict>) -> Option<u64> {
     // SAFETY: the object is a dictionary and the interpreter is held, so nobody writes the field meanwhile.
     Some(unsafe { (*dict.as_ptr().cast::<ffi::PyDictObject>()).ma_version_tag })
 }
 
 #[cfg(Py_3_14)]
-fn version(_dict: &Bound<'_, PyDict>) -> Option<u64> {
+pub(super) fn version(_dict: &Bound<'_, PyDict>) -> Option<u64> {
     None
 }
 
@@ -132,8 +132,17 @@ impl Snapshot {
     }
 
     /// Adds `more`, of which `live` has no key, to a `live` that then has these contents.
+    ///
+    /// One by one: `PyDict_Update` would make the table just large enough, and so build it anew each time.
     pub(super) fn put_more(&self, live: &Bound<'_, PyDict>, more: &Bound<'_, PyDict>) -> PyResult<()> {
-        live.update(more.as_mapping())?;
+        let mut walk = Walk::over(more);
+        while let Some((key, value)) = walk.next() {
+            // SAFETY: `live` is a dictionary and another one than `more`, which keeps key and value alive and is not
+            // changed; the interpreter is held. Keys are strings, whose comparison runs no Python code.
+            if unsafe { ffi::PyDict_SetItem(live.as_ptr(), key, value) } != 0 {
+                return Err(PyErr::fetch(live.py()));
+            }
+        }
         self.equal_at.set(version(live));
         Ok(())
     }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::audit;
+use super::contents;
 use super::gate::Key;
 use super::late_import;
 use super::ownership::{self, Origin};
@@ -52,7 +54,7 @@ pub(super) fn first_import(
     let state = ImportState::new(py, key, location, &path, Arc::clone(&settings.exempt));
     state.contents().rules.provide(provided);
 
-    let mut undo = Undo { py, state: Some(Arc::clone(&state)) };
+    let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
     place(py, Some(&state))?;
     prepare(state.project())?;
     let imported = {
@@ -80,6 +82,7 @@ pub(super) fn first_import(
 struct Undo<'py> {
     py: Python<'py>,
     state: Option<Arc<ImportState>>,
+    filters: WarningFilters<'py>,
 }
 
 impl Drop for Undo<'_> {
@@ -88,7 +91,43 @@ impl Drop for Undo<'_> {
         if let Err(error) = place(self.py, None) {
             tracing::error!(project = state.project(), %error, "failed to undo a failed import completely");
         }
+        if let Err(error) = self.filters.restore() {
+            tracing::error!(project = state.project(), %error, "failed to restore the warnings filters");
+        }
         retire::retire(self.py, &state, &[]);
+    }
+}
+
+/// The filters of `warnings`: the list and what was in it.
+///
+/// They are no part of the import state, as `warnings.catch_warnings` puts lists of its own there for a while.
+struct WarningFilters<'py> {
+    warnings: Bound<'py, PyModule>,
+    list: Bound<'py, PyAny>,
+    entries: Vec<Py<PyAny>>,
+}
+
+impl<'py> WarningFilters<'py> {
+    fn now(py: Python<'py>) -> PyResult<Self> {
+        let warnings = py.import("warnings")?;
+        let list = warnings.getattr("filters")?;
+        let entries = list.cast::<PyList>().map(contents::list_items).unwrap_or_default();
+        Ok(Self { warnings, list, entries })
+    }
+
+    fn restore(&self) -> PyResult<()> {
+        let same_entries =
+            self.list.cast::<PyList>().is_ok_and(|list| contents::same_list(list, &self.entries));
+        if same_entries && self.warnings.getattr("filters")?.is(&self.list) {
+            return Ok(());
+        }
+        if let Ok(list) = self.list.cast::<PyList>() {
+            contents::replace_list(list, &self.entries)?;
+        }
+        self.warnings.setattr("filters", &self.list)?;
+        // The function that tells the C part of `warnings` is called otherwise since Python 3.14.
+        let mutated = self.warnings.getattr("_filters_mutated");
+        mutated.or_else(|_| self.warnings.getattr("_filters_mutated_lock_held"))?.call0().map(drop)
     }
 }
 
@@ -196,6 +235,12 @@ fn standard_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let sys = py.import("sys")?;
     // New in Python 3.10.
     sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))
+}
+
+/// Whether what is visible as `tank` is this module.
+pub(super) fn is_tank(py: Python<'_>, sgtk: &Bound<'_, PyModule>) -> Result<bool> {
+    let modules = World::lock(py)?.modules(py);
+    Ok(modules.get_item(intern!(py, "tank"))?.is_some_and(|tank| tank.is(sgtk)))
 }
 
 /// The `sgtk` module of the state that is in place.

@@ -21,6 +21,15 @@ pub(super) enum Whose {
     Nobody,
 }
 
+/// Who has made the changes that are found when a project leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The project's code, in a lease: what it did to the daemon's own entries is undone.
+    Project,
+    /// The daemon, while a project was in place outside leases: what it did to its own entries stays done.
+    Daemon,
+}
+
 /// A dictionary that daemon and projects take turns to fill.
 pub(super) struct DictLayer {
     live: Py<PyDict>,
@@ -147,11 +156,13 @@ impl DictLayer {
         py: Python<'_>,
         share: &mut DictShare,
         replaced: &mut Vec<Py<PyAny>>,
+        by: By,
         mut whose: impl FnMut(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> Whose,
     ) -> PyResult<()> {
         let (own, combined) = (PyDict::new(py), share.combined.dict(py));
+        let (live, base) = (self.live.bind(py), self.base.dict(py));
         let mut shared: Items<'_> = Vec::new();
-        for (key, value) in contents::items(self.live.bind(py)) {
+        for (key, value) in contents::items(live) {
             replaced.push(value.clone().unbind());
             let known = contents::get(combined, &key).is_some_and(|known| known.is(&value));
             if known && contents::get(share.own.bind(py), &key).is_none() {
@@ -163,12 +174,23 @@ impl DictLayer {
                 Whose::Nobody => {}
             }
         }
-        let base = self.base.dict(py);
-        shared.retain(|(key, _)| contents::get(base, key).is_none());
-        if !shared.is_empty() {
+        let mut gone = Vec::new();
+        match by {
+            By::Project => shared.retain(|(key, _)| contents::get(base, key).is_none()),
+            By::Daemon => {
+                let visible = contents::items(combined).into_iter().map(|(key, _)| key);
+                gone.extend(visible.filter(|key| {
+                    contents::get(live, key).is_none() && contents::get(share.own.bind(py), key).is_none()
+                }));
+            }
+        }
+        if !shared.is_empty() || !gone.is_empty() {
             let base = base.copy()?;
             for (key, value) in shared {
                 base.set_item(key, value)?;
+            }
+            for key in gone {
+                base.del_item(key)?;
             }
             replaced.push(std::mem::replace(&mut self.base, Snapshot::keep(base)).into_any());
             self.version += 1;
@@ -186,6 +208,8 @@ pub(super) struct ListLayer {
     holder: (Py<PyDict>, &'static str),
     live: Py<PyList>,
     base: Vec<Py<PyAny>>,
+    /// Counts the changes of `base`; the first is 1.
+    version: u64,
 }
 
 /// A project's share of a [`ListLayer`].
@@ -196,6 +220,8 @@ pub(super) struct ListShare {
     /// What stands after the first of the daemon's own entries.
     pub(super) back: Vec<Py<PyAny>>,
     combined: Vec<Py<PyAny>>,
+    /// The version of the base that `combined` was made for; 0 for none.
+    version: u64,
 }
 
 impl ListShare {
@@ -211,7 +237,7 @@ impl ListLayer {
             .ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err(attribute))?
             .cast_into::<PyList>()?;
         let base = contents::list_items(&live);
-        Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base })
+        Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
     }
 
     /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute back.
@@ -237,6 +263,7 @@ impl ListLayer {
         if !contents::same_list(live, &self.base) {
             replaced.append(&mut self.base);
             self.base = contents::list_items(live);
+            self.version += 1;
         }
         Ok(())
     }
@@ -249,10 +276,13 @@ impl ListLayer {
         replaced: &mut Vec<Py<PyAny>>,
         mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
     ) -> PyResult<()> {
-        replaced.append(&mut share.combined);
-        let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
-        let all = share.front.iter().chain(visible).chain(&share.back);
-        share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+        if share.version != self.version {
+            replaced.append(&mut share.combined);
+            let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
+            let all = share.front.iter().chain(visible).chain(&share.back);
+            share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+            share.version = self.version;
+        }
         contents::replace_list(self.live.bind(py), &share.combined)
     }
 
@@ -262,11 +292,12 @@ impl ListLayer {
         py: Python<'_>,
         share: &mut ListShare,
         replaced: &mut Vec<Py<PyAny>>,
+        by: By,
         whose: impl FnMut(&Bound<'_, PyAny>) -> Whose,
     ) -> PyResult<()> {
         self.reclaim(py, replaced)?;
         if !contents::same_list(self.live.bind(py), &share.combined) {
-            self.take_over(py, share, replaced, whose);
+            self.take_over(py, share, replaced, by, whose);
         }
         contents::replace_list(self.live.bind(py), &self.base)
     }
@@ -276,36 +307,87 @@ impl ListLayer {
         py: Python<'_>,
         share: &mut ListShare,
         replaced: &mut Vec<Py<PyAny>>,
+        by: By,
         mut whose: impl FnMut(&Bound<'_, PyAny>) -> Whose,
     ) {
         // Only what the project could see of the daemon's entries counts as the daemon's.
         let visible = share.front.len()..share.combined.len().saturating_sub(share.back.len());
-        let mut bases: Vec<Py<PyAny>> =
-            share.combined.get(visible).unwrap_or_default().iter().map(|entry| entry.clone_ref(py)).collect();
+        let visible = share.combined.get(visible).unwrap_or_default();
+        let (mut bases, mut owns) = (copies(py, visible), copies(py, share.front.iter().chain(&share.back)));
         let (mut front, mut back, mut shared_front, mut shared_back) = (vec![], vec![], vec![], vec![]);
+        let mut daemons = Vec::new();
         let mut passed_base = false;
         for entry in self.live.bind(py).iter() {
             replaced.push(entry.clone().unbind());
-            if let Some(index) = bases.iter().position(|base| same_entry(base.bind(py), &entry)) {
-                replaced.push(bases.swap_remove(index));
+            // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
+            let is_base = take(&mut bases, replaced, |base| base.bind(py).is(&entry));
+            let is_own = !is_base && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
+            if is_base || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry)) {
+                daemons.push(entry.unbind());
                 passed_base = true;
                 continue;
             }
-            let known = share.front.iter().chain(&share.back).any(|own| same_entry(own.bind(py), &entry));
-            match (if known { Whose::Project } else { whose(&entry) }, passed_base) {
+            match (if is_own { Whose::Project } else { whose(&entry) }, passed_base) {
                 (Whose::Project, false) => front.push(entry.unbind()),
                 (Whose::Project, true) => back.push(entry.unbind()),
+                (Whose::Shared, _) if by == By::Daemon => daemons.push(entry.unbind()),
                 (Whose::Shared, false) => shared_front.push(entry.unbind()),
                 (Whose::Shared, true) => shared_back.push(entry.unbind()),
                 (Whose::Nobody, _) => {}
             }
         }
+        if by == By::Daemon {
+            let hidden = with_hidden(py, daemons, &self.base, visible);
+            replaced.extend(std::mem::replace(&mut self.base, hidden));
+        }
+        replaced.append(&mut bases);
+        replaced.append(&mut owns);
         replaced.append(&mut share.front);
         replaced.append(&mut share.back);
-        (share.front, share.back) = (front, back);
-        self.base.splice(0..0, shared_front);
-        self.base.extend(shared_back);
+        (share.front, share.back, share.version) = (front, back, 0);
+        if !(shared_front.is_empty() && shared_back.is_empty()) {
+            self.base.splice(0..0, shared_front);
+            self.base.extend(shared_back);
+            self.version += 1;
+        }
     }
+}
+
+fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
+    entries.into_iter().map(|entry| entry.clone_ref(py)).collect()
+}
+
+/// Moves the first entry that `wanted` names to `replaced`. Returns whether there was one.
+fn take(
+    entries: &mut Vec<Py<PyAny>>,
+    replaced: &mut Vec<Py<PyAny>>,
+    wanted: impl FnMut(&Py<PyAny>) -> bool,
+) -> bool {
+    let found = entries.iter().position(wanted);
+    replaced.extend(found.map(|index| entries.remove(index)));
+    found.is_some()
+}
+
+/// The daemon's entries as it has left them, with those of `base` that were not `visible` to it where they stood: each
+/// behind the one that it stood behind.
+fn with_hidden(
+    py: Python<'_>,
+    mut daemons: Vec<Py<PyAny>>,
+    base: &[Py<PyAny>],
+    visible: &[Py<PyAny>],
+) -> Vec<Py<PyAny>> {
+    let mut visible = visible.iter().peekable();
+    let mut behind = 0;
+    for entry in base {
+        if visible.next_if(|visible| visible.is(entry)).is_none() {
+            daemons.insert(behind, entry.clone_ref(py));
+            behind += 1;
+        } else if let Some(index) = daemons.iter().position(|kept| same_entry(kept.bind(py), entry.bind(py)))
+        {
+            behind = index + 1;
+        }
+    }
+    daemons
 }
 
 /// Whether two entries are one: the same object, or equal strings (paths).

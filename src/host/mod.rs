@@ -11,6 +11,7 @@ mod judge;
 mod late_import;
 mod layers;
 mod lease;
+mod log_levels;
 mod log_records;
 mod names;
 mod overlay;
@@ -62,6 +63,7 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 ///
 /// # Examples
 /// ```no_run
+/// use pyo3::prelude::*;
 /// use sgtk_host::Host;
 ///
 /// let host = Host::builder().configs("/mnt/sgtk/configs").build()?;
@@ -220,7 +222,8 @@ impl Host {
         let start = Instant::now();
         let brought = late_import::bring_back(py, state)?;
         let verified = first_import::sgtk_in_place(py, state).and_then(|sgtk| {
-            let verified = self.inner.residents.is_verified(state, &sgtk);
+            let verified =
+                self.inner.residents.is_verified(state, &sgtk) && first_import::is_tank(py, &sgtk)?;
             if verified { Ok(()) } else { first_import::verify(py, state, sgtk.as_any()) }
         });
         if let Err(error) = verified {

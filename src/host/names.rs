@@ -13,8 +13,12 @@ static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 /// pyo3's `intern!` lets go of the interpreter where it makes its string. Under the world's lock that would let another
 /// thread in, which would then wait for the lock, attached, for ever; and it would see a half-changed import state.
 pub(super) struct Names {
+    pub(super) cache: Py<PyString>,
+    pub(super) dict: Py<PyString>,
+    pub(super) disable: Py<PyString>,
     pub(super) file: Py<PyString>,
     pub(super) initializing: Py<PyString>,
+    pub(super) level: Py<PyString>,
     pub(super) mark: Py<PyString>,
     pub(super) module: Py<PyString>,
     pub(super) modules: Py<PyString>,
@@ -37,8 +41,12 @@ impl Names {
         NAMES.get_or_init(py, || {
             let intern = |name| PyString::intern(py, name).unbind();
             Self {
+                cache: intern("_cache"),
+                dict: intern("__dict__"),
+                disable: intern("_disable"),
                 file: intern("__file__"),
                 initializing: intern("_initializing"),
+                level: intern("level"),
                 mark: intern("__sgtk_host_owner__"),
                 module: intern("__module__"),
                 modules: intern("modules"),

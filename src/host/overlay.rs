@@ -24,14 +24,20 @@ pub(super) struct OverlayLayer {
 /// A project's share of an [`OverlayLayer`].
 pub(super) struct OverlayShare {
     changes: Vec<Change>,
-    /// What the live dictionary was left like by [`OverlayLayer::enter`], and how that differs from the base.
-    combined: Snapshot,
+    /// How the live dictionary differed from the base when [`OverlayLayer::enter`] left it, and its version then.
     differs: Vec<Change>,
+    entered_at: Option<u64>,
 }
 
 impl OverlayShare {
-    pub(super) fn new(py: Python<'_>) -> Self {
-        Self { changes: Vec::new(), combined: Snapshot::keep(PyDict::new(py)), differs: Vec::new() }
+    pub(super) fn new() -> Self {
+        Self { changes: Vec::new(), differs: Vec::new(), entered_at: None }
+    }
+
+    /// Whether `live` is as [`OverlayLayer::enter`] left it. Where Python keeps no versions nobody can tell: then all
+    /// entries are to be looked at.
+    fn is_untouched(&self, live: &Bound<'_, PyDict>) -> bool {
+        self.entered_at.is_some() && self.entered_at == contents::version(live)
     }
 }
 
@@ -84,8 +90,10 @@ impl OverlayLayer {
                 differs.push((key, value));
             }
         }
-        replaced.push(std::mem::replace(&mut share.combined, Snapshot::of(live)?).into_any());
-        share.differs = differs;
+        replaced.extend(
+            std::mem::replace(&mut share.differs, differs).into_iter().filter_map(|(_, value)| value),
+        );
+        share.entered_at = contents::version(live);
         Ok(&share.differs)
     }
 
@@ -104,7 +112,7 @@ impl OverlayLayer {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<Vec<Change>> {
         let (live, base) = (self.live.bind(py), self.base.dict(py));
-        let untouched = share.combined.matches(live);
+        let untouched = share.is_untouched(live);
         let changes = if untouched { std::mem::take(&mut share.differs) } else { self.differences(py) };
         let mut restored: Vec<Change> = Vec::with_capacity(changes.len());
         for (key, value) in &changes {
@@ -126,9 +134,39 @@ impl OverlayLayer {
         Ok(restored)
     }
 
+    /// Counts what changed since [`OverlayLayer::enter`] as the daemon's own, but for entries that `is_projects` names.
+    ///
+    /// For a project that is in place outside leases, before [`OverlayLayer::leave`].
+    pub(super) fn keep_for_daemon(
+        &mut self,
+        py: Python<'_>,
+        share: &OverlayShare,
+        replaced: &mut Vec<Py<PyAny>>,
+        is_projects: impl Fn(&Change) -> bool,
+    ) -> PyResult<()> {
+        if share.is_untouched(self.live.bind(py)) {
+            return Ok(());
+        }
+        let (base, entered) = (self.base.dict(py).copy()?, self.base.dict(py).copy()?);
+        for (key, value) in &share.differs {
+            put(&entered, key.bind(py), value.as_ref().map(|value| value.bind(py)))?;
+        }
+        let mut changes = self.differences_from(py, &entered);
+        changes.retain(|change| !is_projects(change));
+        for (key, value) in &changes {
+            put(&base, key.bind(py), value.as_ref().map(|value| value.bind(py)))?;
+        }
+        replaced.push(std::mem::replace(&mut self.base, Snapshot::keep(base)).into_any());
+        Ok(())
+    }
+
     /// All entries of the live dictionary that are not as in the base, with their values now.
     fn differences(&self, py: Python<'_>) -> Vec<Change> {
-        let (live, base) = (self.live.bind(py), self.base.dict(py));
+        self.differences_from(py, self.base.dict(py))
+    }
+
+    fn differences_from(&self, py: Python<'_>, base: &Bound<'_, PyDict>) -> Vec<Change> {
+        let live = self.live.bind(py);
         let now = contents::items(live).into_iter();
         let others = now
             .filter(|(key, value)| {

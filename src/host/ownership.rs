@@ -180,6 +180,11 @@ impl Rules {
         self.roots.iter().any(|root| path.starts_with(root.as_str()) || is_root(root))
     }
 
+    /// Whether an entry of `sys.path` is one of the project's folders or zips, or lies in one.
+    pub(super) fn is_root_entry(&self, entry: &Bound<'_, PyAny>) -> bool {
+        entry.cast::<PyString>().is_ok_and(|entry| self.is_under_root(&entry.to_string_lossy()))
+    }
+
     pub(super) fn roots(&self) -> &[String] {
         &self.roots
     }

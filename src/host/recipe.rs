@@ -65,6 +65,8 @@ impl Host {
             // On an error the turn puts back what was in place.
             let state = self.inner.first_import(py, key, location)?;
             let sgtk = first_import::sgtk_in_place(py, &state)?.unbind();
+            // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
+            self.inner.take_out(py)?;
             let before = World::lock(py)?.set_ambient(Some(Arc::clone(&state)));
             drop(turn);
             if let Some(before) = before {

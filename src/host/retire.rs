@@ -35,8 +35,8 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
         let strong = (
             std::mem::replace(&mut contents.modules, DictShare::new(py)),
             std::mem::take(&mut contents.path),
-            std::mem::replace(&mut contents.sys, OverlayShare::new(py)),
-            std::mem::replace(&mut contents.environ, OverlayShare::new(py)),
+            std::mem::replace(&mut contents.sys, OverlayShare::new()),
+            std::mem::replace(&mut contents.environ, OverlayShare::new()),
             [std::mem::take(&mut contents.meta_path), std::mem::take(&mut contents.path_hooks)],
         );
         (strong, loggers, contents.rules.roots().to_vec())
@@ -50,12 +50,23 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
     ];
     drop((strong, loggers));
     let collected = py.import("gc").and_then(|gc| gc.call_method0("collect")).map(drop);
+    trim_heap();
     for (step, outcome) in steps.into_iter().chain([("collect garbage", collected)]) {
         if let Err(error) = outcome {
             tracing::warn!(project = state.project(), %error, "failed to {step} while dropping a core");
         }
     }
 }
+
+/// Has the C library give the pages that became free back to the system. CPython does so with its own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim_heap() {
+    // SAFETY: takes no pointer and may be called from any thread at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim_heap() {}
 
 /// The modules by name, as weak references, of those that can be referred to so.
 fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::gate::Key;
 use super::layers::{DictShare, ListShare};
+use super::log_levels::Levels;
 use super::overlay::OverlayShare;
 use super::ownership::Rules;
 use crate::config::CoreLocation;
@@ -28,6 +29,8 @@ pub(super) struct ImportState {
 pub(super) struct Contents {
     pub(super) modules: DictShare,
     pub(super) loggers: DictShare,
+    /// The levels for all loggers when the project was last in place.
+    pub(super) levels: Levels,
     pub(super) path: ListShare,
     pub(super) meta_path: ListShare,
     pub(super) path_hooks: ListShare,
@@ -60,11 +63,12 @@ impl ImportState {
         let contents = Contents {
             modules: DictShare::new(py),
             loggers: DictShare::new(py),
+            levels: Levels::default(),
             path: ListShare::starting_with(front),
             meta_path: ListShare::default(),
             path_hooks: ListShare::default(),
-            sys: OverlayShare::new(py),
-            environ: OverlayShare::new(py),
+            sys: OverlayShare::new(),
+            environ: OverlayShare::new(),
             rules,
             remains: None,
         };

@@ -19,7 +19,8 @@ use super::contents::CollectorPaused;
 use super::gate::Gate;
 use super::judge::{self, Verdicts};
 use super::late_import;
-use super::layers::{DictLayer, ListLayer, Whose};
+use super::layers::{By, DictLayer, ListLayer, Whose};
+use super::log_levels::{self, LevelsForAll};
 use super::names::Names;
 use super::overlay::{Change, OverlayLayer};
 use super::ownership;
@@ -56,6 +57,7 @@ pub(super) struct Replaced(pub(super) Vec<Py<PyAny>>);
 pub(super) struct World {
     modules: DictLayer,
     loggers: DictLayer,
+    levels: LevelsForAll,
     path: ListLayer,
     meta_path: ListLayer,
     path_hooks: ListLayer,
@@ -65,7 +67,8 @@ pub(super) struct World {
     stdlib: String,
     /// The state that the interpreter holds now beside the daemon's own.
     in_place: Option<Arc<ImportState>>,
-    /// The state that stays in place outside leases: the last `import_sgtk`'s.
+    /// The state that stays in place outside leases: the last `import_sgtk`'s. What changes while it is in place is the
+    /// daemon's, but for what is Toolkit's by its name or place.
     ambient: Option<Arc<ImportState>>,
     /// Which of the daemon's `sys.path` entries lead into a Toolkit core.
     toolkit_entries: HashMap<String, bool>,
@@ -102,6 +105,7 @@ impl World {
         Ok(Self {
             modules: DictLayer::new(&modules)?,
             loggers: DictLayer::new(&loggers)?,
+            levels: LevelsForAll::new(&logger)?,
             path: ListLayer::new(&sys_dict, "path")?,
             meta_path: ListLayer::new(&sys_dict, "meta_path")?,
             path_hooks: ListLayer::new(&sys_dict, "path_hooks")?,
@@ -178,7 +182,8 @@ impl World {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
         let contents = &mut *state.contents();
-        let Contents { modules, loggers, path, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let Contents { modules, loggers, levels, path, meta_path, path_hooks, sys, environ, rules, .. } =
+            contents;
         let first = state.count_entry() == 0;
 
         self.modules.refresh(py)?;
@@ -205,6 +210,9 @@ impl World {
         let differs = self.environ.enter(py, environ, Some((current_pc, value)), replaced)?;
         set_process_environment(py, differs);
         self.loggers.enter(py, loggers)?;
+        if *levels != self.levels.now(py) {
+            log_levels::forget(loggers.own.bind(py));
+        }
         late_import::DAEMON_HIDDEN.store(modules.hides(), Ordering::Relaxed);
         self.modules.enter(py, modules)
     }
@@ -216,13 +224,21 @@ impl World {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
         let mut outcome = self.reclaim_modules(py, replaced);
+        let is_ambient = self.ambient.as_ref().is_some_and(|ambient| Arc::ptr_eq(ambient, state));
+        let by = if is_ambient { By::Daemon } else { By::Project };
         let contents = &mut *state.contents();
-        outcome = outcome.and(self.path.leave(py, &mut contents.path, replaced, |_| Whose::Project));
+        let Contents { path, rules, .. } = contents;
+        let toolkit = &mut self.toolkit_entries;
+        outcome = outcome.and(self.path.leave(py, path, replaced, by, |entry| {
+            let is_projects = !is_ambient || rules.is_root_entry(entry) || is_toolkit_entry(toolkit, entry);
+            if is_projects { Whose::Project } else { Whose::Shared }
+        }));
         let untouched = self.modules.untouched(py, &contents.modules);
         if !untouched {
             note_path_roots(py, contents);
         }
         let verdicts = if untouched { Ok(None) } else { self.judge(py, state, contents).map(Some) };
+        contents.levels = self.levels.now(py);
         let Contents { modules, loggers, meta_path, path_hooks, sys, environ, rules, .. } = contents;
         let rules = &*rules;
         if !untouched {
@@ -231,27 +247,37 @@ impl World {
                 _ if rules.hides_module(name, module) => Whose::Nobody,
                 _ => Whose::Shared,
             };
-            let taken_over = self.modules.take_over(py, modules, replaced, whose);
+            let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
             outcome = outcome.and(taken_over).and(self.modules.restore(py));
         } else {
             outcome = outcome.and(self.modules.leave(py, modules));
         }
         outcome = outcome.and(verdicts.map(drop));
         let own = modules.own.bind(py);
-        let whose = |object: &Bound<'_, PyAny>| match ownership::class_module(object) {
+        let base = self.modules.base(py);
+        let is_projects = |object: &Bound<'_, PyAny>| match ownership::class_module(object) {
             // A finder of a host package that was first imported here stays with that package.
             Some(module) if !own.contains(PyString::new(py, &module)).unwrap_or(true) => {
-                let shared = self.modules.base(py).contains(PyString::new(py, &module)).unwrap_or(false);
-                if shared && !rules.claims_name(&module) && module != "builtins" {
-                    Whose::Shared
-                } else {
-                    Whose::Project
-                }
+                let shared = is_ambient
+                    || module != "builtins" && base.contains(PyString::new(py, &module)).unwrap_or(false);
+                !shared || rules.claims_name(&module)
             }
-            _ => Whose::Project,
+            _ => true,
         };
-        outcome = outcome.and(self.meta_path.leave(py, meta_path, replaced, whose));
-        outcome = outcome.and(self.path_hooks.leave(py, path_hooks, replaced, whose));
+        let whose = |object: &Bound<'_, PyAny>| {
+            if is_projects(object) { Whose::Project } else { Whose::Shared }
+        };
+        outcome = outcome.and(self.meta_path.leave(py, meta_path, replaced, by, whose));
+        outcome = outcome.and(self.path_hooks.leave(py, path_hooks, replaced, by, whose));
+        if is_ambient {
+            let is_projects_attribute =
+                |change: &Change| change.1.as_ref().is_some_and(|value| is_projects(value.bind(py)));
+            let current_pc = environment_key(py, CURRENT_PC);
+            let is_current_pc = |change: &Change| change.0.bind(py).eq(&current_pc).unwrap_or(false);
+            outcome = outcome
+                .and(self.sys.keep_for_daemon(py, sys, replaced, is_projects_attribute))
+                .and(self.environ.keep_for_daemon(py, environ, replaced, is_current_pc));
+        }
         outcome = outcome.and(self.sys.leave(py, sys, replaced).map(drop));
         match self.environ.leave(py, environ, replaced) {
             Ok(restored) => set_process_environment(py, &restored),
@@ -261,7 +287,7 @@ impl World {
             let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
                 if rules.claims_logger(name) { Whose::Project } else { Whose::Shared }
             };
-            outcome = outcome.and(self.loggers.take_over(py, loggers, replaced, whose));
+            outcome = outcome.and(self.loggers.take_over(py, loggers, replaced, by, whose));
             return outcome.and(self.loggers.restore(py));
         }
         outcome.and(self.loggers.leave(py, loggers))

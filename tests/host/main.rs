@@ -1,5 +1,9 @@
 //! Many cores in one interpreter, on the fixture cores. Each test runs in a process of its own, as the interpreter, its
 //! import state and its environment are the process's.
 
+mod daemon;
+mod exactness;
+mod failures;
+mod recipe;
 mod support;
 mod swaps;

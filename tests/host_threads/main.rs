@@ -9,6 +9,7 @@ mod memory;
 mod nested;
 mod observability;
 mod staying_true;
+#[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]
 mod support;
 mod threads;

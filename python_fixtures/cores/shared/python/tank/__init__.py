@@ -11,6 +11,13 @@ import uuid
 __version__ = "@VERSION@"
 CORE_VERSION = "@VERSION@"
 
+#: What the import found when it began.
+AT_IMPORT = {
+    "path": sys.path[0],
+    "configuration": os.environ.get("TANK_CURRENT_PC"),
+    "names": sorted(name for name in sys.modules if name.startswith(("tank", "sgtk"))),
+}
+
 
 def _set_foreign_vendor_aside():
     """Renames the modules of a `tank_vendor` that came from elsewhere; they stay in `sys.modules` for ever."""

@@ -1,0 +1,110 @@
+//! Handles events, each with its project's own core and plugins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use sgtk_host::config::CoreKind;
+use sgtk_host::{Error, Host};
+
+use crate::events::Event;
+use crate::plugins::{Done, Plugins};
+use crate::support::{version_of, wrong_core};
+
+/// What became of an event.
+pub(crate) enum Outcome {
+    /// It was handled, whatever the plugins did.
+    Handled(Handled),
+    /// It has no project, so there is no core for it.
+    NoProject,
+    /// The project's files name no core, or one that cannot be imported. Mend them.
+    Core(Error),
+    /// The host failed. Must not happen.
+    Host(Error),
+}
+
+/// An event that got its core.
+pub(crate) struct Handled {
+    pub(crate) kind: CoreKind,
+    pub(crate) version: String,
+    pub(crate) time: Time,
+    /// What the plugins did, or failed to do when they were imported.
+    pub(crate) done: Done,
+    /// What was wrong with the core that Python code saw. Must not happen.
+    pub(crate) wrong_core: Option<String>,
+}
+
+/// How long it took to put the project in place, and to park it again.
+pub(crate) enum Time {
+    /// With the core's first import, or the one after it has changed on disk.
+    Import(Duration),
+    Swap(Duration),
+}
+
+/// A host and the plugins of each of its projects.
+pub(crate) struct Daemon {
+    host: Host,
+    files: Vec<PathBuf>,
+    plugins: BTreeMap<String, Plugins>,
+}
+
+impl Daemon {
+    /// `files` are the plugins; their folders have to be plugin paths of the host.
+    pub(crate) fn new(host: Host, files: Vec<PathBuf>) -> Self {
+        Self { host, files, plugins: BTreeMap::new() }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Each plugin that an error has stopped, with its project.
+    pub(crate) fn stopped(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.plugins.iter().flat_map(|(project, plugins)| plugins.stopped().map(|name| (&**project, name)))
+    }
+
+    pub(crate) fn handle(&mut self, event: &Event) -> Outcome {
+        let Some(project) = &event.project else { return Outcome::NoProject };
+        match Python::attach(|py| self.handle_in_project(py, project, event)) {
+            Ok(handled) => Outcome::Handled(handled),
+            Err(
+                error @ (Error::Config { .. }
+                | Error::Import { .. }
+                | Error::WrongCore { .. }
+                | Error::UnusablePath { .. }),
+            ) => Outcome::Core(error),
+            Err(error) => Outcome::Host(error),
+        }
+    }
+
+    fn handle_in_project(&mut self, py: Python<'_>, project: &str, event: &Event) -> Result<Handled, Error> {
+        // Asked apart from the host, as the measure of what it puts in place.
+        let expected = self.host.configs().locate(project)?;
+        // Outside the lease: there, a plugin called `json` would be found before the standard library's.
+        let argument = event.to_python(py)?;
+
+        let start = Instant::now();
+        let lease = self.host.lease(py, project)?;
+        let entered = start.elapsed();
+
+        let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&lease));
+        let is_swap = known.is_some();
+        let (mut plugins, failed) =
+            known.map_or_else(|| Plugins::register(&lease, &self.files), |plugins| (plugins, Vec::new()));
+        let mut done = plugins.handle(event, &argument);
+        done.failures.splice(..0, failed);
+        let wrong_core = match wrong_core(&lease, &expected)? {
+            Some(fault) => Some(fault),
+            None => plugins.wrong_core(py, &expected)?,
+        };
+        self.plugins.insert(project.to_owned(), plugins);
+        let (kind, version) = (lease.core().kind(), version_of(&lease));
+
+        let start = Instant::now();
+        lease.finish()?;
+        let swap = entered + start.elapsed();
+        let time = if is_swap { Time::Swap(swap) } else { Time::Import(swap) };
+        Ok(Handled { kind, version, time, done, wrong_core })
+    }
+}

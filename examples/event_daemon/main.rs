@@ -1,0 +1,119 @@
+//! An event daemon for many projects, each with its own Toolkit core.
+//!
+//! Reads event-log entries, one JSON object a line (`id`, `type` or `event_type`, `project`, `entity`), and calls event
+//! plugins as shotgunEvents has them: `registerCallbacks(reg)`, callbacks `(sg, logger, event, args)`. Plugins say
+//! `import sgtk` at the top and get their project's core, as each project has its own copy of each plugin. `sg` stands
+//! for the connection to the site; there is none here, and using it is an error that says so.
+//!
+//! `cargo run --example event_daemon` handles the fixtures' events. `--configs`, `--plugins` and `--events` take real
+//! ones; see `--help`.
+//!
+//! Events go to standard output, one line each; errors with their traceback, and lines that are no events, to standard
+//! error. A plugin that raises is out of service for its project, as in shotgunEvents, unless it was registered with
+//! `stopOnError=False`.
+//!
+//! The exit status is 0 when all events were handled, whatever the plugins raised and whatever project has no usable
+//! core; 1 when an event saw a wrong core or the host failed (neither may happen), or when configurations, plugins or
+//! events cannot be read; 2 when the arguments are wrong.
+
+mod daemon;
+mod events;
+mod options;
+mod plugins;
+mod registrar;
+mod report;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use sgtk_host::Host;
+
+use crate::daemon::Daemon;
+use crate::events::Events;
+use crate::options::{Options, USAGE};
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => {
+            eprintln!("event_daemon: {reason}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if options.help {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    match run(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("event_daemon: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all cores were right and the host never failed.
+fn run(options: Options) -> Result<bool, Box<dyn Error>> {
+    if options.log {
+        support::show_tracing();
+    }
+    let fixtures;
+    let configs = match options.configs {
+        Some(configs) => configs,
+        None => {
+            // In a temporary folder, which goes with this value.
+            fixtures = sgtk_host_fixtures::bundled()?;
+            fixtures.base()
+        }
+    };
+    let folders =
+        if options.plugins.is_empty() { vec![sgtk_host_fixtures::plugins()] } else { options.plugins };
+    let events = options.events.unwrap_or_else(sgtk_host_fixtures::events);
+
+    // What the projects' files say is looked at for every event, so that it can be compared with what they got.
+    let builder = Host::builder().configs(configs).forward_logs(options.log);
+    let mut builder = builder.revalidate_after(Duration::ZERO);
+    let mut files = Vec::new();
+    for folder in &folders {
+        let folder = std::path::absolute(folder)?;
+        files.extend(plugins::files(&folder).map_err(|error| unreadable("plugins", &folder, &error))?);
+        builder = builder.plugin_path(folder);
+    }
+    let mut source = Events::open(&events).map_err(|error| unreadable("events", &events, &error))?;
+    let host = builder.build()?;
+    if options.log {
+        Python::attach(registrar::show_logs)?;
+    }
+    let interpreter = host.interpreter();
+    let projects = host.configs().projects()?;
+
+    let mut daemon = Daemon::new(host, files);
+    let mut report = Report::new(source.size, &projects);
+    while let Some(event) = source.next().map_err(|error| unreadable("events", &events, &error))? {
+        match event {
+            Ok(event) => {
+                let outcome = daemon.handle(&event);
+                report.event(&event, &outcome, source.read);
+            }
+            Err((line, reason)) => report.bad_line(line, &reason),
+        }
+    }
+    let foreign = Python::attach(|py| daemon.host().audit(py))?;
+    let foreign: Vec<_> = foreign.iter().map(ToString::to_string).collect();
+    report.finish(&daemon, &foreign);
+    drop(daemon);
+    interpreter.shutdown(Duration::from_secs(10))?;
+    Ok(report.is_right())
+}
+
+fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> String {
+    format!("cannot read {what} {}: {error}", path.display())
+}

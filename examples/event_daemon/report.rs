@@ -1,0 +1,176 @@
+//! What the daemon shows: a line for each event, and figures at the end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::daemon::{Daemon, Handled, Outcome, Time};
+use crate::events::Event;
+use crate::support::{figure, mebibytes, micros, percentile, resident_memory};
+
+/// Prints and counts.
+pub(crate) struct Report {
+    bar: ProgressBar,
+    project_width: usize,
+    projects: BTreeSet<String>,
+    swaps: Vec<Duration>,
+    imports: usize,
+    events: usize,
+    bad_lines: usize,
+    without_project: usize,
+    plugin_errors: usize,
+    core_errors: usize,
+    host_errors: usize,
+    wrong_cores: usize,
+}
+
+impl Report {
+    /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws on
+    /// standard error, and only where that is a terminal.
+    pub(crate) fn new(size: Option<u64>, projects: &[String]) -> Self {
+        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
+        let template = match size {
+            Some(_) => "{bar:40} {percent:>3} %  {msg}",
+            None => "{spinner} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let longest = projects.iter().map(|name| name.chars().count()).max();
+        let report = Self {
+            bar,
+            project_width: longest.unwrap_or_default().clamp(7, 32),
+            projects: BTreeSet::new(),
+            swaps: Vec::new(),
+            imports: 0,
+            events: 0,
+            bad_lines: 0,
+            without_project: 0,
+            plugin_errors: 0,
+            core_errors: 0,
+            host_errors: 0,
+            wrong_cores: 0,
+        };
+        report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", "SWAP", "OUTCOME"]);
+        report
+    }
+
+    /// Whether nothing went wrong that must not.
+    pub(crate) fn is_right(&self) -> bool {
+        self.host_errors == 0 && self.wrong_cores == 0
+    }
+
+    pub(crate) fn bad_line(&mut self, line: u64, reason: &str) {
+        self.bad_lines += 1;
+        self.bar.suspend(|| eprintln!("line {line} is no event: {reason}"));
+    }
+
+    /// `read` is how many bytes of events were read so far.
+    pub(crate) fn event(&mut self, event: &Event, outcome: &Outcome, read: u64) {
+        self.events += 1;
+        self.projects.extend(event.project.clone());
+        match outcome {
+            Outcome::Handled(handled) => self.handled(event, handled),
+            Outcome::NoProject => {
+                self.without_project += 1;
+                self.line(event, "", "", "", "no project");
+            }
+            Outcome::Core(error) => {
+                self.core_errors += 1;
+                let what = if matches!(error, sgtk_host::Error::Config { .. }) { "config" } else { "core" };
+                self.failed(event, what, error);
+            }
+            Outcome::Host(error) => {
+                self.host_errors += 1;
+                self.failed(event, "host", error);
+            }
+        }
+        self.bar.set_position(read);
+        self.bar.set_message(format!("{} events", self.events));
+    }
+
+    fn handled(&mut self, event: &Event, handled: &Handled) {
+        self.plugin_errors += handled.done.failures.len();
+        self.wrong_cores += usize::from(handled.wrong_core.is_some());
+        let time = match handled.time {
+            Time::Import(time) => {
+                self.imports += 1;
+                format!("import {:.1} ms", time.as_secs_f64() * 1000.0)
+            }
+            Time::Swap(time) => {
+                self.swaps.push(time);
+                micros(Some(time.as_micros()))
+            }
+        };
+        let done = &handled.done;
+        let mut parts = Vec::new();
+        parts.extend(handled.wrong_core.iter().map(|fault| format!("WRONG CORE: {fault}")));
+        parts.extend(done.failures.iter().map(|failure| {
+            let message = failure.error.message.lines().next().unwrap_or_default();
+            format!("error in {}: {}: {message}", failure.plugin, failure.error.type_name)
+        }));
+        parts.extend(done.stopped.iter().map(|plugin| format!("{plugin} is stopped")));
+        if !done.callbacks.is_empty() {
+            parts.push(format!("ok: {}", done.callbacks.join(", ")));
+        } else if parts.is_empty() {
+            parts.push("ok, no plugin wants it".to_owned());
+        }
+        let kind = handled.kind.to_string();
+        self.line(event, &kind, &handled.version, &time, &parts.join("; "));
+        for failure in &done.failures {
+            self.bar
+                .suspend(|| eprintln!("event {}, plugin {}:\n{}", event.id, failure.plugin, failure.error));
+        }
+    }
+
+    /// The whole error goes to standard error, its first line into the table.
+    fn failed(&self, event: &Event, what: &str, error: &sgtk_host::Error) {
+        let error = error.to_string();
+        let first = error.lines().next().unwrap_or_default();
+        self.line(event, "", "", "", &format!("{what} error: {first}"));
+        if first != error {
+            self.bar.suspend(|| eprintln!("event {}:\n{error}", event.id));
+        }
+    }
+
+    fn line(&self, event: &Event, core: &str, version: &str, time: &str, outcome: &str) {
+        let project = event.project.as_deref().unwrap_or_default();
+        self.row([&event.id.to_string(), &event.kind, project, core, version, time, outcome]);
+    }
+
+    fn row(&self, [id, kind, project, core, version, time, outcome]: [&str; 7]) {
+        let width = self.project_width;
+        self.bar.suspend(|| {
+            println!(
+                "{id:>8}  {kind:<24}  {project:<width$}  {core:<9}  {version:<9}  {time:>15}  {outcome}"
+            );
+        });
+    }
+
+    /// Takes the progress bar away and prints the figures. `foreign` are the modules that an audit found to be another
+    /// project's.
+    pub(crate) fn finish(&mut self, daemon: &Daemon, foreign: &[String]) {
+        self.bar.finish_and_clear();
+        self.wrong_cores += usize::from(!foreign.is_empty());
+        println!();
+        figure("events", self.events);
+        figure("projects", self.projects.len());
+        figure("imports", self.imports);
+        figure("swaps", self.swaps.len());
+        figure("median swap", micros(percentile(&self.swaps, 50)));
+        figure("memory", mebibytes(resident_memory()));
+        figure("plugin errors", self.plugin_errors);
+        for (project, plugin) in daemon.stopped() {
+            figure("  stopped", format!("{plugin} for {project}"));
+        }
+        figure("core errors", self.core_errors);
+        figure("host errors", self.host_errors);
+        figure("no project", self.without_project);
+        figure("bad lines", self.bad_lines);
+        figure("wrong cores", self.wrong_cores);
+        for module in foreign {
+            figure("  foreign", module);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What both examples need: is a module the right core's, how much memory is in use, which of many times is typical.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule};
+use sgtk_host::Lease;
+use sgtk_host::config::CoreLocation;
+
+/// What a core that is a clone of `tk-core` says instead of a version.
+const NO_VERSION: &str = "HEAD";
+
+/// What is wrong with the modules that Python code sees during a lease, measured by `expected`: what the project's files
+/// said before it. Nothing where `sgtk` and `tank` are that core's.
+pub(crate) fn wrong_core(lease: &Lease<'_>, expected: &CoreLocation) -> PyResult<Option<String>> {
+    let modules = lease.py().import("sys")?.getattr("modules")?;
+    for name in ["sgtk", "tank"] {
+        let module = modules.get_item(name)?;
+        if let Some(fault) = fault_of(module.cast::<PyModule>()?, expected)? {
+            return Ok(Some(format!("'{name}' {fault}")));
+        }
+    }
+    Ok(None)
+}
+
+/// What is wrong with a module that should be `sgtk` of the expected core: the file it comes from, or its version.
+pub(crate) fn fault_of(module: &Bound<'_, PyModule>, expected: &CoreLocation) -> PyResult<Option<String>> {
+    let Some(file) = text(&module.dict(), "__file__")? else { return Ok(Some("has no file".to_owned())) };
+    if !lies_in(Path::new(&file), expected.python()) {
+        return Ok(Some(format!("is {file}, expected in {}", expected.python().display())));
+    }
+    let found = text(&module.dict(), "__version__")?;
+    Ok(match (found, expected.version()) {
+        (Some(found), Some(version)) if found != version && ![&*found, version].contains(&NO_VERSION) => {
+            Some(format!("is {found}, expected {version}"))
+        }
+        _ => None,
+    })
+}
+
+/// The version that a lease's `sgtk` says it is.
+pub(crate) fn version_of(lease: &Lease<'_>) -> String {
+    text(&lease.dict(), "__version__").ok().flatten().unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A text in a module's dictionary. Attributes are not asked for, as a module may make them up.
+fn text(globals: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<String>> {
+    globals.get_item(name)?.map(|value| value.extract()).transpose()
+}
+
+/// Whether a file lies below a folder, by name or once links are followed.
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    file.starts_with(folder)
+        || matches!((file.canonicalize(), folder.canonicalize()), (Ok(file), Ok(folder)) if file.starts_with(&folder))
+}
+
+/// The process's resident memory in bytes, where the platform tells (Linux).
+pub(crate) fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Bytes as a person reads them.
+pub(crate) fn mebibytes(bytes: Option<u64>) -> String {
+    bytes
+        .map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
+}
+
+/// The microseconds that `percent` of all times do not exceed, where there are any.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<u128> {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
+    times.get(rank).map(Duration::as_micros)
+}
+
+/// Microseconds as a person reads them.
+pub(crate) fn micros(time: Option<u128>) -> String {
+    time.map_or_else(|| "none".to_owned(), |time| format!("{time} µs"))
+}
+
+/// Prints a figure and what it is.
+pub(crate) fn figure(name: &str, value: impl Display) {
+    println!("{name:<15}  {value}");
+}
+
+/// Prints what the library tells of its work to standard error.
+pub(crate) fn show_tracing() {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG);
+    log.init();
+}
