@@ -75,6 +75,20 @@ pub(super) fn as_one_import<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// Imports a module for the host itself, whatever Python code has called it: that code's project has no say in it.
+pub(super) fn import_for_host<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyModule>> {
+    // Any name but `None` has the import give the module itself and not the package that it is in.
+    let (name, names) = (PyString::new(py, name), PyTuple::new(py, ["__name__"])?);
+    let null = std::ptr::null_mut();
+    // SAFETY: the interpreter is held, the name is a string and the list of names a tuple; globals and locals may be null
+    // for an absolute import. The result is a new reference or null with an exception set.
+    let module = unsafe {
+        let module = ffi::PyImport_ImportModuleLevelObject(name.as_ptr(), null, null, names.as_ptr(), 0);
+        Bound::from_owned_ptr_or_err(py, module)
+    };
+    Ok(module?.cast_into()?)
+}
+
 fn previous(py: Python<'_>) -> PyResult<&Previous> {
     PREVIOUS.get(py).ok_or_else(|| PyImportError::new_err("the import functions are not wrapped yet"))
 }

@@ -114,8 +114,15 @@ fixture_gate.entered.wait()
             drop(lease);
             let error = host.lease(py, "project_b").map(drop).unwrap_err();
             assert!(error.to_string().contains("'project_a' is in place"), "{error}");
-            run(py, "import fixture_gate\nfixture_gate.proceed.set()\nthread.join()", &[("thread", &scope.get_item("thread").unwrap().unwrap())]);
-            assert_eq!(eval::<String>(py, "got[0]['gated']", &[("got", &scope.get_item("got").unwrap().unwrap())]), "v0.24.0");
+            run(
+                py,
+                "import fixture_gate\nfixture_gate.proceed.set()\nthread.join()",
+                &[("thread", &scope.get_item("thread").unwrap().unwrap())],
+            );
+            assert_eq!(
+                eval::<String>(py, "got[0]['gated']", &[("got", &scope.get_item("got").unwrap().unwrap())]),
+                "v0.24.0"
+            );
             drop(patient.lease(py, "project_b").unwrap());
         });
     });

@@ -117,7 +117,9 @@ fn code_of_a_parked_project_may_call_back_for_any_project() {
             );
             drop(held);
             let through = scope.get_item("through").unwrap().unwrap();
-            for (project, version) in [("project_b", "v0.22.5"), ("project_a", "v0.24.0"), ("project_d", "v0.23.8")] {
+            for (project, version) in
+                [("project_b", "v0.22.5"), ("project_a", "v0.24.0"), ("project_d", "v0.23.8")]
+            {
                 let got: String = through.call1((&lease, project)).unwrap().extract().unwrap();
                 assert_eq!(got, version);
             }
@@ -134,7 +136,9 @@ fn a_lease_that_gets_no_turn_in_time_names_the_holder() {
             let _lease = host.lease(py, "project_a").unwrap();
             let error = py.detach(|| {
                 let other = host.clone();
-                std::thread::spawn(move || other.with_sgtk("project_b", |_| Ok(())).unwrap_err()).join().unwrap()
+                std::thread::spawn(move || other.with_sgtk("project_b", |_| Ok(())).unwrap_err())
+                    .join()
+                    .unwrap()
             });
             match error {
                 Error::LeaseTimeout { project, holder, .. } => {
