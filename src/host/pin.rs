@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::gate::{Answer, Grant, Key, Manner, Released};
+use super::retire;
 use super::state::ImportState;
 use super::world::{GATE, World};
 use crate::error::{Error, Result};
@@ -175,6 +176,11 @@ impl Pin {
                 return Ok(());
             }
             let start = Instant::now();
+            let orphaned = self.state.is_orphaned();
+            if orphaned {
+                // Before anybody else gets a turn: a late import would put it in place again.
+                self.state.set_retired();
+            }
             let outcome = put_back(py);
             tracing::debug!(
                 project = self.state.project(),
@@ -183,6 +189,9 @@ impl Pin {
                 micros = start.elapsed().as_micros() as u64,
                 "parked"
             );
+            if orphaned {
+                retire::retire(py, &self.state, &[]);
+            }
             outcome
         })
     }
