@@ -404,7 +404,6 @@ fn thousands_of_late_imports_during_continuous_swapping_are_all_right() {
                 py,
                 "
 import sys, threading
-sys.setswitchinterval(0.0005)
 wrong, counts, threads = [], [], []
 def work(util, version):
     count = 0
