@@ -13,6 +13,7 @@ use super::audit;
 use super::contents;
 use super::gate::Key;
 use super::late_import;
+use super::late_import::import_for_host;
 use super::ownership::{self, Origin};
 use super::retire;
 use super::state::ImportState;
@@ -59,7 +60,7 @@ pub(super) fn first_import(
     prepare(state.project())?;
     let imported = {
         let limit = settings.import_limit.map(|limit| TimeLimit::start(py, limit)).transpose()?;
-        let imported = late_import::as_one_import(|| py.import("sgtk"));
+        let imported = late_import::as_one_import(|| import_for_host(py, "sgtk"));
         if let Some(limit) = limit { limit.finish(py, imported) } else { imported }
     };
     let sgtk = imported.map_err(|error| Error::Import {
@@ -109,7 +110,7 @@ struct WarningFilters<'py> {
 
 impl<'py> WarningFilters<'py> {
     fn now(py: Python<'py>) -> PyResult<Self> {
-        let warnings = py.import("warnings")?;
+        let warnings = import_for_host(py, "warnings")?;
         let list = warnings.getattr("filters")?;
         let entries = list.cast::<PyList>().map(contents::list_items).unwrap_or_default();
         Ok(Self { warnings, list, entries })
@@ -218,7 +219,7 @@ fn zips_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn zip_names(py: Python<'_>, zip: &Path) -> PyResult<HashSet<String>> {
-    let archive = py.import("zipfile")?.getattr("ZipFile")?.call1((zip,))?;
+    let archive = import_for_host(py, "zipfile")?.getattr("ZipFile")?.call1((zip,))?;
     let names = archive.call_method0("namelist").and_then(|names| names.extract::<Vec<String>>());
     archive.call_method0("close")?;
     let tops = names?.into_iter().filter_map(|name| {
@@ -232,7 +233,7 @@ fn zip_names(py: Python<'_>, zip: &Path) -> PyResult<HashSet<String>> {
 
 /// The names of the standard library: those are everybody's, also where a zip has a module of the same name.
 fn standard_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let sys = py.import("sys")?;
+    let sys = import_for_host(py, "sys")?;
     // New in Python 3.10.
     sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))
 }

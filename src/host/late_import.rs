@@ -37,6 +37,9 @@ pub(super) static DAEMON_HIDDEN: AtomicBool = AtomicBool::new(false);
 /// How long a late import waits for its project's turn, in milliseconds.
 static PATIENCE: AtomicU64 = AtomicU64::new(30_000);
 
+/// Why a dropped core's code gets no modules but those that are still alive.
+const SUPERSEDED: &str = "its core was dropped or imported anew since";
+
 thread_local! {
     /// How many imports this thread is inside of.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
@@ -70,6 +73,20 @@ pub(super) fn as_one_import<T>(body: impl FnOnce() -> T) -> T {
     DEPTH.set(DEPTH.get() + 1);
     let _inside = Inside;
     body()
+}
+
+/// Imports a module for the host itself, whatever Python code has called it: that code's project has no say in it.
+pub(super) fn import_for_host<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyModule>> {
+    // Any name but `None` has the import give the module itself and not the package that it is in.
+    let (name, names) = (PyString::new(py, name), PyTuple::new(py, ["__name__"])?);
+    let null = std::ptr::null_mut();
+    // SAFETY: the interpreter is held, the name is a string and the list of names a tuple; globals and locals may be null
+    // for an absolute import. The result is a new reference or null with an exception set.
+    let module = unsafe {
+        let module = ffi::PyImport_ImportModuleLevelObject(name.as_ptr(), null, null, names.as_ptr(), 0);
+        Bound::from_owned_ptr_or_err(py, module)
+    };
+    Ok(module?.cast_into()?)
 }
 
 fn previous(py: Python<'_>) -> PyResult<&Previous> {
@@ -155,8 +172,9 @@ fn caller_globals(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
 /// Whose the code with these globals is.
 fn owner_of_caller(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
     let owner = ownership::owner_of_globals(globals);
-    // Code that was given globals of its own, by `exec`, is whose the code that runs it is. Modules have a spec.
-    if owner.is_none() && !globals.contains(intern!(py, "__spec__")).unwrap_or(true) {
+    // Code that was given globals of its own, by `exec`, is whose the code that runs it is. Modules have a loader, if only
+    // `None`; a spec is what `exec` may be given for relative imports.
+    if owner.is_none() && !globals.contains(intern!(py, "__loader__")).unwrap_or(true) {
         return owner_from_frames(py);
     }
     owner
@@ -170,7 +188,7 @@ fn owner_from_frames(py: Python<'_>) -> Option<Arc<ImportState>> {
     while let Some(running) = frame {
         let globals = running.getattr(intern!(py, "f_globals")).ok()?.cast_into::<PyDict>().ok()?;
         let owner = ownership::owner_of_globals(&globals);
-        if owner.is_some() || globals.contains(intern!(py, "__spec__")).unwrap_or(true) {
+        if owner.is_some() || globals.contains(intern!(py, "__loader__")).unwrap_or(true) {
             return owner;
         }
         frame = running.getattr(intern!(py, "f_back")).ok().filter(|back| !back.is_none());
@@ -386,12 +404,14 @@ fn late<'py>(
         return match served {
             Some(served) => Ok(served),
             None if !claimed => pass_on(),
-            None => Err(refusal(state, &wanted.absolute, "its core was dropped or imported anew since")),
+            None => Err(refusal(state, &wanted.absolute, SUPERSEDED)),
         };
     }
     let bring = || bring_back(py, state);
     let patience = Duration::from_millis(PATIENCE.load(Ordering::Relaxed));
     match Pin::acquire(py, state.key(), Manner::Join, Some(patience), bring) {
+        // While this waited, the project's core may have been imported anew.
+        Ok(pin) if !Arc::ptr_eq(pin.state(), state) => Err(refusal(state, &wanted.absolute, SUPERSEDED)),
         Ok(pin) => {
             let imported = adopting(py, pass_on);
             drop(pin);

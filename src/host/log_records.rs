@@ -3,12 +3,14 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::late_import::import_for_host;
+
 /// Gives the `sgtk` and `tank` loggers of the project that is in place a handler that forwards their records.
 ///
 /// Before the core is imported, so that what it logs meanwhile is forwarded too. The handler is parked with its loggers.
 pub(super) fn forward(py: Python<'_>, project: &str) -> PyResult<()> {
     let handler = handler_class(py)?.call1((project, wrap_pyfunction!(emit, py)?))?;
-    let logging = py.import("logging")?;
+    let logging = import_for_host(py, "logging")?;
     for name in ["sgtk", "tank"] {
         logging.call_method1("getLogger", (name,))?.call_method1("addHandler", (&handler,))?;
     }

@@ -301,9 +301,13 @@ impl Drop for Inner {
     fn drop(&mut self) {
         for state in self.residents.states() {
             Python::attach(|py| {
-                // Nobody can lease from a host that is gone; a late import may still hold the state in place.
+                // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.
                 let parked = World::lock(py).is_ok_and(|world| {
-                    !world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, &state))
+                    let in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, &state));
+                    if in_place {
+                        state.set_orphaned();
+                    }
+                    !in_place
                 });
                 if parked {
                     self.evict(py, state.project(), "its host was dropped");

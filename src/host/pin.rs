@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::gate::{Answer, Grant, Key, Manner, Released};
+use super::retire;
 use super::state::ImportState;
 use super::world::{GATE, World};
 use crate::error::{Error, Result};
@@ -34,9 +35,10 @@ pub(super) fn held() -> Option<Key> {
     HELD.with_borrow(|held| held.last().cloned())
 }
 
-/// Whether this thread holds the state, or anything at all.
+/// Whether this thread holds the state. Not where it holds the one that came after it: a dropped core's and the new one's
+/// have their project's key in common.
 pub(super) fn holds(state: &ImportState) -> bool {
-    HELD.with_borrow(|held| held.last() == Some(state.key()))
+    HELD.with_borrow(|held| held.last() == Some(state.key())) && !state.is_retired()
 }
 
 /// Whether this thread holds any project.
@@ -170,6 +172,11 @@ impl Pin {
                 return Ok(());
             }
             let start = Instant::now();
+            let orphaned = self.state.is_orphaned();
+            if orphaned {
+                // Before anybody else gets a turn: a late import would put it in place again.
+                self.state.set_retired();
+            }
             let outcome = put_back(py);
             tracing::debug!(
                 project = self.state.project(),
@@ -178,6 +185,9 @@ impl Pin {
                 micros = start.elapsed().as_micros() as u64,
                 "parked"
             );
+            if orphaned {
+                retire::retire(py, &self.state, &[]);
+            }
             outcome
         })
     }

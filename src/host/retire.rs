@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::contents;
+use super::late_import::import_for_host;
 use super::layers::DictShare;
 use super::overlay::OverlayShare;
 use super::state::ImportState;
@@ -49,7 +50,7 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
         ("clear typing's caches", clear_typing_caches(py)),
     ];
     drop((strong, loggers));
-    let collected = py.import("gc").and_then(|gc| gc.call_method0("collect")).map(drop);
+    let collected = import_for_host(py, "gc").and_then(|gc| gc.call_method0("collect")).map(drop);
     trim_heap();
     for (step, outcome) in steps.into_iter().chain([("collect garbage", collected)]) {
         if let Err(error) = outcome {
@@ -70,7 +71,7 @@ fn trim_heap() {}
 
 /// The modules by name, as weak references, of those that can be referred to so.
 fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
-    let (remains, reference) = (PyDict::new(py), py.import("weakref")?.getattr("ref")?);
+    let (remains, reference) = (PyDict::new(py), import_for_host(py, "weakref")?.getattr("ref")?);
     for (name, module) in contents::items(modules) {
         if let Ok(reference) = reference.call1((module,)) {
             remains.set_item(name, reference)?;
@@ -103,7 +104,9 @@ fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
     let caches =
         [("sys", "path_importer_cache"), ("zipimport", "_zip_directory_cache"), ("linecache", "cache")];
     for (module, cache) in caches {
-        let Ok(cache) = py.import(module).and_then(|module| module.getattr(cache)) else { continue };
+        let Ok(cache) = import_for_host(py, module).and_then(|module| module.getattr(cache)) else {
+            continue;
+        };
         let Ok(cache) = cache.cast_into::<PyDict>() else { continue };
         for (path, _) in contents::items(&cache) {
             if path.cast::<PyString>().is_ok_and(|path| under(&path.to_string_lossy())) {
@@ -113,7 +116,7 @@ fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
     }
     zip_code::forget(under);
     // importlib.metadata keeps the zips that it looked into open.
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let modules = import_for_host(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if let Some(metadata) = modules.get_item("importlib.metadata")? {
         metadata.getattr("MetadataPathFinder")?.call0()?.call_method0("invalidate_caches")?;
     }
@@ -122,7 +125,7 @@ fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
 
 /// `typing` caches every subscription, with the classes that were in it.
 fn clear_typing_caches(py: Python<'_>) -> PyResult<()> {
-    for clear in py.import("typing")?.getattr("_cleanups")?.try_iter()? {
+    for clear in import_for_host(py, "typing")?.getattr("_cleanups")?.try_iter()? {
         clear?.call0()?;
     }
     Ok(())

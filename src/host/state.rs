@@ -22,6 +22,7 @@ pub(super) struct ImportState {
     location: CoreLocation,
     contents: Mutex<Contents>,
     retired: AtomicBool,
+    orphaned: AtomicBool,
     entries: AtomicU64,
 }
 
@@ -77,6 +78,7 @@ impl ImportState {
             location,
             contents: Mutex::new(contents),
             retired: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             entries: AtomicU64::new(0),
         })
     }
@@ -110,6 +112,15 @@ impl ImportState {
 
     pub(super) fn set_retired(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether the state's host has gone while it was in place: whoever takes it out is to retire it.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.orphaned.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_orphaned(&self) {
+        self.orphaned.store(true, Ordering::Release);
     }
 
     /// How often the state was put in place.

@@ -8,6 +8,8 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::late_import::import_for_host;
+
 create_exception!(
     sgtk_host,
     ImportTimeLimit,
@@ -26,7 +28,8 @@ pub(super) struct TimeLimit {
 
 impl TimeLimit {
     pub(super) fn start(py: Python<'_>, limit: Duration) -> PyResult<Self> {
-        let thread = py.import("threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
+        let thread =
+            import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
         let (finished, when_finished) = mpsc::channel::<()>();
         let watch = move || {
             if when_finished.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {

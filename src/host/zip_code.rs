@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
+use super::late_import::import_for_host;
 use super::pin;
 
 /// `zipimport`'s own function.
@@ -29,7 +30,7 @@ fn compiled() -> MutexGuard<'static, Option<Compiled>> {
 /// Has `zipimport` ask here first, once. A Python whose `zipimport` works in another way goes without.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     const NAME: &str = "_compile_source";
-    let zipimport = py.import("zipimport")?;
+    let zipimport = import_for_host(py, "zipimport")?;
     let Some(own) = zipimport.getattr_opt(NAME)? else { return Ok(()) };
     if COMPILE.set(py, own.unbind()).is_ok() {
         zipimport.setattr(NAME, wrap_pyfunction!(compile_source, py)?)?;

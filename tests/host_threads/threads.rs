@@ -92,7 +92,6 @@ fn eight_threads_and_background_imports_of_parked_projects_never_see_a_wrong_mod
 import threading, yaml
 assert yaml.CORE_VERSION == 'host'
 import sys
-sys.setswitchinterval(0.0005)  # many threads on one interpreter, and turns are to be quick
 stop, wrong, threads, rounds = threading.Event(), [], [], []
 def daemon():
     while not stop.is_set():

@@ -25,6 +25,8 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
             Python::attach(|py| {
                 let limit = LONG.as_secs_f64() - 5.0;
                 py.import("faulthandler").unwrap().call_method1("dump_traceback_later", (limit,)).unwrap();
+                // Threads are to take turns at the interpreter a lot, and tests are to end soon all the same.
+                py.import("sys").unwrap().call_method1("setswitchinterval", (0.000_5,)).unwrap();
                 let path = py.import("sys").unwrap().getattr("path").unwrap();
                 for folder in [host_packages(), host_libraries()] {
                     // Before what may be installed under the same names.
