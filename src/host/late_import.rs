@@ -333,7 +333,14 @@ fn late<'py>(
         });
         return match served {
             Some(served) => Ok(served),
-            None if !claimed => pass_on(),
+            // A host's module or the standard library's; but what is in place may have one of that name.
+            None if !claimed => pass_on().and_then(|module| match ownership::owner_of_module(&module) {
+                Some(other) if !Arc::ptr_eq(&other, state) => {
+                    let why = format!("what is in place is project '{}''s", other.project());
+                    Err(refusal(state, &wanted.absolute, &why))
+                }
+                _ => Ok(module),
+            }),
             None => Err(refusal(state, &wanted.absolute, "its core was dropped or imported anew since")),
         };
     }

@@ -34,9 +34,10 @@ pub(super) fn held() -> Option<Key> {
     HELD.with_borrow(|held| held.last().cloned())
 }
 
-/// Whether this thread holds the state, or anything at all.
+/// Whether this thread holds the state. A state that was dropped is not held, though the one that was imported in its
+/// place has the same key.
 pub(super) fn holds(state: &ImportState) -> bool {
-    HELD.with_borrow(|held| held.last() == Some(state.key()))
+    HELD.with_borrow(|held| held.last() == Some(state.key())) && !state.is_retired()
 }
 
 /// Whether this thread holds any project.
