@@ -4,6 +4,8 @@
 mod daemon;
 mod exactness;
 mod failures;
+mod kinds;
+mod plugins;
 mod recipe;
 mod support;
 mod swaps;
