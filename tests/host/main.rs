@@ -6,6 +6,7 @@ mod exactness;
 mod failures;
 mod kinds;
 mod plugins;
+mod properties;
 mod recipe;
 mod support;
 mod swaps;
