@@ -314,15 +314,23 @@ fn late<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     // The previous function refuses what is no import at all, without looking at any module.
     let Some(wanted) = wanted else { return pass_on() };
-    let own = state.modules(py);
-    let (daemon, claimed) = {
+    let (own, daemon, claimed) = {
         let world = World::lock(py)?;
-        (world.daemon_modules(py), state.contents().rules.claims_name(&wanted.absolute))
+        let is_in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state));
+        // What was imported since it was put in place is not among its own yet, but visible.
+        let own = if is_in_place { world.modules(py) } else { state.modules(py) };
+        (own, world.daemon_modules(py), state.contents().rules.claims_name(&wanted.absolute))
+    };
+    // Of the daemon's modules it may have those that it would see in place.
+    let shared = |name: &str| {
+        let module = daemon.get_item(name).ok()??;
+        let hidden = state.contents().rules.hides_module(PyString::new(py, name).as_any(), &module);
+        (!hidden).then_some(module)
     };
     if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten()) {
         return Ok(served);
     }
-    if !claimed && let Some(served) = wanted.from(|name| daemon.get_item(name).ok().flatten()) {
+    if !claimed && let Some(served) = wanted.from(shared) {
         return Ok(served);
     }
     if state.is_retired() {

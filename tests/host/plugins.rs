@@ -359,3 +359,55 @@ fn a_module_of_the_standard_library_under_a_second_name_is_nobodys() {
         },
     );
 }
+
+#[test]
+fn a_plugins_import_on_another_thread_finds_its_own_module_and_not_the_daemons_of_that_name() {
+    isolated(
+        "plugins::a_plugins_import_on_another_thread_finds_its_own_module_and_not_the_daemons_of_that_name",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("settings.py"), "import sgtk\nTEXT = sgtk.__version__\n").unwrap();
+            fs::write(
+                folder.path().join("caller.py"),
+                "def text():\n    import settings\n    return settings.TEXT\n",
+            )
+            .unwrap();
+            let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+            let daemon = Daemon::new();
+            daemon.run(
+                "
+import threading, types
+sys.modules['settings'] = settings = types.ModuleType('settings')
+settings.TEXT = 'the daemon'
+def on_a_thread(function):
+    got = []
+    thread = threading.Thread(target=lambda: got.append(late(function)))
+    thread.start()
+    thread.join()
+    return got[0]
+callers = {}
+",
+            );
+            // The daemon has read the same file: its copy is out of the way in leases.
+            daemon.run(&format!("settings.__file__ = {:?}", folder.path().join("settings.py")));
+            for _ in 0..2 {
+                for (project, version) in bundled_versions() {
+                    lease_own(&host, project, version, |_| {
+                        daemon.run(&format!(
+                            "import caller, settings as own\ncallers[{project:?}] = caller.text"
+                        ));
+                        assert_eq!(daemon.get::<String>("own.TEXT"), version);
+                        for (there, version) in bundled_versions() {
+                            let call =
+                                format!("on_a_thread(callers[{there:?}]) if {there:?} in callers else None");
+                            let got = daemon.get::<Option<String>>(&call);
+                            assert!(got.is_none_or(|got| got == version), "{there} from within {project}");
+                        }
+                    });
+                }
+            }
+        },
+    );
+}
