@@ -1,4 +1,6 @@
 //! What the compiler refuses: a lease outside its attachment, or on another thread.
+//!
+//! The messages are the compiler's: `TRYBUILD=overwrite` writes them anew for a new one.
 
 use sgtk_host::{Error, ForeignModule, Host, HostBuilder, Lease, PythonError, Resident};
 
