@@ -13,6 +13,7 @@ fn a_lease_cannot_outlive_its_attachment_nor_leave_its_thread() {
 /// Whether a type is `Send` or `Sync`, asked without requiring it: the inherent constant hides the trait's.
 macro_rules! implements {
     ($type:ty: $trait:ident) => {{
+        #[allow(dead_code, reason = "not used where the answer is yes")]
         trait Otherwise {
             const ANSWER: bool = false;
         }
