@@ -96,13 +96,15 @@ impl<'py> Court<'_, 'py> {
 
     /// Whether a module is the project's because others are.
     fn follows(&self, case: &Case<'_, 'py>) -> bool {
+        // Without its package a submodule is of no use to anybody else: it is not bound to the next copy of the package.
+        let is_in_own_package = || case.name.rsplit_once('.').is_some_and(|(parent, _)| self.owns(parent));
         match case.origin {
             // Its parent's, or its class's, as six's lazy `moves` are.
             Origin::Made => {
-                case.name.rsplit_once('.').is_some_and(|(parent, _)| self.owns(parent))
+                is_in_own_package()
                     || ownership::class_module(case.module).is_some_and(|class| self.owns(&class))
             }
-            Origin::Path(_) => self.is_referred_to_by(case.module),
+            Origin::Path(_) => is_in_own_package() || self.is_referred_to_by(case.module),
             Origin::Interpreter => false,
         }
     }

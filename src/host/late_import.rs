@@ -378,21 +378,31 @@ fn late<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     // The previous function refuses what is no import at all, without looking at any module.
     let Some(wanted) = wanted else { return pass_on() };
-    let own = state.modules(py);
-    let (daemon, claimed, in_place) = {
+    let entries = state.entries();
+    let (own, daemon, claimed, in_place) = {
         let world = World::lock(py)?;
-        let claimed = state.contents().rules.claims_name(&wanted.absolute);
         let in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state));
-        (world.daemon_modules(py), claimed, in_place)
+        // What was imported since it was put in place is not among its own yet, but visible.
+        let own = if in_place { world.modules(py) } else { state.modules(py) };
+        let claimed = state.contents().rules.claims_name(&wanted.absolute);
+        (own, world.daemon_modules(py), claimed, in_place)
+    };
+    // Of the daemon's modules it may have those that it would see in place.
+    let shared = |name: &str| {
+        let module = daemon.get_item(name).ok()??;
+        let hidden = state.contents().rules.hides_module(PyString::new(py, name).as_any(), &module);
+        (!hidden).then_some(module)
     };
     if in_place && GATE.is_moving(state.key()) {
         // Another thread is importing the core, and may wait for this one, which the core's import has started.
         return adopting(py, pass_on);
     }
-    if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten()) {
+    if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten())
+        && (!in_place || is_still_in_place(py, state, entries)?)
+    {
         return Ok(served);
     }
-    if !claimed && let Some(served) = wanted.from(|name| daemon.get_item(name).ok().flatten()) {
+    if !claimed && let Some(served) = wanted.from(shared) {
         return Ok(served);
     }
     if state.is_retired() {
@@ -403,7 +413,14 @@ fn late<'py>(
         });
         return match served {
             Some(served) => Ok(served),
-            None if !claimed => pass_on(),
+            // A host's module or the standard library's; but what is in place may have one of that name.
+            None if !claimed => pass_on().and_then(|module| match ownership::owner_of_module(&module) {
+                Some(other) if !Arc::ptr_eq(&other, state) => {
+                    let why = format!("what is in place is project '{}''s", other.project());
+                    Err(refusal(state, &wanted.absolute, &why))
+                }
+                _ => Ok(module),
+            }),
             None => Err(refusal(state, &wanted.absolute, SUPERSEDED)),
         };
     }
@@ -419,6 +436,13 @@ fn late<'py>(
         }
         Err(error) => Err(refusal(state, &wanted.absolute, &error.to_string())),
     }
+}
+
+/// Whether the state is in place and never left since it had that many entries: looking at a module may have run its
+/// `__getattr__`, and meanwhile others.
+fn is_still_in_place(py: Python<'_>, state: &Arc<ImportState>, entries: u64) -> PyResult<bool> {
+    let in_place = World::lock(py)?.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state));
+    Ok(in_place && state.entries() == entries)
 }
 
 /// Puts a parked state in place for a late import.

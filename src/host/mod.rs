@@ -3,6 +3,7 @@
 //! See [`Host`] for how to use it, and `ARCHITECTURE.md` for how it works.
 
 mod audit;
+mod bindings;
 mod builder;
 mod contents;
 mod first_import;

@@ -35,6 +35,7 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
         let loggers = std::mem::replace(&mut contents.loggers, DictShare::new(py));
         let strong = (
             std::mem::replace(&mut contents.modules, DictShare::new(py)),
+            std::mem::take(&mut contents.bindings),
             std::mem::take(&mut contents.path),
             std::mem::replace(&mut contents.sys, OverlayShare::new()),
             std::mem::replace(&mut contents.environ, OverlayShare::new()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::bindings::Bindings;
 use super::gate::Key;
 use super::layers::{DictShare, ListShare};
 use super::log_levels::Levels;
@@ -29,6 +30,8 @@ pub(super) struct ImportState {
 /// What goes into the interpreter with the project and comes out with it.
 pub(super) struct Contents {
     pub(super) modules: DictShare,
+    /// Its modules in packages that are everybody's.
+    pub(super) bindings: Bindings,
     pub(super) loggers: DictShare,
     /// The levels for all loggers when the project was last in place.
     pub(super) levels: Levels,
@@ -63,6 +66,7 @@ impl ImportState {
         let front = path.iter().map(|entry| PyString::new(py, entry).into_any().unbind()).collect();
         let contents = Contents {
             modules: DictShare::new(py),
+            bindings: Bindings::default(),
             loggers: DictShare::new(py),
             levels: Levels::default(),
             path: ListShare::starting_with(front),

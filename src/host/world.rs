@@ -182,8 +182,19 @@ impl World {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
         let contents = &mut *state.contents();
-        let Contents { modules, loggers, levels, path, meta_path, path_hooks, sys, environ, rules, .. } =
-            contents;
+        let Contents {
+            modules,
+            bindings,
+            loggers,
+            levels,
+            path,
+            meta_path,
+            path_hooks,
+            sys,
+            environ,
+            rules,
+            ..
+        } = contents;
         let first = state.count_entry() == 0;
 
         self.modules.refresh(py)?;
@@ -214,7 +225,8 @@ impl World {
             log_levels::forget(loggers.own.bind(py));
         }
         late_import::DAEMON_HIDDEN.store(modules.hides(), Ordering::Relaxed);
-        self.modules.enter(py, modules)
+        self.modules.enter(py, modules)?;
+        bindings.enter(py)
     }
 
     fn leave(
@@ -239,7 +251,8 @@ impl World {
         }
         let verdicts = if untouched { Ok(None) } else { self.judge(py, state, contents).map(Some) };
         contents.levels = self.levels.now(py);
-        let Contents { modules, loggers, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let Contents { modules, bindings, loggers, meta_path, path_hooks, sys, environ, rules, .. } =
+            contents;
         let rules = &*rules;
         if !untouched {
             let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| match &verdicts {
@@ -249,9 +262,11 @@ impl World {
             };
             let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
             outcome = outcome.and(taken_over).and(self.modules.restore(py));
+            bindings.find(modules.own.bind(py), self.modules.base(py));
         } else {
             outcome = outcome.and(self.modules.leave(py, modules));
         }
+        outcome = outcome.and(bindings.leave(py, replaced));
         outcome = outcome.and(verdicts.map(drop));
         let own = modules.own.bind(py);
         let base = self.modules.base(py);

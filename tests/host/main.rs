@@ -4,6 +4,9 @@
 mod daemon;
 mod exactness;
 mod failures;
+mod kinds;
+mod plugins;
+mod properties;
 mod recipe;
 mod support;
 mod swaps;
