@@ -39,7 +39,7 @@ pub(super) fn foreign_modules(
     let core = state.location().install_core();
     let is_own_place = |path: &str| {
         is_under(path, core) || {
-            let contents = state.contents();
+            let contents = state.contents(modules.py());
             // A root that the project's code has added is its own only where it is no other core's.
             contents.rules.is_under_root(path) && core_of(Path::new(path)).is_none()
         }

@@ -53,7 +53,7 @@ pub(super) fn first_import(
     path.extend(settings.plugin_paths.iter().cloned());
     let provided = provided_names(py, &location)?;
     let state = ImportState::new(py, key, location, &path, Arc::clone(&settings.exempt));
-    state.contents().rules.provide(provided);
+    state.contents(py).rules.provide(provided);
 
     let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
     place(py, Some(&state))?;

@@ -206,7 +206,8 @@ fn claim(py: Python<'_>, globals: &Bound<'_, PyDict>) -> PyResult<()> {
         return Ok(());
     };
     let name = globals.get_item(intern!(py, "__name__"))?.and_then(|name| name.extract::<String>().ok());
-    let owned = state.contents().rules.owns_module(name.as_deref().unwrap_or_default(), &Origin::Path(file));
+    let owned =
+        state.contents(py).rules.owns_module(name.as_deref().unwrap_or_default(), &Origin::Path(file));
     if owned { ownership::mark_globals(globals, &Bound::new(py, Owner { state })?) } else { Ok(()) }
 }
 
@@ -384,13 +385,13 @@ fn late<'py>(
         let in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state));
         // What was imported since it was put in place is not among its own yet, but visible.
         let own = if in_place { world.modules(py) } else { state.modules(py) };
-        let claimed = state.contents().rules.claims_name(&wanted.absolute);
+        let claimed = state.contents(py).rules.claims_name(&wanted.absolute);
         (own, world.daemon_modules(py), claimed, in_place)
     };
     // Of the daemon's modules it may have those that it would see in place.
     let shared = |name: &str| {
         let module = daemon.get_item(name).ok()??;
-        let hidden = state.contents().rules.hides_module(PyString::new(py, name).as_any(), &module);
+        let hidden = state.contents(py).rules.hides_module(PyString::new(py, name).as_any(), &module);
         (!hidden).then_some(module)
     };
     if in_place && GATE.is_moving(state.key()) {
@@ -406,7 +407,7 @@ fn late<'py>(
         return Ok(served);
     }
     if state.is_retired() {
-        let remains = state.contents().remains.as_ref().map(|remains| remains.clone_ref(py));
+        let remains = state.contents(py).remains.as_ref().map(|remains| remains.clone_ref(py));
         let served = remains.and_then(|remains| {
             let remains = remains.bind(py);
             wanted.from(|name| alive(remains.get_item(name).ok()??))

@@ -283,7 +283,7 @@ impl Inner {
             .residents
             .states()
             .iter()
-            .flat_map(|other| other.contents().rules.roots().to_vec())
+            .flat_map(|other| other.contents(py).rules.roots().to_vec())
             .collect();
         retire::retire(py, &state, &kept);
         tracing::info!(

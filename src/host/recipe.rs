@@ -70,7 +70,7 @@ impl Host {
             let before = World::lock(py)?.set_ambient(Some(Arc::clone(&state)));
             drop(turn);
             if let Some(before) = before {
-                retire::retire(py, &before, state.contents().rules.roots());
+                retire::retire(py, &before, state.contents(py).rules.roots());
             }
             Ok(sgtk)
         })

@@ -30,7 +30,7 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
         }
     };
     let (strong, loggers, roots) = {
-        let contents = &mut *state.contents();
+        let contents = &mut *state.contents(py);
         contents.remains = remains;
         let loggers = std::mem::replace(&mut contents.loggers, DictShare::new(py));
         let strong = (

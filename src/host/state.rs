@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
 
 use super::bindings::Bindings;
@@ -100,13 +101,13 @@ impl ImportState {
     }
 
     /// The contents. Hold them for moments only and run no Python code meanwhile.
-    pub(super) fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn contents(&self, py: Python<'_>) -> MutexGuard<'_, Contents> {
+        self.contents.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The modules that the project owns, by name. Not those that were imported since it was last put in place.
     pub(super) fn modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.contents().modules.own.bind(py).clone()
+        self.contents(py).modules.own.bind(py).clone()
     }
 
     /// Whether the state was dropped for good.

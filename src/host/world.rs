@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::contents::CollectorPaused;
@@ -91,7 +91,8 @@ impl World {
     /// It was not prepared.
     pub(super) fn lock(py: Python<'_>) -> PyResult<MutexGuard<'_, Self>> {
         let world = WORLD.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
-        Ok(world.lock().unwrap_or_else(PoisonError::into_inner))
+        // Nothing is meant to detach while it is locked; should anything, waiting detached keeps that from being the end.
+        Ok(world.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
     }
 
     fn new(py: Python<'_>) -> PyResult<Self> {
@@ -184,7 +185,7 @@ impl World {
         state: &Arc<ImportState>,
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
-        let contents = &mut *state.contents();
+        let contents = &mut *state.contents(py);
         let Contents {
             modules,
             bindings,
@@ -241,7 +242,7 @@ impl World {
         let mut outcome = self.reclaim_modules(py, replaced);
         let is_ambient = self.ambient.as_ref().is_some_and(|ambient| Arc::ptr_eq(ambient, state));
         let by = if is_ambient { By::Daemon } else { By::Project };
-        let contents = &mut *state.contents();
+        let contents = &mut *state.contents(py);
         let Contents { path, rules, .. } = contents;
         let toolkit = &mut self.toolkit_entries;
         outcome = outcome.and(self.path.leave(py, path, replaced, by, |entry| {
@@ -327,7 +328,7 @@ impl World {
     pub(super) fn adopt(&self, py: Python<'_>) -> PyResult<()> {
         let Some(state) = &self.in_place else { return Ok(()) };
         let _paused = CollectorPaused::new(py);
-        let contents = &mut *state.contents();
+        let contents = &mut *state.contents(py);
         note_path_roots(py, contents);
         self.judge(py, state, contents).map(drop)
     }
@@ -335,7 +336,7 @@ impl World {
     /// The owned modules of the state in place that some thread is still importing.
     pub(super) fn initializing(&self, py: Python<'_>) -> Vec<String> {
         let Some(state) = &self.in_place else { return Vec::new() };
-        let contents = &*state.contents();
+        let contents = &*state.contents(py);
         if self.modules.untouched(py, &contents.modules) {
             return Vec::new();
         }
