@@ -213,17 +213,22 @@ fn a_host_that_is_dropped_takes_its_projects_with_it() {
                 let _first = host(&configs);
                 Daemon::new()
             };
+            daemon.run("gone = []");
             daemon.remember();
             for _ in 0..3 {
                 let host = host(&configs);
                 for (project, version) in bundled_versions() {
                     lease_own(&host, project, version, |_| {
-                        daemon.run("import weakref, sgtk\ngone = weakref.ref(sgtk)\ndel sgtk");
+                        daemon.run(
+                            "import weakref, sgtk\n\
+                                 pinned = getattr(sgtk.util.pins, 'Pinned', sgtk)\n\
+                                 gone += [weakref.ref(sgtk), weakref.ref(pinned)]\ndel sgtk, pinned",
+                        );
                     });
                 }
                 daemon.assert_as_before("with the projects parked");
                 drop(host);
-                assert!(daemon.get::<bool>("gone() is None"));
+                assert_eq!(daemon.get::<usize>("sum(reference() is not None for reference in gone)"), 0);
                 daemon.assert_as_before("with the host gone");
             }
         },
