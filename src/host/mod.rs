@@ -8,6 +8,7 @@ mod builder;
 mod contents;
 mod first_import;
 mod gate;
+mod import_locks;
 mod judge;
 mod late_import;
 mod layers;

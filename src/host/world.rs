@@ -17,6 +17,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::contents::CollectorPaused;
 use super::gate::Gate;
+use super::import_locks::ImportLocks;
 use super::judge::{self, Verdicts};
 use super::late_import;
 use super::layers::{By, DictLayer, ListLayer, Whose};
@@ -64,6 +65,7 @@ pub(super) struct World {
     sys: OverlayLayer,
     environ: OverlayLayer,
     sys_dict: Py<PyDict>,
+    import_locks: ImportLocks,
     stdlib: String,
     /// The state that the interpreter holds now beside the daemon's own.
     in_place: Option<Arc<ImportState>>,
@@ -116,6 +118,7 @@ impl World {
             sys: OverlayLayer::new(&sys_dict, &NOT_OVERLAID),
             environ: OverlayLayer::new(&environ, &[]),
             sys_dict: sys_dict.unbind(),
+            import_locks: ImportLocks::new(py)?,
             stdlib,
             in_place: None,
             ambient: None,
@@ -333,19 +336,18 @@ impl World {
         self.judge(py, state, contents).map(drop)
     }
 
-    /// The owned modules of the state in place that some thread is still importing.
+    /// The owned modules of the state in place that another thread is still importing.
     pub(super) fn initializing(&self, py: Python<'_>) -> Vec<String> {
         let Some(state) = &self.in_place else { return Vec::new() };
         let contents = &*state.contents(py);
-        if self.modules.untouched(py, &contents.modules) {
-            return Vec::new();
-        }
-        let appeared = self.modules.changes(py, &contents.modules).into_iter();
-        appeared
-            .filter(|(_, module)| ownership::is_initializing(module))
-            .filter(|(name, module)| contents.rules.hides_module(name, module))
-            .map(|(name, _)| name.to_string())
-            .collect()
+        let mut busy = self.import_locks.held_by_others(py);
+        let live = self.modules.live(py);
+        busy.retain(|name| {
+            let loaded = live.get_item(name).ok().flatten();
+            contents.rules.claims_name(name)
+                || loaded.is_some_and(|module| contents.rules.owns_module(name, &ownership::origin(&module)))
+        });
+        busy
     }
 
     /// Judges and marks the modules that appeared since the state was put in place.

@@ -1,1 +1,221 @@
+//! What the host tells: spans, events, statistics, and Toolkit's log records.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use pyo3::prelude::*;
+use sgtk_host_fixtures::bundled;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::support::{host, options};
+use crate::workshop::{alone, keep, run, until};
+
+/// What was told, as texts by the names of the fields; `span` or `event` says which it was.
+type Told = BTreeMap<String, String>;
+
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<Vec<Told>>>);
+
+struct Fields<'a>(&'a mut Told);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Listener {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let mut told = Told::from([("span".to_owned(), attributes.metadata().name().to_owned())]);
+        attributes.record(&mut Fields(&mut told));
+        self.0.lock().unwrap().push(told);
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut told = Told::from([
+            ("target".to_owned(), metadata.target().to_owned()),
+            ("level".to_owned(), metadata.level().to_string()),
+        ]);
+        event.record(&mut Fields(&mut told));
+        self.0.lock().unwrap().push(told);
+    }
+}
+
+impl Listener {
+    fn listening() -> Self {
+        let listener = Self::default();
+        tracing_subscriber::registry().with(listener.clone()).init();
+        listener
+    }
+
+    /// All that was told with this value of this field.
+    fn with(&self, field: &str, value: &str) -> Vec<Told> {
+        let told = self.0.lock().unwrap();
+        told.iter().filter(|one| one.get(field).is_some_and(|told| told == value)).cloned().collect()
+    }
+
+    fn one(&self, field: &str, value: &str) -> Told {
+        let found = self.with(field, value);
+        assert_eq!(found.len(), 1, "{field} {value} among {:#?}", self.0.lock().unwrap());
+        found.into_iter().next().unwrap()
+    }
+}
+
+/// Panics unless these fields hold numbers above zero.
+fn has_numbers(told: &Told, fields: &[&str]) {
+    for field in fields {
+        let value = told.get(*field).unwrap_or_else(|| panic!("no {field} in {told:?}"));
+        assert!(value.parse::<u64>().is_ok(), "{field} of {told:?}");
+    }
+}
+
+#[test]
+fn entering_parking_importing_waiting_and_evicting_are_told_with_their_numbers() {
+    alone(
+        "observability::entering_parking_importing_waiting_and_evicting_are_told_with_their_numbers",
+        || {
+            let configs = bundled().unwrap();
+            let (host, listener) = (host(&configs), Listener::listening());
+            let core = configs.config("project_a").join("install/core").display().to_string();
+            host.with_sgtk("project_a", |_| Ok(())).unwrap();
+            let import = listener.one("span", "import");
+            assert_eq!((import["project"].as_str(), import["core"].as_str()), ("project_a", core.as_str()));
+            assert_eq!(import["version"], "v0.24.0");
+            has_numbers(&listener.one("message", "imported"), &["micros"]);
+            assert_eq!(listener.one("span", "lease")["project"], "project_a");
+            let parked = listener.one("message", "parked");
+            assert_eq!((parked["project"].as_str(), parked["core"].as_str()), ("project_a", core.as_str()));
+            has_numbers(&parked, &["micros", "modules"]);
+            assert_ne!(parked["modules"], "0");
+
+            std::thread::scope(|scope| {
+                Python::attach(|py| {
+                    let lease = host.lease(py, "project_a").unwrap();
+                    let entered = listener.one("message", "entered");
+                    assert_eq!(
+                        (entered["project"].as_str(), entered["core"].as_str()),
+                        ("project_a", core.as_str())
+                    );
+                    has_numbers(&entered, &["micros", "modules"]);
+                    let waits = host.clone();
+                    scope.spawn(move || waits.with_sgtk("project_b", |_| Ok(())).unwrap());
+                    py.detach(|| until("it is queued", || host.waiting() == 1));
+                    drop(lease);
+                });
+            });
+            let waited = listener.one("message", "waited");
+            assert_eq!(waited["project"], "project_b");
+            has_numbers(&waited, &["micros"]);
+
+            Python::attach(|py| host.evict(py, "project_a").unwrap());
+            let evicted = listener.one("message", "evicted");
+            assert_eq!((evicted["project"].as_str(), evicted["core"].as_str()), ("project_a", core.as_str()));
+            has_numbers(&evicted, &["micros", "modules"]);
+            assert_eq!(listener.with("level", "ERROR").len() + listener.with("level", "WARN").len(), 0);
+        },
+    );
+}
+
+#[test]
+fn the_resident_cores_are_listed_with_what_they_take() {
+    alone("observability::the_resident_cores_are_listed_with_what_they_take", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        assert!(host.resident().is_empty());
+        for project in ["project_b", "project_a", "project_b"] {
+            host.with_sgtk(project, |_| Ok(())).unwrap();
+        }
+        let residents = host.resident();
+        let seen: Vec<_> =
+            residents.iter().map(|one| (one.project.as_str(), one.core.version(), one.entries)).collect();
+        assert_eq!(seen, [("project_a", Some("v0.24.0"), 1), ("project_b", Some("v0.22.5"), 2)]);
+        assert!(residents.iter().all(|one| one.modules > 40), "{residents:?}");
+        assert!(residents[0].idle >= residents[1].idle);
+    });
+}
+
+#[test]
+fn toolkit_s_log_records_are_forwarded_with_their_project() {
+    alone("observability::toolkit_s_log_records_are_forwarded_with_their_project", || {
+        let configs = bundled().unwrap();
+        let listener = Listener::listening();
+        let host = options(&configs).forward_logs(true).build().unwrap();
+        for project in ["project_a", "project_b", "project_a"] {
+            host.with_sgtk(project, |sgtk| {
+                let code = "
+import logging
+for name in ('sgtk.core.somewhere', 'tank.elsewhere'):
+    logger = logging.getLogger(name)
+    logger.warning('%s says %d', name, 7)
+logging.getLogger('sgtk').error('bad %d', 'format')
+logging.getLogger('sgtk').info('fine')
+logging.getLogger('sgtk').debug('small')
+logging.getLogger('daemon').error('its own')
+logging.disable(logging.NOTSET)
+";
+                run(sgtk.py(), code, &[]);
+                Ok(())
+            })
+            .unwrap();
+        }
+        for (message, level, logger) in [
+            ("sgtk.core.somewhere says 7", "WARN", "sgtk.core.somewhere"),
+            ("tank.elsewhere says 7", "WARN", "tank.elsewhere"),
+            ("fine", "INFO", "sgtk"),
+            ("small", "DEBUG", "sgtk"),
+        ] {
+            let told = listener.with("message", message);
+            let projects: Vec<_> = told.iter().map(|one| one["project"].as_str()).collect();
+            assert_eq!(projects, ["project_a", "project_b", "project_a"], "{message}");
+            for one in told {
+                assert_eq!((one["level"].as_str(), one["logger"].as_str()), (level, logger));
+                assert_eq!(one["target"], "sgtk");
+            }
+        }
+        let unformatted = listener.with("level", "ERROR");
+        assert_eq!(unformatted.len(), 3, "{unformatted:?}");
+        assert!(unformatted[0]["message"].contains("bad %d"), "{unformatted:?}");
+        assert!(listener.with("message", "its own").is_empty());
+    });
+}
+
+#[test]
+fn records_of_a_parked_project_s_threads_carry_its_name() {
+    alone("observability::records_of_a_parked_project_s_threads_carry_its_name", || {
+        let configs = bundled().unwrap();
+        let listener = Listener::listening();
+        let host = options(&configs).forward_logs(true).build().unwrap();
+        let log = keep(&host, "project_a", "sgtk.LogManager.get_logger('tank.background').warning");
+        Python::attach(|py| {
+            let _lease = host.lease(py, "project_b").unwrap();
+            log.bind(py).call1(("from afar",)).unwrap();
+        });
+        assert_eq!(listener.one("message", "from afar")["project"], "project_a");
+    });
+}
+
+#[test]
+fn no_record_is_forwarded_unless_asked_for() {
+    alone("observability::no_record_is_forwarded_unless_asked_for", || {
+        let configs = bundled().unwrap();
+        let (host, listener) = (host(&configs), Listener::listening());
+        host.with_sgtk("project_a", |sgtk| {
+            run(sgtk.py(), "import logging; logging.getLogger('sgtk').error('unheard')", &[]);
+            Ok(())
+        })
+        .unwrap();
+        assert!(listener.with("message", "unheard").is_empty());
+        assert!(listener.with("target", "sgtk").is_empty());
+    });
+}
