@@ -208,10 +208,43 @@ fn set_collector(_attached: Python<'_>, on: bool) -> bool {
 
 /// CPython 3.9 has no C call for it, only the module's functions, which are C functions too.
 #[cfg(not(Py_3_10))]
+struct Collector {
+    isenabled: Py<PyAny>,
+    enable: Py<PyAny>,
+    disable: Py<PyAny>,
+}
+
+#[cfg(not(Py_3_10))]
+static COLLECTOR: pyo3::sync::PyOnceLock<Collector> = pyo3::sync::PyOnceLock::new();
+
+/// Looks the collector's functions up beforehand: while an import state changes nothing may be imported, as the import
+/// functions are wrapped and ask what is in place.
+#[cfg(not(Py_3_10))]
+pub(super) fn prepare_collector(py: Python<'_>) -> PyResult<()> {
+    let look_up = || {
+        let gc = py.import("gc")?;
+        let function = |name| gc.getattr(name).map(Bound::unbind);
+        PyResult::Ok(Collector {
+            isenabled: function("isenabled")?,
+            enable: function("enable")?,
+            disable: function("disable")?,
+        })
+    };
+    COLLECTOR.get_or_try_init(py, look_up).map(drop)
+}
+
+/// Nothing to do where there are C calls.
+#[cfg(Py_3_10)]
+pub(super) fn prepare_collector(_attached: Python<'_>) -> PyResult<()> {
+    Ok(())
+}
+
+#[cfg(not(Py_3_10))]
 fn set_collector(py: Python<'_>, on: bool) -> bool {
-    let Ok(gc) = py.import("gc") else { return false };
-    let was_on = gc.call_method0("isenabled").and_then(|on| on.is_truthy()).unwrap_or(false);
+    let Some(collector) = COLLECTOR.get(py) else { return false };
+    let was_on = collector.isenabled.bind(py).call0().and_then(|on| on.is_truthy()).unwrap_or(false);
+    let set = if on { &collector.enable } else { &collector.disable };
     // Both take no argument and cannot fail.
-    let _ = gc.call_method0(if on { "enable" } else { "disable" });
+    let _ = set.bind(py).call0();
     was_on
 }

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use super::contents::CollectorPaused;
+use super::contents::{self, CollectorPaused};
 use super::gate::Gate;
 use super::judge::{self, Verdicts};
 use super::late_import;
@@ -77,6 +77,7 @@ pub(super) struct World {
 impl World {
     /// Gets to know the interpreter. To be called before anything else here, and before imports are wrapped.
     pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+        contents::prepare_collector(py)?;
         WORLD.get_or_try_init(py, || Self::new(py).map(Mutex::new)).map(drop)
     }
 
