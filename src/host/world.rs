@@ -242,56 +242,90 @@ impl World {
         state: &Arc<ImportState>,
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
-        let mut outcome = self.reclaim_modules(py, replaced);
         let is_ambient = self.ambient.as_ref().is_some_and(|ambient| Arc::ptr_eq(ambient, state));
         let by = if is_ambient { By::Daemon } else { By::Project };
         let contents = &mut *state.contents(py);
-        let Contents { path, rules, .. } = contents;
-        let toolkit = &mut self.toolkit_entries;
-        outcome = outcome.and(self.path.leave(py, path, replaced, by, |entry| {
-            let is_projects = !is_ambient || rules.is_root_entry(entry) || is_toolkit_entry(toolkit, entry);
-            if is_projects { Whose::Project } else { Whose::Shared }
-        }));
-        let untouched = self.modules.untouched(py, &contents.modules);
-        if !untouched {
-            note_path_roots(py, contents);
-        }
-        let verdicts = if untouched { Ok(None) } else { self.judge(py, state, contents).map(Some) };
         contents.levels = self.levels.now(py);
-        let Contents { modules, bindings, loggers, meta_path, path_hooks, sys, environ, rules, .. } =
-            contents;
-        let rules = &*rules;
-        if !untouched {
-            let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| match &verdicts {
-                Ok(Some(verdicts)) => verdicts.of(name),
-                _ if rules.hides_module(name, module) => Whose::Nobody,
-                _ => Whose::Shared,
-            };
-            let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
-            outcome = outcome.and(taken_over).and(self.modules.restore(py));
-            bindings.find(modules.own.bind(py), self.modules.base(py));
-        } else {
-            outcome = outcome.and(self.modules.leave(py, modules));
+        // The order counts: paths tell whose modules are, and modules whose finders and loggers. All is done, whatever
+        // fails; the first error is the one to tell.
+        let outcomes = [
+            self.reclaim_modules(py, replaced),
+            self.leave_path(py, contents, by, replaced),
+            self.leave_modules(py, state, contents, by, replaced),
+            self.leave_finders(py, contents, by, replaced),
+            self.leave_loggers(py, contents, by, replaced),
+        ];
+        outcomes.into_iter().collect()
+    }
+
+    fn leave_path(
+        &mut self,
+        py: Python<'_>,
+        contents: &mut Contents,
+        by: By,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let (rules, toolkit) = (&contents.rules, &mut self.toolkit_entries);
+        let whose = |entry: &Bound<'_, PyAny>| {
+            let is_projects =
+                by == By::Project || rules.is_root_entry(entry) || is_toolkit_entry(toolkit, entry);
+            if is_projects { Whose::Project } else { Whose::Shared }
+        };
+        self.path.leave(py, &mut contents.path, replaced, by, whose)
+    }
+
+    fn leave_modules(
+        &mut self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        contents: &mut Contents,
+        by: By,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        if self.modules.untouched(py, &contents.modules) {
+            let left = self.modules.leave(py, &contents.modules);
+            return left.and(contents.bindings.leave(py, replaced));
         }
-        outcome = outcome.and(bindings.leave(py, replaced));
-        outcome = outcome.and(verdicts.map(drop));
-        let own = modules.own.bind(py);
-        let base = self.modules.base(py);
+        note_path_roots(py, contents);
+        let verdicts = self.judge(py, state, contents);
+        let Contents { modules, bindings, rules, .. } = contents;
+        let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| match &verdicts {
+            Ok(verdicts) => verdicts.of(name),
+            Err(_) if rules.hides_module(name, module) => Whose::Nobody,
+            Err(_) => Whose::Shared,
+        };
+        let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
+        let restored = self.modules.restore(py);
+        bindings.find(modules.own.bind(py), self.modules.base(py));
+        let unbound = bindings.leave(py, replaced);
+        verdicts.map(drop).and(taken_over).and(restored).and(unbound)
+    }
+
+    /// Takes out finders, path hooks, attributes of `sys` and variables of the environment.
+    fn leave_finders(
+        &mut self,
+        py: Python<'_>,
+        contents: &mut Contents,
+        by: By,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let Contents { modules, meta_path, path_hooks, sys, environ, rules, .. } = contents;
+        let (own, base) = (modules.own.bind(py), self.modules.base(py));
         let is_projects = |object: &Bound<'_, PyAny>| match ownership::class_module(object) {
             // A finder of a host package that was first imported here stays with that package.
             Some(module) if !own.contains(PyString::new(py, &module)).unwrap_or(true) => {
-                let shared = is_ambient
-                    || module != "builtins" && base.contains(PyString::new(py, &module)).unwrap_or(false);
-                !shared || rules.claims_name(&module)
+                let is_hosts =
+                    module != "builtins" && base.contains(PyString::new(py, &module)).unwrap_or(false);
+                !(by == By::Daemon || is_hosts) || rules.claims_name(&module)
             }
             _ => true,
         };
         let whose = |object: &Bound<'_, PyAny>| {
             if is_projects(object) { Whose::Project } else { Whose::Shared }
         };
-        outcome = outcome.and(self.meta_path.leave(py, meta_path, replaced, by, whose));
+        let mut outcome = self.meta_path.leave(py, meta_path, replaced, by, whose);
         outcome = outcome.and(self.path_hooks.leave(py, path_hooks, replaced, by, whose));
-        if is_ambient {
+        if by == By::Daemon {
             let is_projects_attribute =
                 |change: &Change| change.1.as_ref().is_some_and(|value| is_projects(value.bind(py)));
             let current_pc = environment_key(py, CURRENT_PC);
@@ -301,18 +335,26 @@ impl World {
                 .and(self.environ.keep_for_daemon(py, environ, replaced, is_current_pc));
         }
         outcome = outcome.and(self.sys.leave(py, sys, replaced).map(drop));
-        match self.environ.leave(py, environ, replaced) {
-            Ok(restored) => set_process_environment(py, &restored),
-            Err(error) => outcome = outcome.and(Err(error)),
+        let restored = self.environ.leave(py, environ, replaced);
+        outcome.and(restored.map(|restored| set_process_environment(py, &restored)))
+    }
+
+    fn leave_loggers(
+        &mut self,
+        py: Python<'_>,
+        contents: &mut Contents,
+        by: By,
+        replaced: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let Contents { loggers, rules, .. } = contents;
+        if self.loggers.untouched(py, loggers) {
+            return self.loggers.leave(py, loggers);
         }
-        if !self.loggers.untouched(py, loggers) {
-            let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
-                if rules.claims_logger(name) { Whose::Project } else { Whose::Shared }
-            };
-            outcome = outcome.and(self.loggers.take_over(py, loggers, replaced, by, whose));
-            return outcome.and(self.loggers.restore(py));
-        }
-        outcome.and(self.loggers.leave(py, loggers))
+        let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
+            if rules.claims_logger(name) { Whose::Project } else { Whose::Shared }
+        };
+        let taken_over = self.loggers.take_over(py, loggers, replaced, by, whose);
+        taken_over.and(self.loggers.restore(py))
     }
 
     /// Gives `TANK_CURRENT_PC` the value that it has to have after the first import: the project's own configuration,

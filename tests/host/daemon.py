@@ -26,9 +26,13 @@ def toolkit_names():
     return sorted(name for name in sys.modules if name.startswith(("tank", "sgtk")))
 
 
-def is_standard(module):
+def is_standard(name, module):
     """Whether a module is the standard library's or built into the interpreter."""
     spec = getattr(module, "__spec__", None)
+    if spec is None and "." in name:
+        # `typing.io` of older Pythons, which is a class.
+        parent = name.rpartition(".")[0]
+        return parent in sys.modules and is_standard(parent, sys.modules[parent])
     origin = getattr(spec, "origin", None) or ""
     return origin in ("built-in", "frozen") or origin.startswith(STANDARD) and "site-packages" not in origin
 
@@ -90,7 +94,7 @@ def differences(before):
     after, told = snapshot(), []
     known = {name for name, _ in before["modules"]}
     after["modules"] = [
-        (name, module) for name, module in after["modules"] if name in known or not is_standard(module)
+        (name, module) for name, module in after["modules"] if name in known or not is_standard(name, module)
     ]
     for part in before:
         if not same(before[part], after[part]):
