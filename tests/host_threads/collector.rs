@@ -58,17 +58,27 @@ def litter(util):
                 &[("lease", lease.as_any())],
             );
             run(py, "import gc; gc.set_threshold(1, 1, 1)", &[]);
+            let mut last: Option<Py<PyAny>> = None;
             for round in 0..60 {
                 let project = ["project_a", "project_b", "project_d"][round % 3];
+                if let Some(util) = last.take() {
+                    let names = [("all", scope.as_any()), ("util", util.bind(py))];
+                    run(py, "import gc; gc.disable(); all['litter'](util); gc.enable()", &names);
+                }
                 let lease = host.lease(py, project).unwrap();
+                last = Some(lease.getattr("util").unwrap().unbind());
                 run(
                     py,
                     "
-all['litter'](sgtk.util)
+import gc
 # Goes with the modules that replace it: letting go of it runs code.
 import sys
 sys.modules['tank.litter'] = sgtk.util.Farewell(all['tell'])
 sys.modules.pop('tank.litter')
+gc.disable()
+all['litter'](sgtk.util)
+# Whoever allocates next collects it: the host, in the middle of parking.
+gc.enable()
 ",
                     &[("all", scope.as_any()), ("sgtk", lease.sgtk().as_any())],
                 );

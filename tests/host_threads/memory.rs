@@ -55,12 +55,13 @@ fn an_evicted_core_is_gone_from_memory() {
             let references = keep(
                 &host,
                 project,
-                "[__import__('weakref').ref(one) for one in (sgtk, sgtk.util.pins, sgtk.TankError, sgtk.util.late)]",
+                "[__import__('weakref').ref(one) for one in [sgtk, sgtk.util.pins, sgtk.TankError, sgtk.util.late]
+                + [one for name, one in vars(sgtk.util.pins).items() if name == 'Pinned']]",
             );
             Python::attach(|py| {
                 let alive = "[one() for one in references if one() is not None]";
                 let names = [("references", references.bind(py))];
-                assert_eq!(eval::<usize>(py, &format!("len({alive})"), &names), 4);
+                assert!(eval::<usize>(py, &format!("len({alive})"), &names) >= 4);
                 assert!(host.evict(py, project).unwrap());
                 assert_eq!(eval::<String>(py, &format!("str({alive})"), &names), "[]", "{project}");
             });
