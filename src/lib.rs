@@ -38,6 +38,8 @@
 //! finalized.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(doctest)]
+mod compile_fail;
 pub mod config;
 mod error;
 pub mod host;

@@ -18,17 +18,6 @@ use crate::error::Result;
 ///
 /// Dropping the last lease parks the project, also while a panic unwinds. An error on that way goes to `tracing`;
 /// [`finish`](Self::finish) returns it. A lease that is leaked keeps its project in place for good.
-///
-/// ```compile_fail,E0505
-/// # use pyo3::prelude::*;
-/// # fn leak<'py>(host: &sgtk_host::Host, py: Python<'py>) -> sgtk_host::Result<()> {
-/// let lease = host.lease(py, "project_a")?;
-/// let sgtk: &Bound<'_, PyModule> = &lease;
-/// drop(lease);
-/// sgtk.getattr("__version__")?;
-/// # Ok(())
-/// # }
-/// ```
 #[must_use = "the project is parked when the lease is dropped"]
 pub struct Lease<'py> {
     // Fields are dropped in this order: the module before the pin that keeps it in place.
