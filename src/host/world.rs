@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::contents::CollectorPaused;
@@ -90,7 +90,8 @@ impl World {
     /// It was not prepared.
     pub(super) fn lock(py: Python<'_>) -> PyResult<MutexGuard<'_, Self>> {
         let world = WORLD.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
-        Ok(world.lock().unwrap_or_else(PoisonError::into_inner))
+        // Detached where it has to wait, which it has not as long as nobody lets go of the interpreter with the lock held.
+        Ok(world.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
     }
 
     fn new(py: Python<'_>) -> PyResult<Self> {
