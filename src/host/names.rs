@@ -1,5 +1,6 @@
 //! Names of attributes that are looked up while the world is locked.
 
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
@@ -34,8 +35,10 @@ impl Names {
     /// Makes the names and all else that is made on first use. To be called before anything is locked.
     pub(super) fn prepare(py: Python<'_>) {
         Self::of(py);
-        // A class of ours is made on first use too, and lets go of the interpreter as well.
+        // Classes of Rust's are made on first use too, and let go of the interpreter as well. The second is what pyo3
+        // compares every exception with that it takes over from Python.
         py.get_type::<Owner>();
+        py.get_type::<PanicException>();
     }
 
     pub(super) fn of(py: Python<'_>) -> &'static Self {

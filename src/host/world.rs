@@ -81,9 +81,6 @@ impl World {
     pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
         Names::prepare(py);
         CollectorPaused::prepare(py)?;
-        // The first `PyErr` that is taken of a process makes this type, for which PyO3 detaches: under the world's lock
-        // another thread would attach then, wait for the lock, and never detach again.
-        py.get_type::<pyo3::panic::PanicException>();
         WORLD.get_or_try_init(py, || Self::new(py).map(Mutex::new)).map(drop)
     }
 
