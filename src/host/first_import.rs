@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::audit;
+use super::caller;
 use super::contents;
 use super::gate::Key;
 use super::late_import;
@@ -52,6 +53,7 @@ pub(super) fn first_import(
     let mut path = vec![utf8(location.python(), key.project())?];
     path.extend(settings.plugin_paths.iter().cloned());
     let provided = provided_names(py, &location)?;
+    caller::note_libraries(&provided);
     let state = ImportState::new(py, key, location, &path, Arc::clone(&settings.exempt));
     state.contents(py).rules.provide(provided);
 

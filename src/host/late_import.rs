@@ -2,7 +2,7 @@
 //! from that project's modules and never from whatever is in place by then.
 //!
 //! `builtins.__import__` and `importlib.import_module` are wrapped once for the process. Whose the importing code is
-//! follows from the caller's globals ([`ownership::owner_of_globals`]). A thread that holds the project, and code that
+//! follows from the caller's globals ([`caller::owner`]). A thread that holds the project, and code that
 //! is nobody's, go to the previous function unchanged.
 
 use std::cell::Cell;
@@ -17,8 +17,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use super::caller;
 use super::gate::Manner;
-use super::ownership::{self, Origin, Owner};
+use super::ownership;
 use super::pin::{self, Pin};
 use super::state::ImportState;
 use super::world::{GATE, World};
@@ -114,15 +115,12 @@ fn import<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = Request { name, globals, locals, fromlist, level };
     let given = globals.and_then(|globals| globals.cast::<PyDict>().ok());
-    let (owner, given) = match given {
-        Some(globals) => (owner_of_caller(py, globals), Some(globals.clone())),
-        None => (owner_from_frames(py), None),
-    };
+    let owner = caller::owner(py, given, name);
     let pass_on = || request.pass_on(py);
     match owner {
         None if pin::holds_any() => {
-            if let Some(globals) = &given {
-                claim(py, globals)?;
+            if let Some(globals) = given {
+                caller::claim_for_place(py, globals)?;
             }
             adopting(py, pass_on)
         }
@@ -133,7 +131,7 @@ fn import<'py>(
         None => pass_on(),
         Some(state) if pin::holds(&state) => adopting(py, pass_on),
         Some(state) => {
-            let globals = caller_globals(py);
+            let globals = caller::running_globals(py);
             let globals = globals.as_ref().map(Bound::as_any);
             late(py, &state, request.wanted(py, request.globals.or(globals)), pass_on)
         }
@@ -148,7 +146,7 @@ fn import_module<'py>(
     package: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let pass_on = || previous(py)?.import_module.bind(py).call1((name, package));
-    let owner = owner_from_frames(py);
+    let owner = caller::owner(py, None, name);
     let wanted = || Wanted::module(name, package);
     match owner {
         None if pin::holds_any() => adopting(py, pass_on),
@@ -159,56 +157,6 @@ fn import_module<'py>(
         Some(state) if pin::holds(&state) => adopting(py, pass_on),
         Some(state) => late(py, &state, wanted(), pass_on),
     }
-}
-
-/// The globals of the Python code that is calling us.
-fn caller_globals(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
-    // SAFETY: the interpreter is held; the result is a borrowed reference that the running frame keeps alive, or null
-    // where no Python code is running.
-    let globals = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetGlobals()) };
-    globals?.cast_into().ok()
-}
-
-/// Whose the code with these globals is.
-fn owner_of_caller(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
-    let owner = ownership::owner_of_globals(globals);
-    // Code that was given globals of its own, by `exec`, is whose the code that runs it is. Modules have a loader, if only
-    // `None`; a spec is what `exec` may be given for relative imports.
-    if owner.is_none() && !globals.contains(intern!(py, "__loader__")).unwrap_or(true) {
-        return owner_from_frames(py);
-    }
-    owner
-}
-
-/// Whose the running code is: the innermost module's on the stack.
-fn owner_from_frames(py: Python<'_>) -> Option<Arc<ImportState>> {
-    // SAFETY: the interpreter is held; the result is a borrowed reference to the running frame, or null.
-    let frame = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) };
-    let mut frame: Option<Bound<'_, PyAny>> = frame;
-    while let Some(running) = frame {
-        let globals = running.getattr(intern!(py, "f_globals")).ok()?.cast_into::<PyDict>().ok()?;
-        let owner = ownership::owner_of_globals(&globals);
-        if owner.is_some() || globals.contains(intern!(py, "__loader__")).unwrap_or(true) {
-            return owner;
-        }
-        frame = running.getattr(intern!(py, "f_back")).ok().filter(|back| !back.is_none());
-    }
-    None
-}
-
-/// Marks the module that is importing, if it is from the folders of the project that this thread holds.
-///
-/// The first import statement of a module runs before anybody else can, so a module is marked from then on: threads that
-/// it starts are told, and so are modules that never enter `sys.modules`.
-fn claim(py: Python<'_>, globals: &Bound<'_, PyDict>) -> PyResult<()> {
-    let Some(file) = globals.get_item(intern!(py, "__file__"))? else { return Ok(()) };
-    let (Ok(file), Some(state)) = (file.extract::<String>(), World::lock(py)?.in_place().cloned()) else {
-        return Ok(());
-    };
-    let name = globals.get_item(intern!(py, "__name__"))?.and_then(|name| name.extract::<String>().ok());
-    let owned =
-        state.contents(py).rules.owns_module(name.as_deref().unwrap_or_default(), &Origin::Path(file));
-    if owned { ownership::mark_globals(globals, &Bound::new(py, Owner { state })?) } else { Ok(()) }
 }
 
 /// Runs an import for a thread that holds the project in place, and marks the modules that it brought.
@@ -303,7 +251,9 @@ impl<'py> Wanted<'py> {
 
     /// What the import gives, from the modules that `look_up` knows; `None` where something has to be loaded for it.
     fn from(&self, look_up: impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
-        let module = look_up(&self.absolute).filter(|module| !ownership::is_initializing(module))?;
+        // `None` in `sys.modules` forbids the import: the previous function says so.
+        let is_ready = |module: &Bound<'py, PyAny>| !module.is_none() && !ownership::is_initializing(module);
+        let module = look_up(&self.absolute).filter(is_ready)?;
         let names = match &self.gives {
             Gives::TopLevel => return look_up(ownership::top_level(&self.absolute)),
             Gives::From(names) => names,

@@ -5,6 +5,7 @@
 mod audit;
 mod bindings;
 mod builder;
+mod caller;
 mod contents;
 mod first_import;
 mod gate;

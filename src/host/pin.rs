@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use super::caller;
 use super::gate::{Answer, Grant, Key, Manner, Released};
 use super::retire;
 use super::state::ImportState;
@@ -15,7 +16,18 @@ use crate::error::{Error, Result};
 
 thread_local! {
     /// What this thread holds, or is putting in place: the same key several times, or nothing.
-    static HELD: RefCell<Vec<Key>> = const { RefCell::new(Vec::new()) };
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Held {
+    key: Key,
+    /// The frame of the Python code that asked for it, by its address; 0 for none.
+    frame: usize,
+}
+
+fn hold(py: Python<'_>, key: &Key) {
+    let held = Held { key: key.clone(), frame: caller::frame_address(py) };
+    HELD.with_borrow_mut(|all| all.push(held));
 }
 
 /// How long the last holder waits for a module that another thread is still importing before it parks the project all
@@ -32,13 +44,18 @@ pub(super) struct Pin {
 
 /// The key that this thread holds.
 pub(super) fn held() -> Option<Key> {
-    HELD.with_borrow(|held| held.last().cloned())
+    HELD.with_borrow(|held| held.last().map(|held| held.key.clone()))
 }
 
 /// Whether this thread holds the state. Not where it holds the one that came after it: a dropped core's and the new one's
 /// have their project's key in common.
 pub(super) fn holds(state: &ImportState) -> bool {
-    HELD.with_borrow(|held| held.last() == Some(state.key())) && !state.is_retired()
+    HELD.with_borrow(|held| held.last().is_some_and(|held| held.key == *state.key())) && !state.is_retired()
+}
+
+/// The frame of the Python code from which this thread first asked for what it holds, by its address.
+pub(super) fn leased_from() -> Option<usize> {
+    HELD.with_borrow(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
 }
 
 /// Whether this thread holds any project.
@@ -65,7 +82,7 @@ impl<'py> Turn<'py> {
     }
 
     fn granted(py: Python<'py>, key: &Key) -> Self {
-        HELD.with_borrow_mut(|held| held.push(key.clone()));
+        hold(py, key);
         Self { py }
     }
 
@@ -136,7 +153,7 @@ impl Pin {
         let in_place = World::lock(py)?.in_place().cloned();
         match in_place {
             Some(state) if state.key() == key => {
-                HELD.with_borrow_mut(|held| held.push(key.clone()));
+                hold(py, key);
                 Ok(Self::of(state))
             }
             _ => {

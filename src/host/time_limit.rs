@@ -17,6 +17,9 @@ create_exception!(
     "Raised in a core's import that has run into the host's time limit."
 );
 
+/// How long after a strike the next one comes.
+const STRIKE_AGAIN: Duration = Duration::from_millis(500);
+
 /// Raises [`ImportTimeLimit`] in this thread when the time is up, unless finished before.
 ///
 /// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting.
@@ -32,13 +35,21 @@ impl TimeLimit {
             import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
         let (finished, when_finished) = mpsc::channel::<()>();
         let watch = move || {
-            if when_finished.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                Python::attach(|py| {
+            let mut wait = limit;
+            // More than once, as the code may swallow what is raised in it.
+            while when_finished.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                let is_finished = Python::attach(|py| {
                     // While attached here, the other thread is not running Python: finished or not, it stays so.
-                    if when_finished.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    let is_finished = when_finished.try_recv() != Err(mpsc::TryRecvError::Empty);
+                    if !is_finished {
                         raise_in(py, thread, Some(&py.get_type::<ImportTimeLimit>()));
                     }
+                    is_finished
                 });
+                if is_finished {
+                    return;
+                }
+                wait = STRIKE_AGAIN;
             }
         };
         std::thread::Builder::new().name("sgtk-host time limit".to_owned()).spawn(watch)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 use sgtk_host::Host;
 use sgtk_host_fixtures::{Configs, bundled};
 use tempfile::TempDir;
@@ -447,6 +448,97 @@ all['threads'].append(thread)
             assert!(counts.len() == 4 && counts.iter().sum::<usize>() >= 12_000, "{counts:?}");
             assert!(swaps >= 100);
             assert_eq!(host.audit(py).unwrap(), []);
+        });
+    });
+}
+
+#[test]
+fn a_hook_that_a_parked_project_s_code_loads_by_hand_is_that_project_s() {
+    alone("late_imports::a_hook_that_a_parked_project_s_code_loads_by_hand_is_that_project_s", || {
+        let configs = bundled().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let text = "
+import sgtk
+at_first = sgtk.CORE_VERSION
+def later():
+    import tank.late_a
+    return tank.late_a.CORE_VERSION
+";
+        let hook = folder.path().join("hook.py");
+        std::fs::write(&hook, text).unwrap();
+        let host = host(&configs);
+        let load = keep(&host, "project_a", "__import__('tank.util.loader').util.loader.load_source");
+        Python::attach(|py| {
+            let names =
+                [("load", load.bind(py)), ("path", hook.as_os_str().into_pyobject(py).unwrap().as_any())]
+                    .map(|(name, value)| (name, value.clone()));
+            let names = names.each_ref().map(|(name, value)| (*name, value));
+            let lease = host.lease(py, "project_b").unwrap();
+            // On the thread that holds the other project, and on one that holds none.
+            let scope = run(
+                py,
+                "
+import threading
+hooks = [load(path)]
+thread = threading.Thread(target=lambda: hooks.append(load(path)))
+thread.start()
+thread.join()
+first = [hook.at_first for hook in hooks]
+",
+                &names,
+            );
+            assert_eq!(get::<Vec<String>>(&scope, "first"), ["v0.24.0", "v0.24.0"]);
+            drop(lease);
+            assert_eq!(host.audit(py).unwrap(), []);
+            let hooks = get::<Bound<'_, PyAny>>(&scope, "hooks");
+            assert_eq!(
+                eval::<Vec<String>>(py, "[hook.later() for hook in hooks]", &[("hooks", &hooks)]),
+                ["v0.24.0", "v0.24.0"]
+            );
+        });
+    });
+}
+
+#[test]
+fn what_a_callback_leases_is_what_its_code_gets_whoever_has_called_it() {
+    alone("late_imports::what_a_callback_leases_is_what_its_code_gets_whoever_has_called_it", || {
+        let configs = bundled().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("calls.py"), "def call(function): return function()\n").unwrap();
+        let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+        let call = keep(&host, "project_a", "__import__('calls').call");
+        let leasing = host.clone();
+        Python::attach(|py| {
+            let callback = PyCFunction::new_closure(py, None, None, move |args, _| {
+                let lease = leasing.lease(args.py(), "project_b").unwrap();
+                let scope = run(args.py(), "import sgtk; version = sgtk.CORE_VERSION", &[]);
+                drop(lease);
+                get::<String>(&scope, "version")
+            })
+            .unwrap();
+            let version: String = call.call1(py, (callback,)).unwrap().extract(py).unwrap();
+            assert_eq!(version, "v0.22.5");
+        });
+    });
+}
+
+#[test]
+fn a_module_that_a_project_has_forbidden_cannot_be_imported_late() {
+    alone("late_imports::a_module_that_a_project_has_forbidden_cannot_be_imported_late", || {
+        let configs = bundled().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let text = "
+import sys
+sys.modules['tank.forbidden'] = None
+def late():
+    import tank.forbidden
+";
+        std::fs::write(folder.path().join("forbids.py"), text).unwrap();
+        let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+        let late = keep(&host, "project_a", "__import__('forbids').late");
+        Python::attach(|py| {
+            let error = late.call0(py).unwrap_err();
+            assert!(error.is_instance_of::<PyImportError>(py), "{error}");
         });
     });
 }

@@ -97,3 +97,17 @@ fn a_core_that_loops_does_not_keep_others_from_the_interpreter() {
         until("nobody waits", || host.waiting() == 0);
     });
 }
+
+#[test]
+fn a_core_that_swallows_the_first_interruption_is_interrupted_again() {
+    alone("time_limits::a_core_that_swallows_the_first_interruption_is_interrupted_again", || {
+        let configs = bundled().unwrap();
+        configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
+        let commands = Configs::python(&configs.config("project_x")).join("tank/commands.py");
+        let text = "try:\n    while True: pass\nexcept BaseException: pass\nwhile True: pass\n";
+        std::fs::write(commands, text).unwrap();
+        let host = options(&configs).import_timeout(Some(Duration::from_millis(200))).build().unwrap();
+        let error = host.with_sgtk("project_x", |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("did not end within 200ms"), "{error}");
+    });
+}
