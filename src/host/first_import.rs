@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -15,6 +14,7 @@ use super::contents;
 use super::gate::Key;
 use super::late_import;
 use super::late_import::import_for_host;
+use super::names::Names;
 use super::ownership::{self, Origin};
 use super::retire;
 use super::state::ImportState;
@@ -243,12 +243,12 @@ fn standard_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Whether what is visible as `tank` is this module.
 pub(super) fn is_tank(py: Python<'_>, sgtk: &Bound<'_, PyModule>) -> Result<bool> {
     let modules = World::lock(py)?.modules(py);
-    Ok(modules.get_item(intern!(py, "tank"))?.is_some_and(|tank| tank.is(sgtk)))
+    Ok(modules.get_item(&Names::of(py).tank)?.is_some_and(|tank| tank.is(sgtk)))
 }
 
 /// The `sgtk` module of the state that is in place.
 pub(super) fn sgtk_in_place<'py>(py: Python<'py>, state: &ImportState) -> Result<Bound<'py, PyModule>> {
     let modules: Bound<'py, PyDict> = World::lock(py)?.modules(py);
-    let sgtk = modules.get_item("sgtk")?.and_then(|sgtk| sgtk.cast_into::<PyModule>().ok());
+    let sgtk = modules.get_item(&Names::of(py).sgtk)?.and_then(|sgtk| sgtk.cast_into::<PyModule>().ok());
     sgtk.ok_or_else(|| Error::NotInPlace { project: state.project().to_owned() })
 }

@@ -28,7 +28,9 @@ pub(super) struct Names {
     pub(super) owner: Py<PyString>,
     pub(super) path: Py<PyString>,
     pub(super) path_list: Py<PyString>,
+    pub(super) sgtk: Py<PyString>,
     pub(super) spec: Py<PyString>,
+    pub(super) tank: Py<PyString>,
 }
 
 impl Names {
@@ -59,7 +61,9 @@ impl Names {
                 owner: intern("owner"),
                 path: intern("__path__"),
                 path_list: intern("_path"),
+                sgtk: intern("sgtk"),
                 spec: intern("__spec__"),
+                tank: intern("tank"),
             }
         })
     }

@@ -121,7 +121,10 @@ impl OverlayLayer {
             put(live, key.bind(py), was.as_ref())?;
             restored.push((key.clone_ref(py), was.map(Bound::unbind)));
         }
-        if self.ignored.is_empty() && !self.base.matches(live) {
+        if untouched && restored.iter().all(|(_, was)| was.is_none()) {
+            // Entries came and went, so the rest stands as it stood.
+            self.base.note_equal(live);
+        } else if self.ignored.is_empty() && !self.base.matches(live) {
             // An entry that went and came back stands at the end now: the daemon's order counts too.
             self.base.put(live)?;
         }
