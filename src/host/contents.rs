@@ -136,30 +136,6 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Adds `more`, of which `live` has no key, to a `live` that then has these contents.
-    ///
-    /// `PyDict_Update` makes the table just large enough, and so builds it anew each time: measured, that is a quarter
-    /// cheaper than adding the keys one by one to a table that the last removals have left full of holes.
-    pub(super) fn put_more(&self, live: &Bound<'_, PyDict>, more: &Bound<'_, PyDict>) -> PyResult<()> {
-        live.update(more.as_mapping())?;
-        self.equal_at.set(version(live));
-        Ok(())
-    }
-
-    /// Takes the keys of `fewer` out of a `live` that then has these contents.
-    pub(super) fn put_fewer(&self, live: &Bound<'_, PyDict>, fewer: &Bound<'_, PyDict>) -> PyResult<()> {
-        let mut walk = Walk::over(fewer);
-        while let Some((key, _)) = walk.next() {
-            // SAFETY: `live` is a dictionary and another one than `fewer`, which keeps the key alive and is not changed;
-            // the interpreter is held. Keys are strings, whose comparison runs no Python code.
-            if unsafe { ffi::PyDict_DelItem(live.as_ptr(), key) } != 0 {
-                return Err(PyErr::fetch(live.py()));
-            }
-        }
-        self.equal_at.set(version(live));
-        Ok(())
-    }
-
     /// The dictionary, to be dropped later.
     pub(super) fn into_any(self) -> Py<PyAny> {
         self.dict.into_any()

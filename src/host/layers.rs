@@ -115,13 +115,9 @@ impl DictLayer {
         Ok(())
     }
 
-    /// Puts the combined contents in place of the base.
-    ///
-    /// Where nothing is hidden they are the base and, after it, the project's own: adding those is half the work of
-    /// filling the dictionary anew, which has to count references of everything.
+    /// Puts the combined contents in place.
     pub(super) fn enter(&self, py: Python<'_>, share: &DictShare) -> PyResult<()> {
-        let live = self.live.bind(py);
-        if share.hides { share.combined.put(live) } else { share.combined.put_more(live, share.own.bind(py)) }
+        share.combined.put(self.live.bind(py))
     }
 
     /// Whether the live dictionary still is as [`DictLayer::enter`] left it.
@@ -137,14 +133,8 @@ impl DictLayer {
         items
     }
 
-    /// Puts the daemon's own contents in place of an untouched share.
-    pub(super) fn leave(&self, py: Python<'_>, share: &DictShare) -> PyResult<()> {
-        let live = self.live.bind(py);
-        if share.hides { self.base.put(live) } else { self.base.put_fewer(live, share.own.bind(py)) }
-    }
-
-    /// Puts the daemon's own contents in place, whatever is there. What [`DictLayer::take_over`] did not see is lost.
-    pub(super) fn restore(&self, py: Python<'_>) -> PyResult<()> {
+    /// Puts the daemon's own contents in place. Changes that were not taken over with [`DictLayer::take_over`] are lost.
+    pub(super) fn leave(&self, py: Python<'_>) -> PyResult<()> {
         self.base.put(self.live.bind(py))
     }
 

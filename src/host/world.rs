@@ -280,7 +280,7 @@ impl World {
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
         if self.modules.untouched(py, &contents.modules) {
-            let left = self.modules.leave(py, &contents.modules);
+            let left = self.modules.leave(py);
             return left.and(contents.bindings.leave(py, replaced));
         }
         note_path_roots(py, contents);
@@ -292,7 +292,7 @@ impl World {
             Err(_) => Whose::Shared,
         };
         let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
-        let restored = self.modules.restore(py);
+        let restored = self.modules.leave(py);
         bindings.find(modules.own.bind(py), self.modules.base(py));
         let unbound = bindings.leave(py, replaced);
         verdicts.map(drop).and(taken_over).and(restored).and(unbound)
@@ -345,13 +345,13 @@ impl World {
     ) -> PyResult<()> {
         let Contents { loggers, rules, .. } = contents;
         if self.loggers.untouched(py, loggers) {
-            return self.loggers.leave(py, loggers);
+            return self.loggers.leave(py);
         }
         let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
             if rules.claims_logger(name) { Whose::Project } else { Whose::Shared }
         };
         let taken_over = self.loggers.take_over(py, loggers, replaced, by, whose);
-        taken_over.and(self.loggers.restore(py))
+        taken_over.and(self.loggers.leave(py))
     }
 
     /// Gives `TANK_CURRENT_PC` the value that it has to have after the first import: the project's own configuration,
