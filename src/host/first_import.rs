@@ -71,10 +71,11 @@ pub(super) fn first_import(
         version: state.location().version().unwrap_or("unknown").to_owned(),
         cause: Box::new(error.into()),
     })?;
-    let world = World::lock(py)?;
-    world.set_current_pc(py)?;
-    world.adopt(py)?;
-    drop(world);
+    let settled = {
+        let world = World::lock(py)?;
+        world.set_current_pc(py).and_then(|()| world.adopt(py))
+    };
+    settled?;
     verify(py, &state, sgtk.as_any())?;
     undo.state = None;
     tracing::info!(micros = start.elapsed().as_micros() as u64, "imported");

@@ -294,7 +294,12 @@ fn strings(sequence: &Bound<'_, PyAny>) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let is_plain = sequence.is_exact_instance_of::<PyTuple>() || sequence.is_exact_instance_of::<PyList>();
-    is_plain.then(|| sequence.extract().ok()).flatten()
+    // Any sequence will do, a string of one-letter names too: such are not asked for in statements, only in calls.
+    if is_plain {
+        sequence.extract().ok()
+    } else {
+        sequence.try_iter().ok()?.map(|name| name?.extract()).collect::<PyResult<_>>().ok()
+    }
 }
 
 /// The package that a relative import starts from (PEP 366, PEP 451).
@@ -327,8 +332,7 @@ fn late<'py>(
     wanted: Option<Wanted<'py>>,
     pass_on: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // The previous function refuses what is no import at all, without looking at any module.
-    let Some(wanted) = wanted else { return pass_on() };
+    let Some(wanted) = wanted else { return in_own_turn(py, state, "what cannot be told", pass_on) };
     let entries = state.entries();
     let (own, daemon, claimed, in_place) = {
         let world = World::lock(py)?;
@@ -375,17 +379,27 @@ fn late<'py>(
             None => Err(refusal(state, &wanted.absolute, SUPERSEDED)),
         };
     }
+    in_own_turn(py, state, &wanted.absolute, pass_on)
+}
+
+/// Imports what has to be loaded first, with the project in place.
+fn in_own_turn<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    wanted: &str,
+    pass_on: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let bring = || bring_back(py, state);
     let patience = Duration::from_millis(PATIENCE.load(Ordering::Relaxed));
     match Pin::acquire(py, state.key(), Manner::Join, Some(patience), bring) {
         // While this waited, the project's core may have been imported anew.
-        Ok(pin) if !Arc::ptr_eq(pin.state(), state) => Err(refusal(state, &wanted.absolute, SUPERSEDED)),
+        Ok(pin) if !Arc::ptr_eq(pin.state(), state) => Err(refusal(state, wanted, SUPERSEDED)),
         Ok(pin) => {
             let imported = adopting(py, pass_on);
             drop(pin);
             imported
         }
-        Err(error) => Err(refusal(state, &wanted.absolute, &error.to_string())),
+        Err(error) => Err(refusal(state, wanted, &error.to_string())),
     }
 }
 
@@ -422,10 +436,16 @@ fn refusal(state: &ImportState, module: &str, why: &str) -> PyErr {
 /// An import by the daemon's own code while a project is in place that hides a module of the daemon's.
 fn serve_the_daemon<'py>(py: Python<'py>, wanted: Option<&Wanted<'py>>) -> Option<Bound<'py, PyAny>> {
     let wanted = wanted?;
-    let (daemon, live) = {
+    let (daemon, live, is_ambient) = {
         let world = World::lock(py).ok()?;
-        (world.daemon_modules(py), world.modules(py))
+        let in_place = world.in_place().map(|state| state.key());
+        let is_ambient = in_place == world.ambient().map(|state| state.key());
+        (world.daemon_modules(py), world.modules(py), is_ambient)
     };
+    // What stays in place outside leases is what the daemon has asked to see.
+    if is_ambient && live.contains(&wanted.absolute).ok()? {
+        return None;
+    }
     let known = daemon.get_item(&wanted.absolute).ok()??;
     let is_hidden = !live.get_item(&wanted.absolute).ok()?.is_some_and(|visible| visible.is(&known));
     is_hidden.then(|| wanted.from(|name| daemon.get_item(name).ok().flatten())).flatten()

@@ -79,10 +79,10 @@ impl DictLayer {
     }
 
     /// Takes over what the daemon changed since. Only while no project is in place.
-    pub(super) fn refresh(&mut self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn refresh(&mut self, py: Python<'_>, replaced: &mut Vec<Py<PyAny>>) -> PyResult<()> {
         let live = self.live.bind(py);
         if !self.base.matches(live) {
-            self.base = Snapshot::of(live)?;
+            replaced.push(std::mem::replace(&mut self.base, Snapshot::of(live)?).into_any());
             self.version += 1;
         }
         Ok(())
@@ -95,6 +95,7 @@ impl DictLayer {
         &self,
         py: Python<'_>,
         share: &mut DictShare,
+        replaced: &mut Vec<Py<PyAny>>,
         mut hidden: impl FnMut(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> bool,
     ) -> PyResult<()> {
         if share.version == self.version {
@@ -110,7 +111,7 @@ impl DictLayer {
         }
         share.hides = combined.len() < base.len();
         combined.update(own.as_mapping())?;
-        share.combined = Snapshot::keep(combined);
+        replaced.push(std::mem::replace(&mut share.combined, Snapshot::keep(combined)).into_any());
         share.version = self.version;
         Ok(())
     }
@@ -230,6 +231,11 @@ impl ListLayer {
         Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
     }
 
+    /// The daemon's own entries.
+    pub(super) fn base(&self) -> &[Py<PyAny>] {
+        &self.base
+    }
+
     /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute back.
     fn reclaim(&self, py: Python<'_>, replaced: &mut Vec<Py<PyAny>>) -> PyResult<()> {
         let (module, attribute) = (self.holder.0.bind(py), self.holder.1);
@@ -329,6 +335,7 @@ impl ListLayer {
         if by == By::Daemon {
             let hidden = with_hidden(py, daemons, &self.base, visible);
             replaced.extend(std::mem::replace(&mut self.base, hidden));
+            self.version += 1;
         }
         replaced.append(&mut bases);
         replaced.append(&mut owns);

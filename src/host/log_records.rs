@@ -1,7 +1,7 @@
 //! Python's log records of Toolkit as `tracing` events.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::late_import::import_for_host;
 
@@ -37,7 +37,10 @@ class TracingHandler(logging.Handler):
             message = self.format(record)
         except Exception as error:
             message = f'{record.msg!r} (cannot be formatted: {error!r})'
-        self._forward(self._project, record.name, record.levelno, message)
+        try:
+            self._forward(self._project, str(record.name), int(record.levelno), message)
+        except Exception:
+            self.handleError(record)
 ",
         Some(&namespace),
         None,
@@ -49,7 +52,10 @@ class TracingHandler(logging.Handler):
 
 /// Emits one record. Levels between two of `tracing`'s count as the lower one.
 #[pyfunction]
-fn emit(project: &str, logger: &str, level: i64, message: &str) {
+fn emit(project: &str, logger: &Bound<'_, PyString>, level: i64, message: &Bound<'_, PyString>) {
+    // File names that are not UTF-8 come with surrogates.
+    let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
+    let logger = logger.as_ref();
     match level {
         ..10 => tracing::trace!(target: "sgtk", project, logger, "{message}"),
         10..20 => tracing::debug!(target: "sgtk", project, logger, "{message}"),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::contents;
 use super::late_import::import_for_host;
@@ -29,28 +29,30 @@ pub(super) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &[String]) 
             None
         }
     };
-    let (strong, loggers, roots) = {
+    // Made before anything is locked: an allocation may start the collector, which runs destructors.
+    let (no_modules, no_loggers) = (DictShare::new(py), DictShare::new(py));
+    let (strong, roots) = {
         let contents = &mut *state.contents(py);
         contents.remains = remains;
-        let loggers = std::mem::replace(&mut contents.loggers, DictShare::new(py));
+        // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.
         let strong = (
-            std::mem::replace(&mut contents.modules, DictShare::new(py)),
+            std::mem::replace(&mut contents.modules, no_modules),
+            std::mem::replace(&mut contents.loggers, no_loggers),
             std::mem::take(&mut contents.bindings),
             std::mem::take(&mut contents.path),
             std::mem::replace(&mut contents.sys, OverlayShare::new()),
             std::mem::replace(&mut contents.environ, OverlayShare::new()),
             [std::mem::take(&mut contents.meta_path), std::mem::take(&mut contents.path_hooks)],
         );
-        (strong, loggers, contents.rules.roots().to_vec())
+        (strong, contents.rules.roots().to_vec())
     };
     let forgotten: Vec<&String> = roots.iter().filter(|root| !kept.contains(root)).collect();
     // From here on Python code runs: nothing is locked.
     let steps = [
-        ("close its log handlers", close_handlers(py, loggers.own.bind(py))),
         ("forget its folders and zips", forget_paths(py, &forgotten)),
         ("clear typing's caches", clear_typing_caches(py)),
     ];
-    drop((strong, loggers));
+    drop(strong);
     let collected = import_for_host(py, "gc").and_then(|gc| gc.call_method0("collect")).map(drop);
     trim_heap();
     for (step, outcome) in steps.into_iter().chain([("collect garbage", collected)]) {
@@ -79,20 +81,6 @@ fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResu
         }
     }
     Ok(remains)
-}
-
-/// Closes what the project's loggers write to: files stay open otherwise, and `logging` would flush them at exit.
-fn close_handlers(py: Python<'_>, loggers: &Bound<'_, PyDict>) -> PyResult<()> {
-    for (_, logger) in contents::items(loggers) {
-        // Placeholders of `logging` have no handlers.
-        let Ok(handlers) = logger.getattr("handlers") else { continue };
-        let Ok(handlers) = handlers.cast_into::<PyList>() else { continue };
-        for handler in contents::list_items(&handlers) {
-            logger.call_method1("removeHandler", (&handler,))?;
-            handler.call_method0(py, "close")?;
-        }
-    }
-    Ok(())
 }
 
 /// Forgets what the import system, `linecache` and `importlib.metadata` know of the folders and zips under `roots`.

@@ -201,10 +201,10 @@ impl World {
         } = contents;
         let first = state.count_entry() == 0;
 
-        self.modules.refresh(py)?;
-        self.modules.combine(py, modules, |name, module| rules.hides_module(name, module))?;
-        self.loggers.refresh(py)?;
-        self.loggers.combine(py, loggers, |name, _| rules.claims_logger(name))?;
+        self.modules.refresh(py, replaced)?;
+        self.modules.combine(py, modules, replaced, |name, module| rules.hides_module(name, module))?;
+        self.loggers.refresh(py, replaced)?;
+        self.loggers.combine(py, loggers, replaced, |name, _| rules.claims_logger(name))?;
         self.sys.refresh(py, replaced, |value| {
             ownership::class_module(value).is_some_and(|module| ownership::recipe_takes(&module))
         })?;
@@ -283,7 +283,7 @@ impl World {
             let left = self.modules.leave(py);
             return left.and(contents.bindings.leave(py, replaced));
         }
-        note_path_roots(py, contents);
+        self.note_path_roots(py, contents);
         let verdicts = self.judge(py, state, contents);
         let Contents { modules, bindings, rules, .. } = contents;
         let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| match &verdicts {
@@ -371,7 +371,7 @@ impl World {
         let Some(state) = &self.in_place else { return Ok(()) };
         let _paused = CollectorPaused::new(py);
         let contents = &mut *state.contents(py);
-        note_path_roots(py, contents);
+        self.note_path_roots(py, contents);
         self.judge(py, state, contents).map(drop)
     }
 
@@ -387,6 +387,21 @@ impl World {
                 || loaded.is_some_and(|module| contents.rules.owns_module(name, &ownership::origin(&module)))
         });
         busy
+    }
+
+    /// Modules from the path entries that the project has added are the project's; not those from folders that the daemon
+    /// has on its own path, or the standard library's, which a project may repeat.
+    fn note_path_roots(&self, py: Python<'_>, contents: &mut Contents) {
+        let base = self.path.base().iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
+        let mut shared: Vec<String> = base.map(|entry| entry.to_string_lossy().into_owned()).collect();
+        shared.push(self.stdlib.clone());
+        for entry in contents.path.front.iter().chain(&contents.path.back) {
+            let Ok(entry) = entry.bind(py).cast::<PyString>() else { continue };
+            let entry = entry.to_string_lossy();
+            if !shared.iter().any(|shared| Path::new(shared).starts_with(entry.as_ref())) {
+                contents.rules.add_root(&entry);
+            }
+        }
     }
 
     /// Judges and marks the modules that appeared since the state was put in place.
@@ -405,15 +420,6 @@ impl World {
                 replaced.extend(other.map(Bound::unbind));
                 sys.set_item(&Names::of(py).modules, live)
             }
-        }
-    }
-}
-
-/// Modules from the path entries that the project has added are the project's.
-fn note_path_roots(py: Python<'_>, contents: &mut Contents) {
-    for entry in contents.path.front.iter().chain(&contents.path.back) {
-        if let Ok(entry) = entry.bind(py).cast::<PyString>() {
-            contents.rules.add_root(&entry.to_string_lossy());
         }
     }
 }

@@ -38,6 +38,8 @@ def plainly_executed():
     return scope['sgtk'].CORE_VERSION
 def through_importlib(): return importlib.import_module('tank.errors').CORE_VERSION
 def by_relative_name(): return importlib.import_module('.errors', 'tank').CORE_VERSION
+def by_letters(): return __import__('tank.errors', globals(), None, 'CORE_VERSION').CORE_VERSION
+def by_a_set(): return __import__('tank.errors', globals(), None, {'x'}).CORE_VERSION
 def library():
     import yaml
     return yaml.CORE_VERSION
@@ -539,6 +541,62 @@ def late():
         Python::attach(|py| {
             let error = late.call0(py).unwrap_err();
             assert!(error.is_instance_of::<PyImportError>(py), "{error}");
+        });
+    });
+}
+
+#[test]
+fn what_the_daemon_let_go_of_between_leases_may_import_while_it_dies() {
+    alone("late_imports::what_the_daemon_let_go_of_between_leases_may_import_while_it_dies", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        Python::attach(|py| {
+            let scope = run(
+                py,
+                "
+import sys, types
+said = []
+class Farewell:
+    def __del__(self):
+        import json
+        said.append(json.__name__)
+sys.modules['daemons_own'] = types.ModuleType('daemons_own')
+sys.modules['daemons_own'].object = Farewell()
+",
+                &[],
+            );
+            for project in ["project_a", "project_b"] {
+                drop(host.lease(py, project).unwrap());
+            }
+            run(py, "import sys; del sys.modules['daemons_own']", &[]).clear();
+            for project in ["project_a", "project_b"] {
+                drop(host.lease(py, project).unwrap());
+            }
+            assert_eq!(get::<Vec<String>>(&scope, "said"), ["json"]);
+        });
+    });
+}
+
+#[test]
+fn the_recipe_s_core_is_what_the_daemon_s_import_gives_whatever_it_had_before() {
+    alone("late_imports::the_recipe_s_core_is_what_the_daemon_s_import_gives_whatever_it_had_before", || {
+        let configs = bundled().unwrap();
+        let own = Configs::python(&configs.config("project_d"));
+        Python::attach(|py| {
+            let own = own.to_str().unwrap().into_pyobject(py).unwrap().into_any();
+            run(py, "import sys; sys.path.insert(0, own); import sgtk", &[("own", &own)]).clear();
+        });
+        let host = host(&configs);
+        host.import_sgtk("project_a").unwrap();
+        Python::attach(|py| {
+            let scope = run(py, "import sgtk; version = sgtk.CORE_VERSION", &[]);
+            assert_eq!(get::<String>(&scope, "version"), "v0.24.0");
+            // What the daemon changes then, projects that were leased before see too.
+            drop(host.lease(py, "project_b").unwrap());
+            run(py, "import sys; sys.path.append('/daemons/new')", &[]).clear();
+            let lease = host.lease(py, "project_b").unwrap();
+            assert!(eval::<bool>(py, "'/daemons/new' in __import__('sys').path", &[]));
+            drop(lease);
         });
     });
 }
