@@ -119,6 +119,7 @@ fn search_folder(dict: &Bound<'_, PyDict>) -> Option<String> {
     let folders = match path.cast_exact::<PyList>() {
         Ok(list) => list.clone(),
         // importlib's _NamespacePath keeps its list in a plain attribute.
+        Err(_) if !path.get_type().name().is_ok_and(|name| name == "_NamespacePath") => return None,
         Err(_) => path.getattr(&Names::of(py).path_list).ok()?.cast_into::<PyList>().ok()?,
     };
     text(folders.get_item(0).map(Some))
