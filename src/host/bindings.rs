@@ -55,7 +55,9 @@ impl Bindings {
                 .any(|known| known.package.bind(py).is(&package) && known.module.bind(py).is(&module));
             if is_bound && !is_known {
                 let (package, name, module) = (package.unbind(), name.unbind(), module.unbind());
-                self.0.push(Binding { package, name, module, before: None });
+                // The daemon may have had its own submodule bound there, which the project's import replaced.
+                let before = contents::get(modules, &key).map(Bound::unbind);
+                self.0.push(Binding { package, name, module, before });
             }
         }
     }

@@ -16,6 +16,7 @@ use super::late_import;
 use super::late_import::import_for_host;
 use super::names::Names;
 use super::ownership::{self, Origin};
+use super::pin;
 use super::retire;
 use super::state::ImportState;
 use super::time_limit::TimeLimit;
@@ -92,6 +93,8 @@ struct Undo<'py> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         let Some(state) = self.state.take() else { return };
+        // Threads that the core has started may be importing still.
+        pin::wait_for_imports(self.py, &state);
         if let Err(error) = place(self.py, None) {
             tracing::error!(project = state.project(), %error, "failed to undo a failed import completely");
         }

@@ -246,7 +246,7 @@ fn ask(py: Python<'_>, key: &Key, manner: Manner, limit: Option<Duration>) -> Re
 }
 
 /// Waits, still holding the project in place, until no other thread is in the middle of importing one of its modules.
-fn wait_for_imports(py: Python<'_>, state: &ImportState) {
+pub(super) fn wait_for_imports(py: Python<'_>, state: &ImportState) {
     let start = Instant::now();
     let mut pause = Duration::from_micros(50);
     loop {
