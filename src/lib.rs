@@ -41,10 +41,12 @@
 #[cfg(doctest)]
 mod compile_fail;
 pub mod config;
+mod engine;
 mod error;
 pub mod host;
 pub mod interpreter;
 
+pub use engine::{Bootstrap, BootstrapBuilder, Entity, Progress};
 pub use error::{Error, PythonError, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
 
