@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::config::ConfigError;
+use crate::engine::{BootstrapFailure, BootstrapStep};
 use crate::interpreter::InterpreterError;
+use crate::secrets::redacted;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,7 +110,56 @@ pub enum Error {
         project: String,
     },
 
-    /// A setting of the host's cannot work. The message says which, and what would.
+    /// A bootstrap failed. What it had begun is undone: the interpreter is as it was before, and the next bootstrap can begin.
+    #[error("failed to bootstrap {target} at the step '{step}' ({kind}): {cause}")]
+    Bootstrap {
+        /// What was to be bootstrapped.
+        target: String,
+        /// How far it came.
+        step: BootstrapStep,
+        /// What kind of failure it is.
+        kind: BootstrapFailure,
+        /// What went wrong: a Python exception, or an error of the host's. It is part of the message, so `source()` does
+        /// not give it again.
+        cause: Box<Error>,
+    },
+
+    /// The progress callback of a bootstrap asked for its end. What it had begun is undone.
+    #[error("the bootstrap of {target} was ended at the step '{step}', as its progress callback asked")]
+    BootstrapStopped {
+        /// What was to be bootstrapped.
+        target: String,
+        /// How far it came.
+        step: BootstrapStep,
+    },
+
+    /// An engine's own code raised while it was destroyed. It is gone all the same, with its modules.
+    #[error("failed to destroy the engine of {target} in good order: {cause}")]
+    Destroy {
+        /// What was bootstrapped.
+        target: String,
+        /// What was raised. It is part of the message, so `source()` does not give it again.
+        cause: Box<PythonError>,
+    },
+
+    /// Threads of an engine that was destroyed did not end when they were asked to: they wait in C code, or swallow what
+    /// asks them. Their modules stay in memory as long as they run.
+    #[error("threads of {target} did not end: {}", threads.join(", "))]
+    ThreadsLeft {
+        /// What was bootstrapped.
+        target: String,
+        /// The threads' names.
+        threads: Vec<String>,
+    },
+
+    /// The host was shut down. Make another one.
+    #[error("cannot use {target}: the host was shut down")]
+    HostShutDown {
+        /// What was asked for.
+        target: String,
+    },
+
+    /// A setting of the host's or of a bootstrap's cannot work. The message says which, and what would.
     #[error("cannot use {setting} {value}: {reason}")]
     Setting {
         /// The name of the builder's method.
@@ -157,6 +208,11 @@ impl PythonError {
         self.mro.iter().any(|class| class == name)
     }
 
+    /// The names of the classes in the method resolution order of the exception's class, its own first.
+    pub(crate) fn class_names(py: Python<'_>, error: &PyErr) -> Vec<String> {
+        error.get_type(py).mro().iter().filter_map(|base| plain_name(&base)).collect()
+    }
+
     fn from_attached(py: Python<'_>, error: &PyErr) -> Self {
         let class = error.get_type(py);
         let value = error.value(py);
@@ -166,9 +222,9 @@ impl PythonError {
         };
         Self {
             type_name: qualified_name(&class),
-            mro: class.mro().iter().filter_map(|base| plain_name(&base)).collect(),
-            message,
-            traceback: formatted(py, error),
+            mro: Self::class_names(py, error),
+            message: redacted(&message).into_owned(),
+            traceback: formatted(py, error).map(|text| redacted(&text).into_owned()),
         }
     }
 }

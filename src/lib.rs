@@ -45,8 +45,12 @@ mod engine;
 mod error;
 pub mod host;
 pub mod interpreter;
+mod secrets;
 
-pub use engine::{Bootstrap, BootstrapBuilder, Entity, Progress};
+pub use engine::{
+    Bootstrap, BootstrapBuilder, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Entity,
+    Progress,
+};
 pub use error::{Error, PythonError, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
 

@@ -15,6 +15,8 @@ pub enum CoreKind {
     Attached,
     /// The configuration says nothing, so the core next to all configurations is its own.
     Studio,
+    /// An engine's bootstrap has started from it, or found it.
+    Bootstrapped,
 }
 
 impl fmt::Display for CoreKind {
@@ -23,6 +25,7 @@ impl fmt::Display for CoreKind {
             Self::Localized => "localized",
             Self::Attached => "attached",
             Self::Studio => "studio",
+            Self::Bootstrapped => "bootstrapped",
         })
     }
 }
@@ -81,17 +84,16 @@ impl CoreLocation {
     }
 
     /// What `TANK_CURRENT_PC` is once the project's `sgtk` is imported: the project's own configuration, for a
-    /// localized or an attached core, where Toolkit takes the folder for one; nothing for a studio core.
+    /// localized or an attached core, where Toolkit takes the folder for one, and for an engine's; nothing for a studio
+    /// core.
     ///
     /// A localized core sets it so by itself. For an attached one the configuration's API proxy would, which does not
     /// run when the core is imported directly.
     #[must_use]
     pub fn current_pc(&self) -> Option<&Path> {
         match self.kind {
-            CoreKind::Localized | CoreKind::Attached if self.has_storage_roots => {
-                Some(&self.pipeline_configuration)
-            }
-            _ => None,
+            CoreKind::Studio => None,
+            _ => self.has_storage_roots.then_some(&self.pipeline_configuration),
         }
     }
 

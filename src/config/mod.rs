@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod bootstrapped;
 mod configs;
 mod environment;
 mod error;

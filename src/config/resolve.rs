@@ -196,27 +196,8 @@ impl Search<'_> {
 
     fn python_folder(&self, install_core: &Path, trail: &mut Trail) -> Result<PathBuf, ConfigError> {
         let python = install_core.join("python");
-        let mut missing = Vec::new();
-        for (name, files) in [("sgtk", &["sgtk/__init__.py", "sgtk.py"][..]), ("tank", &["tank/__init__.py"])]
-        {
-            let mut found = false;
-            for file in files {
-                let path = python.join(file);
-                let metadata = presence::look(&path, &python)
-                    .map_err(|source| self.unreadable(Rule::PythonFolder, &path, source, trail))?;
-                found |= metadata.is_some_and(|metadata| metadata.is_file());
-            }
-            if !found {
-                missing.push(format!("{name} ({})", files.join(" or ")));
-            }
-        }
-        if missing.is_empty() {
-            trail.add(Rule::PythonFolder, &python, "sgtk and tank");
-            return Ok(python);
-        }
-        let missing = missing.join(", ");
-        trail.add(Rule::PythonFolder, &python, format!("no {missing}"));
-        Err(ConfigError::CoreIncomplete { project: self.project.to_owned(), python, missing })
+        check_python_folder(self.project, &python, trail)?;
+        Ok(python)
     }
 
     fn has_storage_roots(&self, trail: &mut Trail) -> Result<bool, ConfigError> {
@@ -235,9 +216,41 @@ impl Search<'_> {
     }
 
     fn unreadable(&self, rule: Rule, file: &Path, source: io::Error, trail: &mut Trail) -> ConfigError {
-        trail.add(rule, file, source.to_string());
-        ConfigError::Unreadable { project: self.project.to_owned(), file: file.to_owned(), source }
+        unreadable(self.project, rule, file, source, trail)
     }
+}
+
+fn unreadable(project: &str, rule: Rule, file: &Path, source: io::Error, trail: &mut Trail) -> ConfigError {
+    trail.add(rule, file, source.to_string());
+    ConfigError::Unreadable { project: project.to_owned(), file: file.to_owned(), source }
+}
+
+/// Whether `import sgtk` has what it needs in a core's `python` folder.
+pub(super) fn check_python_folder(
+    project: &str,
+    python: &Path,
+    trail: &mut Trail,
+) -> Result<(), ConfigError> {
+    let mut missing = Vec::new();
+    for (name, files) in [("sgtk", &["sgtk/__init__.py", "sgtk.py"][..]), ("tank", &["tank/__init__.py"])] {
+        let mut found = false;
+        for file in files {
+            let path = python.join(file);
+            let metadata = presence::look(&path, python)
+                .map_err(|source| unreadable(project, Rule::PythonFolder, &path, source, trail))?;
+            found |= metadata.is_some_and(|metadata| metadata.is_file());
+        }
+        if !found {
+            missing.push(format!("{name} ({})", files.join(" or ")));
+        }
+    }
+    if missing.is_empty() {
+        trail.add(Rule::PythonFolder, python, "sgtk and tank");
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    trail.add(Rule::PythonFolder, python, format!("no {missing}"));
+    Err(ConfigError::CoreIncomplete { project: project.to_owned(), python: python.to_owned(), missing })
 }
 
 /// Looks whether the folder that a pointer names is there and has a core.

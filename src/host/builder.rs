@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -167,6 +168,8 @@ impl HostBuilder {
             lease_timeout: self.lease_timeout,
             forward_logs: self.forward_logs,
             residents: Residents::default(),
+            private: Mutex::default(),
+            closed: AtomicBool::new(false),
         };
         Ok(Host { inner: Arc::new(inner) })
     }

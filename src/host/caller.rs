@@ -32,8 +32,17 @@ fn is_toolkits(name: &str) -> bool {
     ownership::recipe_takes(top) || is_library()
 }
 
-/// Whose code with these globals is, or the code that is running now, where it imports a module of that name.
+/// Whose code with these globals is, or the code that is running now, where it imports a module of that name. Code of a
+/// state that gave way to another is that one's.
 pub(super) fn owner(
+    py: Python<'_>,
+    globals: Option<&Bound<'_, PyDict>>,
+    name: &Bound<'_, PyAny>,
+) -> Option<Arc<ImportState>> {
+    owner_by_marks(py, globals, name).map(|state| state.current())
+}
+
+fn owner_by_marks(
     py: Python<'_>,
     globals: Option<&Bound<'_, PyDict>>,
     name: &Bound<'_, PyAny>,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::audit;
 use super::caller;
-use super::contents;
 use super::gate::Key;
 use super::late_import;
 use super::late_import::import_for_host;
@@ -20,6 +19,7 @@ use super::pin;
 use super::retire;
 use super::state::ImportState;
 use super::time_limit::TimeLimit;
+use super::warning_filters::WarningFilters;
 use super::world::World;
 use crate::config::CoreLocation;
 use crate::error::{Error, Result};
@@ -31,7 +31,8 @@ pub(super) struct Settings {
     pub(super) import_limit: Option<Duration>,
 }
 
-/// Puts a new state in place and imports `sgtk` into it. Only for the thread whose turn it is.
+/// Puts a new state in place and imports `sgtk` into it. Only for the thread whose turn it is. Where it replaces the one
+/// `before`, it has the environment's changes of that one.
 ///
 /// # Errors
 /// [`Error::Import`] where the core's code raises, [`Error::WrongCore`] where it is not the core that was to be
@@ -41,6 +42,7 @@ pub(super) fn first_import(
     settings: &Settings,
     key: Key,
     location: CoreLocation,
+    before: Option<&Arc<ImportState>>,
     prepare: impl FnOnce(&str) -> PyResult<()>,
 ) -> Result<Arc<ImportState>> {
     let span = tracing::info_span!(
@@ -57,12 +59,16 @@ pub(super) fn first_import(
     caller::note_libraries(&provided);
     let state = ImportState::new(py, key, location, &path, Arc::clone(&settings.exempt));
     state.contents(py).rules.provide(provided);
+    if let Some(before) = before {
+        state.inherit_environment(py, before);
+    }
 
     let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
     place(py, Some(&state))?;
     prepare(state.project())?;
     let imported = {
-        let limit = settings.import_limit.map(|limit| TimeLimit::start(py, limit)).transpose()?;
+        let limit =
+            settings.import_limit.map(|limit| TimeLimit::start(py, "the import", limit)).transpose()?;
         let imported = late_import::as_one_import(|| import_for_host(py, "sgtk"));
         if let Some(limit) = limit { limit.finish(py, imported) } else { imported }
     };
@@ -102,39 +108,6 @@ impl Drop for Undo<'_> {
             tracing::error!(project = state.project(), %error, "failed to restore the warnings filters");
         }
         retire::retire(self.py, &state, &[]);
-    }
-}
-
-/// The filters of `warnings`: the list and what was in it.
-///
-/// They are no part of the import state, as `warnings.catch_warnings` puts lists of its own there for a while.
-struct WarningFilters<'py> {
-    warnings: Bound<'py, PyModule>,
-    list: Bound<'py, PyAny>,
-    entries: Vec<Py<PyAny>>,
-}
-
-impl<'py> WarningFilters<'py> {
-    fn now(py: Python<'py>) -> PyResult<Self> {
-        let warnings = import_for_host(py, "warnings")?;
-        let list = warnings.getattr("filters")?;
-        let entries = list.cast::<PyList>().map(contents::list_items).unwrap_or_default();
-        Ok(Self { warnings, list, entries })
-    }
-
-    fn restore(&self) -> PyResult<()> {
-        let same_entries =
-            self.list.cast::<PyList>().is_ok_and(|list| contents::same_list(list, &self.entries));
-        if same_entries && self.warnings.getattr("filters")?.is(&self.list) {
-            return Ok(());
-        }
-        if let Ok(list) = self.list.cast::<PyList>() {
-            contents::replace_list(list, &self.entries)?;
-        }
-        self.warnings.setattr("filters", &self.list)?;
-        // The function that tells the C part of `warnings` is called otherwise since Python 3.14.
-        let mutated = self.warnings.getattr("_filters_mutated");
-        mutated.or_else(|_| self.warnings.getattr("_filters_mutated_lock_held"))?.call0().map(drop)
     }
 }
 

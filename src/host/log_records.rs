@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::late_import::import_for_host;
+use crate::secrets::redacted;
 
 /// Gives the `sgtk` and `tank` loggers of the project that is in place a handler that forwards their records.
 ///
@@ -55,7 +56,7 @@ class TracingHandler(logging.Handler):
 fn emit(project: &str, logger: &Bound<'_, PyString>, level: i64, message: &Bound<'_, PyString>) {
     // File names that are not UTF-8 come with surrogates.
     let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
-    let logger = logger.as_ref();
+    let (logger, message) = (logger.as_ref(), redacted(&message));
     match level {
         ..10 => tracing::trace!(target: "sgtk", project, logger, "{message}"),
         10..20 => tracing::debug!(target: "sgtk", project, logger, "{message}"),

@@ -20,18 +20,21 @@ mod names;
 mod overlay;
 mod ownership;
 mod pin;
+mod private_state;
 mod recipe;
 mod residents;
 mod retire;
 mod state;
+mod threads;
 mod time_limit;
+mod warning_filters;
 mod world;
 mod zip_code;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -39,17 +42,20 @@ use pyo3::prelude::*;
 pub use audit::ForeignModule;
 pub use builder::HostBuilder;
 pub use lease::Lease;
+pub(crate) use pin::{Pin, Turn};
+pub(crate) use private_state::PrivateState;
 pub use recipe::import_sgtk;
 pub use residents::Resident;
+pub(crate) use time_limit::TimeLimit;
+pub(crate) use warning_filters::WarningFilters;
 
 use self::first_import::Settings;
 use self::gate::{Key, Manner};
-use self::pin::Pin;
 use self::residents::Residents;
 use self::state::ImportState;
 use self::world::{GATE, World};
 use crate::config::{Configs, CoreLocation};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
 /// Numbers the states of all hosts, so that the gate can tell them apart.
@@ -87,6 +93,9 @@ struct Inner {
     lease_timeout: Option<Duration>,
     forward_logs: bool,
     residents: Residents,
+    /// The states that are somebody else's.
+    private: Mutex<Vec<Weak<PrivateState>>>,
+    closed: AtomicBool,
 }
 
 impl Host {
@@ -115,9 +124,11 @@ impl Host {
     /// [`Error::Config`](crate::Error::Config) where the project has no core, before anything waits;
     /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds another project;
     /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`];
+    /// [`Error::HostShutDown`](crate::Error::HostShutDown) after [`Host::shutdown`];
     /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the first import,
     /// after which the interpreter is as it was before.
     pub fn lease<'py>(&self, py: Python<'py>, project: &str) -> Result<Lease<'py>> {
+        self.refuse_if_closed(project)?;
         let key = match self.inner.residents.key(project) {
             Some(key) => key,
             None => {
@@ -180,7 +191,7 @@ impl Host {
                 found,
             }));
         };
-        for state in self.inner.residents.states() {
+        for state in self.inner.states() {
             note(Some(state.project()), audit::foreign_modules(&state.modules(py), &state));
         }
         let (visible, in_place) = {
@@ -207,6 +218,31 @@ impl Host {
         Ok(evicted)
     }
 
+    /// Refuses all that is asked for from now on.
+    pub(crate) fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+    }
+
+    /// # Errors
+    /// [`Error::HostShutDown`](crate::Error::HostShutDown), naming what was asked for.
+    pub(crate) fn refuse_if_closed(&self, target: &str) -> Result<()> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::HostShutDown { target: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Drops all parked cores.
+    pub(crate) fn evict_all(&self, py: Python<'_>) -> Result<()> {
+        let projects = self.inner.residents.states();
+        projects.iter().try_for_each(|state| self.evict(py, state.project()).map(drop))
+    }
+
+    /// Whether both are handles of one host.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Puts a project in place, for the thread whose turn it is: its parked state, or a new one.
     fn bring(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let (inner, project) = (&*self.inner, key.project());
@@ -222,27 +258,13 @@ impl Host {
     }
 
     fn put_back(&self, py: Python<'_>, state: &Arc<ImportState>) -> Result<Arc<ImportState>> {
-        let start = Instant::now();
-        let brought = late_import::bring_back(py, state)?;
-        let verified = first_import::sgtk_in_place(py, state).and_then(|sgtk| {
-            let verified =
-                self.inner.residents.is_verified(state, &sgtk) && first_import::is_tank(py, &sgtk)?;
-            if verified { Ok(()) } else { first_import::verify(py, state, sgtk.as_any()) }
-        });
-        if let Err(error) = verified {
+        let inner = &*self.inner;
+        let brought = inner.enter_again(py, state, |sgtk| inner.residents.is_verified(state, sgtk));
+        if brought.is_err() {
             // Whatever the project's code has done to it, it is not to be used again.
-            self.inner.take_out(py)?;
-            self.inner.evict(py, state.project(), "not its own core any more");
-            return Err(error);
+            inner.evict(py, state.project(), "not its own core any more");
         }
-        tracing::debug!(
-            project = state.project(),
-            core = %state.location().install_core().display(),
-            modules = state.modules(py).len(),
-            micros = start.elapsed().as_micros() as u64,
-            "entered"
-        );
-        Ok(brought)
+        brought
     }
 
     fn import(&self, py: Python<'_>, key: &Key, location: CoreLocation) -> Result<Arc<ImportState>> {
@@ -261,13 +283,72 @@ impl Host {
 }
 
 impl Inner {
+    /// Puts a parked state in place and sees that it is what it was. Where it is not, it is taken out again.
+    fn enter_again(
+        &self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        is_verified: impl FnOnce(&Bound<'_, PyModule>) -> bool,
+    ) -> Result<Arc<ImportState>> {
+        let start = Instant::now();
+        let brought = late_import::bring_back(py, state)?;
+        let verified = first_import::sgtk_in_place(py, state).and_then(|sgtk| {
+            let verified = is_verified(&sgtk) && first_import::is_tank(py, &sgtk)?;
+            if verified { Ok(()) } else { first_import::verify(py, state, sgtk.as_any()) }
+        });
+        if let Err(error) = verified {
+            self.take_out(py)?;
+            return Err(error);
+        }
+        tracing::debug!(
+            project = state.project(),
+            core = %state.location().install_core().display(),
+            modules = state.modules(py).len(),
+            micros = start.elapsed().as_micros() as u64,
+            "entered"
+        );
+        Ok(brought)
+    }
+
+    fn add_private(&self, state: &Arc<PrivateState>) {
+        let mut private = self.private.lock().unwrap_or_else(PoisonError::into_inner);
+        private.retain(|state| state.strong_count() > 0);
+        private.push(Arc::downgrade(state));
+    }
+
+    /// All states of the host's: its projects', and those that are somebody else's.
+    fn states(&self) -> Vec<Arc<ImportState>> {
+        let private: Vec<_> = {
+            let private = self.private.lock().unwrap_or_else(PoisonError::into_inner);
+            private.iter().filter_map(Weak::upgrade).collect()
+        };
+        let private = private.iter().filter_map(|state| state.state());
+        self.residents.states().into_iter().chain(private).collect()
+    }
+
+    /// The folders and zips that the host's states import from.
+    fn roots_in_use(&self, py: Python<'_>) -> Vec<String> {
+        self.states().iter().flat_map(|state| state.contents(py).rules.roots().to_vec()).collect()
+    }
+
     fn first_import(&self, py: Python<'_>, key: Key, location: CoreLocation) -> Result<Arc<ImportState>> {
+        self.import_after(py, key, location, None)
+    }
+
+    /// As `first_import`, into a state that has the environment's changes of the one `before` it, which it is to replace.
+    fn import_after(
+        &self,
+        py: Python<'_>,
+        key: Key,
+        location: CoreLocation,
+        before: Option<&Arc<ImportState>>,
+    ) -> Result<Arc<ImportState>> {
         let prepare = |project: &str| {
             if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
         };
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         self.take_out(py)?;
-        first_import::first_import(py, &self.settings, key, location, prepare)
+        first_import::first_import(py, &self.settings, key, location, before, prepare)
     }
 
     fn take_out(&self, py: Python<'_>) -> Result<()> {
@@ -281,13 +362,7 @@ impl Inner {
         let Some(state) = self.residents.remove(project) else { return false };
         let start = Instant::now();
         let modules = state.modules(py).len();
-        let kept: Vec<String> = self
-            .residents
-            .states()
-            .iter()
-            .flat_map(|other| other.contents(py).rules.roots().to_vec())
-            .collect();
-        retire::retire(py, &state, &kept);
+        retire::retire(py, &state, &self.roots_in_use(py));
         tracing::info!(
             project,
             core = %state.location().install_core().display(),

@@ -34,6 +34,13 @@ impl OverlayShare {
         Self { changes: Vec::new(), differs: Vec::new(), entered_at: None }
     }
 
+    /// A share with the same changes, for a state that was never in place.
+    pub(super) fn inherited(&self, py: Python<'_>) -> Self {
+        let changes = self.changes.iter();
+        let changes = changes.map(|(key, value)| (key.clone_ref(py), copied(py, value.as_ref()))).collect();
+        Self { changes, ..Self::new() }
+    }
+
     /// Whether `live` is as [`OverlayLayer::enter`] left it. Where Python keeps no versions nobody can tell: then all
     /// entries are to be looked at.
     fn is_untouched(&self, live: &Bound<'_, PyDict>) -> bool {

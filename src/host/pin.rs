@@ -36,7 +36,7 @@ const IMPORT_GRACE: Duration = Duration::from_secs(10);
 
 /// Keeps its project in place until dropped. Bound to its thread.
 #[must_use = "the project is parked when its last pin is dropped"]
-pub(super) struct Pin {
+pub(crate) struct Pin {
     state: Arc<ImportState>,
     released: bool,
     _thread: PhantomData<*const ()>,
@@ -65,7 +65,7 @@ pub(super) fn holds_any() -> bool {
 
 /// The gate's turn to change what is in place. Dropped without [`Turn::into_pin`], it puts back what is to be in place
 /// outside leases and passes the turn on.
-pub(super) struct Turn<'py> {
+pub(crate) struct Turn<'py> {
     py: Python<'py>,
 }
 
@@ -174,7 +174,7 @@ impl Pin {
     ///
     /// # Errors
     /// The daemon's own import state could not be restored completely.
-    pub(super) fn release(mut self) -> Result<()> {
+    pub(crate) fn release(mut self) -> Result<()> {
         self.released = true;
         Ok(self.let_go()?)
     }

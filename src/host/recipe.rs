@@ -58,6 +58,7 @@ impl Host {
     /// As [`Host::lease`]. What an earlier call has imported then stays in place.
     pub fn import_sgtk(&self, project: &str) -> Result<Py<PyModule>> {
         Python::attach(|py| {
+            self.refuse_if_closed(project)?;
             self.inner.configs.locate(project)?;
             let key = new_key(project);
             let turn = Turn::take(py, &key, self.inner.lease_timeout)?;

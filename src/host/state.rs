@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -21,7 +21,12 @@ use crate::config::CoreLocation;
 /// Its contents change only on the thread that the gate let in, attached to the interpreter.
 pub(super) struct ImportState {
     key: Key,
-    location: CoreLocation,
+    /// The core that was to be imported.
+    imported: CoreLocation,
+    /// The same core with what became known of it since.
+    settled: OnceLock<CoreLocation>,
+    /// The state that took this one's place.
+    successor: OnceLock<Arc<ImportState>>,
     contents: Mutex<Contents>,
     retired: AtomicBool,
     orphaned: AtomicBool,
@@ -80,7 +85,9 @@ impl ImportState {
         };
         Arc::new(Self {
             key,
-            location,
+            imported: location,
+            settled: OnceLock::new(),
+            successor: OnceLock::new(),
             contents: Mutex::new(contents),
             retired: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
@@ -97,7 +104,34 @@ impl ImportState {
     }
 
     pub(super) fn location(&self) -> &CoreLocation {
-        &self.location
+        self.settled.get().unwrap_or(&self.imported)
+    }
+
+    /// Says more of the core: for which configuration it is used. Once; what is said later is not heard.
+    pub(super) fn settle(&self, location: CoreLocation) {
+        let _ = self.settled.set(location);
+    }
+
+    /// Has another state take this one's place, as a bootstrap's core takes that of the core it started from: code of
+    /// this one imports from that one from now on. Once.
+    pub(super) fn give_way_to(&self, successor: &Arc<ImportState>) {
+        let _ = self.successor.set(Arc::clone(successor));
+    }
+
+    /// The state that this one's code imports from: its successor where it has one, else itself.
+    pub(super) fn current(self: &Arc<Self>) -> Arc<Self> {
+        let mut state = self;
+        while let Some(successor) = state.successor.get() {
+            state = successor;
+        }
+        Arc::clone(state)
+    }
+
+    /// Makes the changes of the environment that another state has made its own, for a state that was never in place.
+    pub(super) fn inherit_environment(&self, py: Python<'_>, from: &Self) {
+        let inherited = from.contents(py).environ.inherited(py);
+        let replaced = std::mem::replace(&mut self.contents(py).environ, inherited);
+        drop(replaced);
     }
 
     /// The contents. Hold them for moments only and run no Python code meanwhile.

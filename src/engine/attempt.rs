@@ -1,0 +1,183 @@
+//! One bootstrap on its way: what Toolkit's code calls back into, and what became of it.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
+
+use super::bootstrap::{OnProgress, Progress};
+use super::{Bootstrap, BootstrapStep};
+use crate::error::{Error, Result};
+use crate::host::PrivateState;
+use crate::secrets::redacted;
+
+create_exception!(
+    sgtk_host,
+    BootstrapEnded,
+    PyBaseException,
+    "Ends a bootstrap from within: the host knows why. No exception that Toolkit's code would handle."
+);
+
+/// The most that is told before the engine can be used.
+const ALMOST: f64 = 0.99;
+
+/// See the module's documentation.
+///
+/// The functions that Toolkit's code is given know it weakly: they may outlive it in garbage of Python's, which could not
+/// see that they hold what in turn holds them.
+pub(super) struct Attempt {
+    target: String,
+    state: Arc<PrivateState>,
+    progress: Mutex<Reported>,
+    on_progress: Mutex<Option<OnProgress>>,
+}
+
+struct Reported {
+    step: BootstrapStep,
+    fraction: f64,
+    message: String,
+    /// Why the bootstrap was ended from within.
+    ended: Option<Error>,
+}
+
+impl Attempt {
+    pub(super) fn new(bootstrap: &Bootstrap, state: &Arc<PrivateState>) -> Arc<Self> {
+        Arc::new(Self {
+            target: bootstrap.to_string(),
+            state: Arc::clone(state),
+            progress: Mutex::new(Reported {
+                step: BootstrapStep::ImportCore,
+                fraction: 0.0,
+                message: String::new(),
+                ended: None,
+            }),
+            on_progress: Mutex::new(bootstrap.on_progress.clone()),
+        })
+    }
+
+    fn reported(&self) -> MutexGuard<'_, Reported> {
+        // Held for moments only, and never while Python code or a callback runs.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn step(&self) -> BootstrapStep {
+        self.reported().step
+    }
+
+    pub(super) fn enter(&self, step: BootstrapStep) {
+        self.reported().step = step;
+        tracing::debug!(target = self.target, %step, "bootstrap step");
+    }
+
+    /// Why the bootstrap was ended from within, where it was.
+    pub(super) fn why_ended(&self) -> Option<Error> {
+        self.reported().ended.take()
+    }
+
+    /// Tells that the engine can be used: the one time that the fraction is 1.0.
+    pub(super) fn complete(&self, py: Python<'_>) {
+        let progress = Progress { fraction: 1.0, message: self.reported().message.clone() };
+        // Too late to stop anything.
+        let _ = self.tell(py, &progress);
+    }
+
+    /// Takes Toolkit's word for how far it is, which goes backwards and repeats itself at times.
+    fn report(&self, py: Python<'_>, fraction: Option<f64>, message: &str) -> Result<(), PyErr> {
+        let progress = {
+            let mut reported = self.reported();
+            let fraction = fraction.filter(|fraction| fraction.is_finite()).unwrap_or(reported.fraction);
+            let is_end = fraction >= 1.0;
+            reported.message = redacted(message).into_owned();
+            reported.fraction = fraction.clamp(reported.fraction, ALMOST.max(reported.fraction));
+            if let Some(step) = BootstrapStep::at(fraction).filter(|step| *step > reported.step) {
+                reported.step = step;
+            }
+            // Its end is not ours: the engine is to be looked at yet.
+            (!is_end).then(|| Progress { fraction: reported.fraction, message: reported.message.clone() })
+        };
+        match progress {
+            Some(progress) if self.tell(py, &progress).is_break() => {
+                Err(self.end(Error::BootstrapStopped { target: self.target.clone(), step: self.step() }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells `tracing` and the callback.
+    fn tell(&self, py: Python<'_>, progress: &Progress) -> ControlFlow<()> {
+        let Progress { fraction, message } = progress;
+        tracing::info!(target = self.target, fraction, message, "bootstrap progress");
+        let callback = self.on_progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(callback) = callback else { return ControlFlow::Continue(()) };
+        // Detached, as it may wait for a thread that waits for the interpreter.
+        match py.detach(|| catch_unwind(AssertUnwindSafe(|| callback(progress)))) {
+            Ok(flow) => flow,
+            Err(_) => {
+                tracing::error!(
+                    target = self.target,
+                    "the progress callback panicked, and is not called again"
+                );
+                *self.on_progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn swap(&self, py: Python<'_>, python_folder: &Path) -> Result<(), PyErr> {
+        let swapped = self.state.configs().bootstrapped_core(&self.target, python_folder);
+        let swapped = swapped.map_err(Error::from).and_then(|location| self.state.swap(py, location));
+        swapped.map_err(|error| self.end(error))
+    }
+
+    /// The exception that ends the bootstrap, for a reason of the host's.
+    fn end(&self, why: Error) -> PyErr {
+        let text = why.to_string();
+        self.reported().ended = Some(why);
+        BootstrapEnded::new_err(text)
+    }
+
+    /// The functions that `bootstrap.py` takes: `enter`, `progress`, `swap_core`.
+    pub(super) fn functions<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+    ) -> PyResult<[Bound<'py, PyCFunction>; 3]> {
+        let enter = function(py, self, |attempt, arguments| {
+            let name: String = arguments.get_item(0)?.extract()?;
+            BootstrapStep::named(&name).into_iter().for_each(|step| attempt.enter(step));
+            Ok(())
+        })?;
+        let progress = function(py, self, |attempt, arguments| {
+            // Old cores may call with (message, index, count).
+            let (fraction, message) = match arguments.get_item(0)?.extract::<f64>() {
+                Ok(fraction) => (Some(fraction), arguments.get_item(1).ok()),
+                Err(_) => (None, arguments.get_item(0).ok()),
+            };
+            let message = message.and_then(|message| message.str().ok());
+            let message = message.map(|message| message.to_string_lossy().into_owned()).unwrap_or_default();
+            attempt.report(arguments.py(), fraction, &message)
+        })?;
+        let swap_core = function(py, self, |attempt, arguments| {
+            let python_folder: std::path::PathBuf = arguments.get_item(0)?.extract()?;
+            attempt.swap(arguments.py(), &python_folder)
+        })?;
+        Ok([enter, progress, swap_core])
+    }
+}
+
+/// A function for Python code to call, which does nothing once the attempt is over.
+fn function<'py>(
+    py: Python<'py>,
+    attempt: &Arc<Attempt>,
+    body: impl Fn(&Arc<Attempt>, &Bound<'_, PyTuple>) -> PyResult<()> + Send + Sync + 'static,
+) -> PyResult<Bound<'py, PyCFunction>> {
+    let attempt: Weak<Attempt> = Arc::downgrade(attempt);
+    let call = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
+        attempt.upgrade().map_or(Ok(()), |attempt| body(&attempt, arguments))
+    };
+    PyCFunction::new_closure(py, None, None, call)
+}

@@ -1,0 +1,197 @@
+//! Bootstrapping an engine into an import state of its own, and undoing what a failed bootstrap has begun.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::attempt::Attempt;
+use super::bootstrap::Credentials;
+use super::live::{self, LiveEngine};
+use super::{Bootstrap, BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
+use crate::error::{Error, Result};
+use crate::host::{Host, PrivateState, TimeLimit, WarningFilters};
+use crate::secrets::Secrets;
+
+/// How long the threads of a failed bootstrap may take to end.
+const THREADS_GRACE: Duration = Duration::from_secs(8);
+
+impl Host {
+    /// Bootstraps an engine: imports the starting core, has Toolkit find the project's configuration, core and bundles, and
+    /// start the engine. All of it happens in an import state of its own, so that engines of any number of projects are
+    /// alive at once, among them several of one project, and leases of projects alternate with theirs.
+    ///
+    /// The bootstrap holds the turn from start to end: other threads wait for it as for a lease. Bundles that are not in the
+    /// cache yet may have to be downloaded, so the first bootstrap of a configuration can take long.
+    ///
+    /// # Errors
+    /// [`Error::Bootstrap`] says at which step it failed, what kind of failure it was, and with which exception;
+    /// [`Error::BootstrapStopped`] where its progress callback asked for its end. The interpreter is then as it was before,
+    /// and the next bootstrap may begin. Before anything begins: [`Error::NestedLease`], [`Error::LeaseTimeout`],
+    /// [`Error::HostShutDown`].
+    pub fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<Engine> {
+        let span = tracing::info_span!("bootstrap", target = %bootstrap);
+        let _entered = span.enter();
+        self.refuse_if_closed(&bootstrap.to_string())?;
+        live::end_with_the_interpreter(self);
+        Python::attach(|py| {
+            steps_in_python::prepare(py)?;
+            let begun = Begun::begin(py, self, bootstrap)?;
+            begun.go_through()
+        })
+    }
+}
+
+/// A bootstrap whose turn has come.
+struct Begun<'a, 'py> {
+    py: Python<'py>,
+    bootstrap: &'a Bootstrap,
+    state: Arc<PrivateState>,
+    attempt: Arc<Attempt>,
+    turn: crate::host::Turn<'py>,
+    filters: WarningFilters<'py>,
+    secrets: Secrets,
+    since: Instant,
+}
+
+impl<'a, 'py> Begun<'a, 'py> {
+    fn begin(py: Python<'py>, host: &Host, bootstrap: &'a Bootstrap) -> Result<Self> {
+        let state = PrivateState::new(host, &bootstrap.to_string());
+        let turn = state.take_turn(py)?;
+        Ok(Self {
+            py,
+            bootstrap,
+            attempt: Attempt::new(bootstrap, &state),
+            state,
+            turn,
+            filters: WarningFilters::now(py)?,
+            secrets: Secrets::in_use(bootstrap.secrets()),
+            since: Instant::now(),
+        })
+    }
+
+    fn go_through(self) -> Result<Engine> {
+        match self.engine() {
+            Ok((engine, info)) => Ok(self.succeed(engine, info)),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// The steps. The interpreter is to be cleaned up where one fails.
+    fn engine(&self) -> Result<(Py<PyAny>, EngineInfo)> {
+        let py = self.py;
+        let limit = self.bootstrap.time_limit;
+        let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
+        let start =
+            self.state.configs().core_to_start_from(&self.bootstrap.to_string(), &self.bootstrap.core);
+        let imported = start.map_err(Error::from).and_then(|location| self.state.import(py, location));
+        let bootstrapped = imported.map(|()| self.toolkits_part());
+        // The limit ends here, whatever came of it.
+        let outcome = match bootstrapped {
+            Ok(bootstrapped) => match limit {
+                Some(limit) => limit.finish(py, bootstrapped),
+                None => bootstrapped,
+            },
+            Err(error) => {
+                limit.map_or(Ok(()), |limit| limit.finish(py, Ok(())))?;
+                return Err(self.failure(error));
+            }
+        };
+        let engine = outcome.map_err(|error| self.exception(error))?;
+        self.attempt.enter(BootstrapStep::Verify);
+        let info = EngineInfo::of(&self.bootstrap.to_string(), &engine);
+        let info = info.map_err(|error| self.exception(error))?;
+        self.state.settle(py, info.configuration.clone()).map_err(|error| self.failure(error))?;
+        self.filters.keep_list().map_err(|error| self.exception(error))?;
+        Ok((engine.unbind(), info))
+    }
+
+    fn toolkits_part(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let sgtk = self
+            .state
+            .sgtk(py)
+            .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))?;
+        let options = python_value(py, &self.bootstrap.to_json())?;
+        let [enter, progress, swap_core] = self.attempt.functions(py)?;
+        let make_user = match &self.bootstrap.credentials {
+            Credentials::Script { .. } => None,
+            Credentials::User(make) => {
+                let make = Arc::clone(make);
+                let call = move |arguments: &Bound<'_, pyo3::types::PyTuple>,
+                                 _: Option<&Bound<'_, PyDict>>| {
+                    let sgtk = arguments.get_item(0)?.cast_into::<PyModule>()?;
+                    make(&sgtk).map(Bound::unbind)
+                };
+                Some(pyo3::types::PyCFunction::new_closure(py, None, None, call)?)
+            }
+        };
+        steps_in_python::call(py, "bootstrap", (sgtk, options, enter, progress, swap_core, make_user))
+    }
+
+    fn succeed(self, engine: Py<PyAny>, info: EngineInfo) -> Engine {
+        let py = self.py;
+        let micros = self.since.elapsed().as_micros() as u64;
+        tracing::info!(
+            core = %info.core.display(),
+            version = info.core_version,
+            configuration = %info.configuration.display(),
+            micros,
+            "bootstrapped"
+        );
+        let engine = LiveEngine::born(info, Arc::clone(&self.state), engine, self.secrets);
+        self.attempt.complete(py);
+        drop(self.turn);
+        self.state.retire_those_before(py);
+        Engine::new(engine)
+    }
+
+    /// Undoes what was begun.
+    fn fail(self, error: Error) -> Error {
+        let py = self.py;
+        if self.state.sgtk(py).is_ok()
+            && let Err(error) = steps_in_python::call(py, "destroy", ())
+        {
+            tracing::debug!(%error, "failed to destroy what a failed bootstrap has left");
+        }
+        let threads = self.state.end_threads(py, THREADS_GRACE);
+        if !threads.is_empty() {
+            tracing::warn!(?threads, "threads of a failed bootstrap did not end");
+        }
+        if let Err(error) = self.filters.restore() {
+            tracing::error!(%error, "failed to restore the warnings filters");
+        }
+        drop(self.turn);
+        self.state.retire(py);
+        error
+    }
+
+    fn exception(&self, error: PyErr) -> Error {
+        if let Some(why) = self.attempt.why_ended() {
+            return self.failure(why);
+        }
+        let step = self.attempt.step();
+        let kind = BootstrapFailure::of_exception(self.py, &error, step);
+        self.bootstrap_error(step, kind, error.into())
+    }
+
+    fn failure(&self, error: Error) -> Error {
+        if matches!(error, Error::BootstrapStopped { .. }) {
+            return error;
+        }
+        let step = self.attempt.step();
+        let kind = BootstrapFailure::of_error(&error, step);
+        self.bootstrap_error(step, kind, error)
+    }
+
+    fn bootstrap_error(&self, step: BootstrapStep, kind: BootstrapFailure, cause: Error) -> Error {
+        Error::Bootstrap { target: self.bootstrap.to_string(), step, kind, cause: Box::new(cause) }
+    }
+}
+
+/// JSON as Python's own values.
+fn python_value<'py>(py: Python<'py>, value: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
+    // By way of Python's reader, so that there is one rule for it here and in workers.
+    py.import("json")?.call_method1("loads", (value.to_string(),))
+}

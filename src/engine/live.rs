@@ -1,0 +1,134 @@
+//! The engines of the process that are alive, whoever has their handles.
+
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::{EngineInfo, steps_in_python};
+use crate::error::{Error, Result};
+use crate::host::{Host, PrivateState};
+use crate::secrets::Secrets;
+
+/// How long the threads of an engine may take to end once it is destroyed. Toolkit's own thread for metrics looks up every
+/// few seconds.
+const THREADS_GRACE: Duration = Duration::from_secs(8);
+
+static ALIVE: Mutex<Vec<Arc<LiveEngine>>> = Mutex::new(Vec::new());
+
+fn alive() -> MutexGuard<'static, Vec<Arc<LiveEngine>>> {
+    // Held for moments only, and never while Python code runs.
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An engine and the import state that it lives in.
+pub(super) struct LiveEngine {
+    pub(super) info: EngineInfo,
+    pub(super) state: Arc<PrivateState>,
+    /// `None` once it was destroyed.
+    engine: Mutex<Option<Py<PyAny>>>,
+    /// Kept out of errors and logs as long as the engine can show them.
+    _secrets: Secrets,
+}
+
+impl LiveEngine {
+    /// Counts an engine among the living.
+    pub(super) fn born(
+        info: EngineInfo,
+        state: Arc<PrivateState>,
+        engine: Py<PyAny>,
+        secrets: Secrets,
+    ) -> Arc<Self> {
+        let engine = Arc::new(Self { info, state, engine: Mutex::new(Some(engine)), _secrets: secrets });
+        alive().push(Arc::clone(&engine));
+        engine
+    }
+
+    fn handle(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine's object. Only while it is in place.
+    ///
+    /// # Errors
+    /// [`Error::Dropped`] where it was destroyed.
+    pub(super) fn object<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        let engine = self.handle().as_ref().map(|engine| engine.clone_ref(py));
+        let engine = engine.ok_or_else(|| Error::Dropped { project: self.info.target.clone() })?;
+        Ok(engine.into_bound(py))
+    }
+
+    /// Destroys the engine in its own state, and gives its memory back. Once; later calls do nothing.
+    ///
+    /// # Errors
+    /// [`Error::NestedLease`] and [`Error::LeaseTimeout`], after which the engine is as it was;
+    /// [`Error::Destroy`] and [`Error::ThreadsLeft`], after which it is gone all the same.
+    pub(super) fn destroy(&self, py: Python<'_>) -> Result<()> {
+        let start = Instant::now();
+        if self.handle().is_none() {
+            return Ok(());
+        }
+        let in_place = match self.state.pin(py) {
+            // Another thread was faster while this one waited.
+            Err(Error::Dropped { .. }) => return Ok(()),
+            Err(error @ (Error::NestedLease { .. } | Error::LeaseTimeout { .. })) => return Err(error),
+            // Its modules are not what they were. There is nothing to destroy it with, and nothing to keep.
+            other => other,
+        };
+        let Some(engine) = self.handle().take() else { return Ok(()) };
+        let destroyed = in_place.and_then(|pin| {
+            let destroyed = steps_in_python::call(py, "destroy", ()).map(drop);
+            let destroyed = destroyed.map_err(|error| Error::Destroy {
+                target: self.info.target.clone(),
+                cause: Box::new(error.into()),
+            });
+            let threads = self.state.end_threads(py, THREADS_GRACE);
+            let ended = if threads.is_empty() {
+                Ok(())
+            } else {
+                Err(Error::ThreadsLeft { target: self.info.target.clone(), threads })
+            };
+            let parked = pin.release();
+            destroyed.and(ended).and(parked)
+        });
+        drop(engine);
+        let modules = self.state.modules(py);
+        self.state.retire(py);
+        alive().retain(|other| !std::ptr::eq(Arc::as_ptr(other), self));
+        tracing::info!(
+            target = self.info.target,
+            modules,
+            micros = start.elapsed().as_micros() as u64,
+            "engine destroyed"
+        );
+        destroyed
+    }
+}
+
+/// The engines of a host, in the order in which they were bootstrapped.
+pub(super) fn of_host(host: &Host) -> Vec<Arc<LiveEngine>> {
+    alive().iter().filter(|engine| engine.state.host().is_same(host)).cloned().collect()
+}
+
+/// Has all engines of the process destroyed when the interpreter is shut down.
+pub(super) fn end_with_the_interpreter(host: &Host) {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        let registered = host.interpreter().on_shutdown(|py| {
+            let engines = alive().clone();
+            for engine in engines.iter().rev() {
+                report(engine, engine.destroy(py));
+            }
+        });
+        if let Err(error) = registered {
+            tracing::warn!(%error, "engines will not be destroyed at the end of the interpreter");
+        }
+    });
+}
+
+/// Tells of an error that nobody can be given.
+pub(super) fn report(engine: &LiveEngine, destroyed: Result<()>) {
+    if let Err(error) = destroyed {
+        tracing::error!(target = engine.info.target, %error, "failed to destroy an engine in good order");
+    }
+}

@@ -1,0 +1,123 @@
+//! Keys that must be seen nowhere: not in errors, not in logs, whatever Toolkit's code writes there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// What stands in a text where a secret stood.
+const HIDDEN: &str = "[hidden]";
+
+/// A secret that is shorter than this, in bytes, is not looked for: its letters are in every text.
+const SHORTEST: usize = 4;
+
+/// The secrets that are in use, in all the forms in which a text may hold them.
+static IN_USE: RwLock<Vec<Arc<Forms>>> = RwLock::new(Vec::new());
+
+struct Forms(Vec<SecretString>);
+
+/// Secrets in use. As long as this lives, [`redacted`] hides them.
+#[must_use = "the secrets are hidden as long as this lives"]
+pub(crate) struct Secrets(Arc<Forms>);
+
+impl Secrets {
+    /// Puts secrets to use. Of an address with `user:password@` in it, the password is one of its own.
+    pub(crate) fn in_use(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        let mut forms: Vec<String> = Vec::new();
+        for secret in secrets {
+            let secret = secret.expose_secret();
+            forms.extend(written(secret));
+            if let Some(password) = password(secret) {
+                forms.extend(written(password));
+            }
+        }
+        forms.retain(|form| form.len() >= SHORTEST);
+        // The longer first, so that no part of one is left over where another is hidden in it.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        let forms = Arc::new(Forms(forms.into_iter().map(SecretString::from).collect()));
+        IN_USE.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&forms));
+        Self(forms)
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        let mut in_use = IN_USE.write().unwrap_or_else(PoisonError::into_inner);
+        in_use.retain(|forms| !Arc::ptr_eq(forms, &self.0));
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// A secret as a text may show it: as it is, and escaped as JSON and as Python's `repr` do.
+fn written(secret: &str) -> impl Iterator<Item = String> {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.trim_matches('"').to_owned();
+    let repr = secret.replace('\\', "\\\\").replace('\'', "\\'");
+    [secret.to_owned(), json, repr].into_iter()
+}
+
+fn password(address: &str) -> Option<&str> {
+    let (login, _) = address.rsplit_once('@')?;
+    let login = login.split_once("://").map_or(login, |(_, login)| login);
+    Some(login.split_once(':')?.1)
+}
+
+/// The text without the secrets that are in use.
+pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let mut text = Cow::Borrowed(text);
+    for form in in_use.iter().flat_map(|forms| &forms.0) {
+        if text.contains(form.expose_secret()) {
+            text = Cow::Owned(text.replace(form.expose_secret(), HIDDEN));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text.to_owned())
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form_as_long_as_it_is_in_use() {
+        let key = "it's a \"key\" \\ of ours";
+        let secrets = Secrets::in_use([secret(key)]);
+        let json = serde_json::to_string(key).unwrap();
+        let text = format!("raw {key}, json {json}, repr 'it\\'s a \"key\" \\\\ of ours'");
+        assert_eq!(redacted(&text), "raw [hidden], json \"[hidden]\", repr '[hidden]'");
+        drop(secrets);
+        assert_eq!(redacted(key), key);
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_hidden_by_itself_too() {
+        let _secrets = Secrets::in_use([secret("renderer:opensesame@proxy.example:8080")]);
+        let text = "http://renderer:opensesame@proxy.example:8080 refused password opensesame";
+        assert_eq!(redacted(text), "http://[hidden] refused password [hidden]");
+    }
+
+    #[test]
+    fn a_secret_that_two_have_in_use_stays_hidden_until_the_second_lets_go() {
+        let first = Secrets::in_use([secret("shared key of two")]);
+        let second = Secrets::in_use([secret("shared key of two")]);
+        drop(first);
+        assert_eq!(redacted("shared key of two"), HIDDEN);
+        drop(second);
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_in_its_debug_form() {
+        assert_eq!(format!("{:?}", Secrets::in_use([secret("a key to hide")])), "Secrets(..)");
+    }
+}
