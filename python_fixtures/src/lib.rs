@@ -20,10 +20,12 @@ mod configs;
 mod core;
 mod generated;
 mod isolated;
+mod site;
 mod sources;
 
 pub use broken::Broken;
 pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
 pub use isolated::{in_child, isolated};
+pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use sources::{events, host_libraries, host_packages, plugins, recipe};

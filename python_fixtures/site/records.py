@@ -1,0 +1,154 @@
+"""What the site knows: entities, who may ask, and which entities a filter means."""
+
+import copy
+import secrets
+
+#: The fields of each kind of entity that are always there, null where nothing was said.
+FIELDS = {
+    "Project": ("name", "code", "tank_name", "archived", "is_template", "users"),
+    "PipelineConfiguration": (
+        "code", "project", "users", "plugin_ids", "linux_path", "mac_path", "windows_path", "descriptor",
+        "uploaded_config",
+    ),
+    "LocalStorage": ("code", "linux_path", "mac_path", "windows_path"),
+    "HumanUser": ("login", "name", "email"),
+    "ApiUser": ("firstname", "salted_password"),
+    "Shot": ("code", "project"),
+    "Asset": ("code", "project", "sg_asset_type"),
+    "Task": ("content", "project", "entity", "step"),
+    "Version": ("code", "project", "entity"),
+}
+
+
+class Refused(Exception):
+    """What the site answers with as an exception of its own."""
+
+    def __init__(self, code, message):
+        super(Refused, self).__init__(message)
+        self.code = code
+
+
+class Records(object):
+    """Entities by type and id, script users, people, sessions."""
+
+    def __init__(self):
+        self.entities = {}
+        self.scripts = {}
+        self.sessions = {}
+
+    def add(self, entity):
+        """Adds an entity, or replaces the one with its type and id."""
+        self.entities.setdefault(entity["type"], {})[entity["id"]] = entity
+
+    def remove(self, kind, number):
+        """Takes an entity away."""
+        self.entities.get(kind, {}).pop(number, None)
+
+    def who(self, auth):
+        """The name of the script that asks; refused as the real site does where it is not known."""
+        if auth.get("script_name") is not None:
+            name = auth["script_name"]
+            if self.scripts.get(name) != auth.get("script_key"):
+                raise wrong_key(name)
+            return name
+        if auth.get("session_token") is not None:
+            if auth["session_token"] not in self.sessions:
+                raise Refused(102, "Session expired or invalid")
+            return self.sessions[auth["session_token"]]
+        raise Refused(102, "Can't authenticate user '%s'" % auth.get("user_login"))
+
+    def session(self, name):
+        """A session of a script that was let in."""
+        token = secrets.token_hex(16)
+        self.sessions[token] = name
+        return token
+
+    def read(self, params):
+        """The entities that `read` asks for, with the fields that it asks for: one page of them."""
+        kind = params.get("type")
+        if kind not in FIELDS and kind not in self.entities:
+            raise Refused(104, "API read() invalid/missing string entity 'type': %s" % kind)
+        if params.get("return_only") == "retired":
+            found = []
+        else:
+            found = [one for one in self.entities.get(kind, {}).values() if self.matches(one, params.get("filters"))]
+        for sort in reversed(params.get("sorts") or [{"field_name": "id", "direction": "asc"}]):
+            found.sort(key=lambda one: order_of(self.value(one, sort["field_name"])), reverse=sort["direction"] == "desc")
+        paging = params.get("paging") or {"entities_per_page": 500, "current_page": 1}
+        size = paging["entities_per_page"]
+        start = size * (paging["current_page"] - 1)
+        page = [self.shown(one, params.get("return_fields") or []) for one in found[start:start + size]]
+        answer = {"entities": page}
+        if params.get("return_paging_info_without_counts"):
+            answer["paging_info"] = {"has_next_page": start + size < len(found)}
+        elif params.get("return_paging_info"):
+            answer["paging_info"] = {"entity_count": len(found)}
+        return answer
+
+    def shown(self, entity, fields):
+        """An entity with its type, its id, and the fields that were asked for; fields that nobody has are left out."""
+        answer = {"type": entity["type"], "id": entity["id"]}
+        for field in fields:
+            if "." in field or field in entity or field in FIELDS.get(entity["type"], ()):
+                answer[field] = copy.deepcopy(self.value(entity, field))
+        return answer
+
+    def value(self, entity, path):
+        """The value at a path: a field, or `field.Type.field` through a link."""
+        field, _, rest = path.partition(".")
+        value = entity.get(field)
+        if not rest:
+            return value
+        kind, _, rest = rest.partition(".")
+        links = value if isinstance(value, list) else [value]
+        linked = [self.entities.get(kind, {}).get(link["id"]) for link in links if link and link["type"] == kind]
+        values = [self.value(one, rest) for one in linked if one is not None]
+        return values if isinstance(value, list) else (values or [None])[0]
+
+    def matches(self, entity, condition):
+        """Whether an entity is meant by a condition or a tree of conditions."""
+        if not condition:
+            return True
+        if "conditions" in condition:
+            each = [self.matches(entity, one) for one in condition["conditions"]]
+            return any(each) if condition["logical_operator"] == "or" and each else all(each)
+        value = self.value(entity, condition["path"])
+        relation, wanted = condition["relation"], condition["values"]
+        if relation in RELATIONS:
+            return RELATIONS[relation](value, wanted)
+        raise Refused(104, "API read() invalid relation: %s" % relation)
+
+
+def wrong_key(name):
+    """The real site's words for a script that it does not let in."""
+    return Refused(102, "Can't authenticate script '%s'" % name)
+
+
+def same(value, wanted):
+    """Whether a value is the wanted one, or a list has it; links are the same by type and id, nothing is an empty list."""
+    if isinstance(value, list):
+        return any(same(one, wanted) for one in value) if wanted is not None else not value
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return (value.get("type"), value.get("id")) == (wanted.get("type"), wanted.get("id"))
+    return value == wanted
+
+
+def order_of(value):
+    """Something that any two values can be sorted by: nothing first, then numbers, then text."""
+    if value is None:
+        return (0, 0, "")
+    return (1, value, "") if isinstance(value, (int, float)) else (2, 0, str(value))
+
+
+RELATIONS = {
+    "is": lambda value, wanted: same(value, wanted[0]),
+    "is_not": lambda value, wanted: not same(value, wanted[0]),
+    "in": lambda value, wanted: any(same(value, one) for one in wanted),
+    "not_in": lambda value, wanted: not any(same(value, one) for one in wanted),
+    "contains": lambda value, wanted: str(wanted[0]).lower() in str(value or "").lower(),
+    "not_contains": lambda value, wanted: str(wanted[0]).lower() not in str(value or "").lower(),
+    "starts_with": lambda value, wanted: str(value or "").lower().startswith(str(wanted[0]).lower()),
+    "ends_with": lambda value, wanted: str(value or "").lower().endswith(str(wanted[0]).lower()),
+    "greater_than": lambda value, wanted: value is not None and value > wanted[0],
+    "less_than": lambda value, wanted: value is not None and value < wanted[0],
+}
