@@ -69,7 +69,8 @@ fn owner_by_marks(
     if !name.extract::<&str>().is_ok_and(is_toolkits) {
         return None;
     }
-    let owner = owner_from_frames(py, name)?;
+    // What code of a state that gave way loads is its successor's, like all that it imports.
+    let owner = owner_from_frames(py, name)?.current();
     // Where it cannot be marked, its next import is told in the same way.
     let _ = claim(py, globals, Arc::clone(&owner));
     Some(owner)
