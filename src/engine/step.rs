@@ -146,6 +146,8 @@ impl BootstrapFailure {
             _ if among(TIME_LIMIT) => Self::TimeLimit,
             _ if among(AUTHENTICATION) => Self::Authentication,
             _ if among(SITE) => Self::SiteUnreachable,
+            // An answer that is none: a proxy's page, say, in place of JSON.
+            BootstrapStep::ResolveConfiguration if outermost(&["JSONDecodeError"]) => Self::SiteUnreachable,
             _ if outermost(ENGINE) => Self::Engine,
             _ if outermost(CONFIGURATION) => Self::Configuration,
             BootstrapStep::StartEngine => Self::Engine,
