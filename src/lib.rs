@@ -18,6 +18,8 @@
 //! - [`Host`] serves many projects: each project's core is imported once, parked between leases, and put back in
 //!   microseconds.
 //! - [`Lease`] is a project in place. It derefs to its `sgtk` module.
+//! - [`Engine`] is an engine that [`Host::bootstrap`] has started from [`Bootstrap`] options, for distributed and centralized
+//!   configurations: in an import state of its own, alive beside all others.
 //! - [`import_sgtk`] is the published recipe: a fresh import that stays in place until the next.
 //! - [`config::Configs`] finds a project's core from its files, without Python, and tells how.
 //! - [`interpreter::Interpreter`] starts CPython correctly, and stops it softly.
