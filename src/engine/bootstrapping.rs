@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use super::attempt::Attempt;
 use super::bootstrap::Credentials;
 use super::live::{self, LiveEngine};
+use super::root_handlers::{self, RootHandlers};
 use super::{Bootstrap, BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
 use crate::error::{Error, Result};
 use crate::host::{Host, PrivateState, TimeLimit, WarningFilters};
@@ -51,6 +52,7 @@ struct Begun<'a, 'py> {
     attempt: Arc<Attempt>,
     turn: crate::host::Turn<'py>,
     filters: WarningFilters<'py>,
+    root_handlers: RootHandlers<'py>,
     secrets: Secrets,
     since: Instant,
 }
@@ -66,6 +68,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             state,
             turn,
             filters: WarningFilters::now(py)?,
+            root_handlers: RootHandlers::now(py)?,
             secrets: Secrets::in_use(bootstrap.secrets()),
             since: Instant::now(),
         })
@@ -140,7 +143,8 @@ impl<'a, 'py> Begun<'a, 'py> {
             micros,
             "bootstrapped"
         );
-        let engine = LiveEngine::born(info, Arc::clone(&self.state), engine, self.secrets);
+        let root_handlers = self.root_handlers.appeared().unwrap_or_default();
+        let engine = LiveEngine::born(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
         self.attempt.complete(py);
         drop(self.turn);
         self.state.retire_those_before(py);
@@ -158,6 +162,10 @@ impl<'a, 'py> Begun<'a, 'py> {
         let threads = self.state.end_threads(py, THREADS_GRACE);
         if !threads.is_empty() {
             tracing::warn!(?threads, "threads of a failed bootstrap did not end");
+        }
+        let handlers = self.root_handlers.appeared();
+        if let Err(error) = handlers.and_then(|handlers| root_handlers::remove(py, handlers)) {
+            tracing::error!(%error, "failed to take the handlers of a failed bootstrap from the root logger");
         }
         if let Err(error) = self.filters.restore() {
             tracing::error!(%error, "failed to restore the warnings filters");

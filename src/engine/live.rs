@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use super::{EngineInfo, steps_in_python};
+use super::{EngineInfo, root_handlers, steps_in_python};
 use crate::error::{Error, Result};
 use crate::host::{Host, PrivateState};
 use crate::secrets::Secrets;
@@ -27,6 +27,8 @@ pub(super) struct LiveEngine {
     pub(super) state: Arc<PrivateState>,
     /// `None` once it was destroyed.
     engine: Mutex<Option<Py<PyAny>>>,
+    /// What it has added to the root logger.
+    root_handlers: Mutex<Vec<Py<PyAny>>>,
     /// Kept out of errors and logs as long as the engine can show them.
     _secrets: Secrets,
 }
@@ -37,9 +39,16 @@ impl LiveEngine {
         info: EngineInfo,
         state: Arc<PrivateState>,
         engine: Py<PyAny>,
+        root_handlers: Vec<Py<PyAny>>,
         secrets: Secrets,
     ) -> Arc<Self> {
-        let engine = Arc::new(Self { info, state, engine: Mutex::new(Some(engine)), _secrets: secrets });
+        let engine = Arc::new(Self {
+            info,
+            state,
+            engine: Mutex::new(Some(engine)),
+            root_handlers: Mutex::new(root_handlers),
+            _secrets: secrets,
+        });
         alive().push(Arc::clone(&engine));
         engine
     }
@@ -77,7 +86,10 @@ impl LiveEngine {
         };
         let Some(engine) = self.handle().take() else { return Ok(()) };
         let destroyed = in_place.and_then(|pin| {
+            let handlers =
+                std::mem::take(&mut *self.root_handlers.lock().unwrap_or_else(PoisonError::into_inner));
             let destroyed = steps_in_python::call(py, "destroy", ()).map(drop);
+            let destroyed = destroyed.and(root_handlers::remove(py, handlers));
             let destroyed = destroyed.map_err(|error| Error::Destroy {
                 target: self.info.target.clone(),
                 cause: Box::new(error.into()),

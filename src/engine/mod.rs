@@ -12,6 +12,7 @@ mod engine;
 mod info;
 mod lease;
 mod live;
+mod root_handlers;
 mod step;
 mod steps_in_python;
 

@@ -66,7 +66,12 @@ fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>
             continue;
         }
         let frame = frames.get_item(ident)?;
-        if is_to_run(&thread, states) || frame.is_some_and(|frame| is_running(frame, states)) {
+        let to_run = is_to_run(&thread, states);
+        if to_run && thread.is_instance(&threading.getattr("Timer")?)? {
+            // It waits in C for as long as it was set to, unless it is told not to.
+            thread.call_method0("cancel")?;
+        }
+        if to_run || frame.is_some_and(|frame| is_running(frame, states)) {
             found.push(Running { ident, name: thread.getattr("name")?.str()?.to_string() });
         }
     }

@@ -2,6 +2,8 @@
 //! import state and its environment are the process's.
 
 mod daemon;
+#[path = "../daemon_code/mod.rs"]
+mod daemon_code;
 mod exactness;
 mod failures;
 mod kinds;

@@ -1,0 +1,17 @@
+//! Engines: bootstrapped from the fixtures' site into import states of their own. Each test runs in a process of its own, as
+//! the interpreter, its import state, its threads and `SHOTGUN_HOME` are the process's.
+
+#[path = "../daemon_code/mod.rs"]
+mod daemon_code;
+
+mod alive;
+mod cycles;
+mod destroy;
+mod document;
+mod failures;
+mod keys;
+mod late_imports;
+mod options;
+mod progress;
+mod recipe;
+mod support;

@@ -1,0 +1,46 @@
+//! Options that cannot work are refused before anything is done.
+
+use std::time::Duration;
+
+use sgtk_host::{Bootstrap, BootstrapBuilder, Error};
+
+fn complete() -> BootstrapBuilder {
+    Bootstrap::project(1)
+        .core("/studio/core/python")
+        .site("https://studio.example")
+        .script_user("daemon", "key")
+}
+
+#[test]
+fn what_is_complete_is_taken() {
+    let bootstrap = complete().build().unwrap();
+    assert_eq!(bootstrap.to_string(), "Project 1 (tk-shell)");
+    assert_eq!(bootstrap.target().unwrap().id, 1);
+    assert_eq!(bootstrap.core(), std::path::Path::new("/studio/core/python"));
+}
+
+#[test]
+fn what_cannot_work_is_refused_by_name() {
+    let nothing = || Bootstrap::project(1);
+    let cases: [(BootstrapBuilder, &str); 14] = [
+        (nothing().site("https://studio.example").script_user("daemon", "key"), "core"),
+        (nothing().core("/core").script_user("daemon", "key"), "site"),
+        (nothing().core("/core").site("https://studio.example"), "script_user"),
+        (complete().core(""), "core"),
+        (complete().site("  "), "site"),
+        (complete().site("https://studio\n.example"), "site"),
+        (complete().script_user("daemon", "  "), "script_user"),
+        (complete().script_user("", "key"), "script_user"),
+        (complete().engine(""), "engine"),
+        (complete().http_proxy(""), "http_proxy"),
+        (complete().base_configuration(""), "base_configuration"),
+        (complete().pipeline_configuration(-1), "pipeline_configuration"),
+        (complete().site_timeout(Duration::ZERO), "site_timeout"),
+        (complete().bundle_cache_fallback_path(""), "bundle_cache_fallback_path"),
+    ];
+    for (builder, expected) in cases {
+        let error = builder.build().expect_err(expected);
+        let Error::Setting { setting, .. } = &error else { panic!("{error}") };
+        assert_eq!(*setting, expected, "{error}");
+    }
+}

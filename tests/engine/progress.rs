@@ -1,0 +1,71 @@
+//! What a bootstrap tells of its progress.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use sgtk_host::Progress;
+
+use crate::support::{PROJECTS, alone, assert_own, host, options, studio};
+
+#[test]
+fn progress_never_goes_back_and_ends_at_one_once() {
+    alone("progress::progress_never_goes_back_and_ends_at_one_once", || {
+        let studio = studio();
+        let host = host(&studio);
+        for (id, ..) in PROJECTS {
+            let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
+            let told = Arc::clone(&seen);
+            let options = options(&studio, id).on_progress(move |progress| {
+                told.lock().unwrap().push(progress.clone());
+                ControlFlow::Continue(())
+            });
+            let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+            let seen = seen.lock().unwrap();
+            let fractions: Vec<f64> = seen.iter().map(|progress| progress.fraction).collect();
+            assert!(fractions.is_sorted(), "{fractions:?}");
+            assert_eq!(fractions.first(), Some(&0.0));
+            assert_eq!(fractions.iter().filter(|fraction| **fraction >= 1.0).count(), 1, "{fractions:?}");
+            assert_eq!(fractions.last(), Some(&1.0));
+            assert!(
+                fractions.len() > 6 && seen.iter().all(|progress| !progress.message.is_empty()),
+                "{seen:?}"
+            );
+            drop(engine);
+        }
+    });
+}
+
+#[test]
+fn a_callback_that_panics_is_left_alone_and_the_bootstrap_goes_on() {
+    alone("progress::a_callback_that_panics_is_left_alone_and_the_bootstrap_goes_on", || {
+        let studio = studio();
+        let host = host(&studio);
+        let calls = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&calls);
+        let options = options(&studio, 176).on_progress(move |progress| {
+            *counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+            assert!(progress.fraction < 0.1, "a panic of the test's own");
+            ControlFlow::Continue(())
+        });
+        let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+        assert_own(&engine, "v0.22.7");
+        assert_eq!(*calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner), 3);
+    });
+}
+
+#[test]
+fn a_user_can_be_made_by_a_callback() {
+    alone("progress::a_user_can_be_made_by_a_callback", || {
+        use pyo3::prelude::*;
+        use sgtk_host_fixtures::Studio;
+        let studio = studio();
+        let host = host(&studio);
+        let site = studio.site().url();
+        let options = options(&studio, 176).user(move |sgtk| {
+            let authenticator = sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
+            authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
+        });
+        let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+        assert_own(&engine, "v0.22.7");
+    });
+}
