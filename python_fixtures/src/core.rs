@@ -113,7 +113,10 @@ impl Core {
 
         let mut entries = read("cores/shared")?;
         match self.generation {
-            Generation::Older => entries.extend(under("python", read("cores/older/python")?)),
+            Generation::Older => {
+                entries.extend(under("python", read("cores/older/python")?));
+                entries.extend(under("python/tank_vendor", read("cores/libraries")?));
+            }
             Generation::Newer => entries.extend(under("python", read("cores/newer/python")?)),
             Generation::Generated(modules) => {
                 entries.retain(|entry| generated::keeps(&entry.path));
@@ -138,6 +141,8 @@ impl Core {
     fn lay_requirements(&self, requirements: &Path) -> io::Result<()> {
         let placeholders = [("@VERSION@", self.version.as_str())];
         let mut packages = read_tree(&source("cores/newer/vendor/pkgs"), &placeholders)?;
+        packages.extend(read_tree(&source("cores/libraries"), &placeholders)?);
+        packages.sort_by(|a, b| a.path.cmp(&b.path));
         if matches!(self.generation, Generation::Generated(_)) {
             packages.retain(|entry| generated::vendors(&entry.path));
         }

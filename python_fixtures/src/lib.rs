@@ -16,16 +16,20 @@
 
 mod archive;
 mod broken;
+mod bundles;
 mod configs;
 mod core;
 mod generated;
 mod isolated;
 mod site;
 mod sources;
+mod studio;
 
 pub use broken::Broken;
+pub use bundles::{AppBundle, EngineBundle};
 pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
 pub use isolated::{in_child, isolated};
 pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use sources::{events, host_libraries, host_packages, plugins, recipe};
+pub use studio::{Project, Studio};

@@ -38,7 +38,7 @@ print(sys.path[1:] == path, hasattr(sys, '_tank_vendor_meta_finder'))
 "
         ),
     );
-    assert_eq!(told, ["[('sgtk', 22), ('tank', 22), ('tank_vendor', 11)]", "True True", "True False"]);
+    assert_eq!(told, ["[('sgtk', 37), ('tank', 37), ('tank_vendor', 11)]", "True True", "True False"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ print(sys.modules['shotgun_api3'] is sys.modules['tank_vendor.shotgun_api3'], sg
     assert_eq!(
         told[..3],
         [
-            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 22), ('shotgun_api3', 4), ('tank', 22), \
+            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 37), ('shotgun_api3', 4), ('tank', 37), \
              ('tank_vendor', 8), ('yaml', 2)]",
             "['flow_data_sdk.zip', 'pkgs.zip', 'python'] True",
             "TankVendorFinder True",
@@ -306,13 +306,15 @@ fn the_logger_stops_propagating_and_gets_a_handler() {
         "
 import_sgtk('project_c')
 sgtk = logging.getLogger('sgtk')
-print(sgtk.propagate, sgtk.level, len(sgtk.handlers), sorted(n for n in sgtk.manager.loggerDict if n.startswith('sgtk')))
+print(sgtk.propagate, sgtk.level, len(sgtk.handlers))
+print(sorted(n for n in sgtk.manager.loggerDict if n.startswith('sgtk') and 'bootstrap' not in n))
 ",
     );
     assert_eq!(
         told,
         [
-            "False 10 1 ['sgtk', 'sgtk.core', 'sgtk.core.api', 'sgtk.core.platform', 'sgtk.core.platform.engine']"
+            "False 10 1",
+            "['sgtk', 'sgtk.core', 'sgtk.core.api', 'sgtk.core.platform', 'sgtk.core.platform.engine']"
         ]
     );
 }

@@ -45,7 +45,7 @@ _set_foreign_vendor_aside()
 _claim_configuration()
 
 from .log import LogManager
-from . import authentication, platform, util
+from . import authentication, bootstrap, platform, util
 from .errors import TankError, TankHookMethodDoesNotExistError, TankUnreadableFileError
 from .context import Context
 from .hook import Hook, get_hook_baseclass
@@ -57,6 +57,7 @@ from .api import (
     set_authenticated_user,
     sgtk_from_entity,
     sgtk_from_path,
+    tank_from_path,
 )
 
 # The last module of the import: the broken cores fail here, when nearly all else is in place.

@@ -33,6 +33,17 @@ def bundled(name):
     return os.path.join(install, "hooks", name + ".py")
 
 
+def core_hook(name, configuration):
+    """The path of a hook: the configuration's own, or the one that comes with the core."""
+    own = configuration and os.path.join(configuration.path, "config", "core", "hooks", name + ".py")
+    return own if own and os.path.exists(own) else bundled(name)
+
+
+def clear_hooks_cache():
+    """Has each hook loaded anew when it is next run."""
+    _classes.clear()
+
+
 def execute_hook(path, method="execute", parent=None, **arguments):
     """Runs a method of the hook in the file `path`; the file is loaded once for each core."""
     if path not in _classes:

@@ -16,7 +16,7 @@ def site_name(url):
 
 def connection(url):
     """A connection to a site."""
-    return Shotgun(url)
+    return Shotgun(url, connect=False)
 
 
 def certificates():

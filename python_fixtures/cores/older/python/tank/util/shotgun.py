@@ -24,4 +24,4 @@ def site_name(url):
 
 def connection(url):
     """A connection to a site."""
-    return shotgun_api3.Shotgun(url)
+    return shotgun_api3.Shotgun(url, connect=False)

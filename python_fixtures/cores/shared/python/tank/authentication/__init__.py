@@ -1,5 +1,7 @@
 """Who is asking."""
 
-from .user import ShotgunUser
+from .errors import IncompleteCredentials, ShotgunAuthenticationError
+from .shotgun_authenticator import ShotgunAuthenticator
+from .user import ScriptUser, ShotgunUser, deserialize_user, serialize_user
 
 CORE_VERSION = "@VERSION@"

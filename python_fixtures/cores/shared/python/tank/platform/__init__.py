@@ -1,10 +1,11 @@
-"""Engines.
+"""Engines and apps.
 
-Hazard: the current engine is a global of this module.
+Hazard: the current engine is a global of a module here.
 """
 
-from .errors import TankEngineInitError
+from .errors import TankEngineInitError, TankMissingEngineError
 from . import engine
+from .application import Application
 from .engine import Engine
 
 CORE_VERSION = "@VERSION@"

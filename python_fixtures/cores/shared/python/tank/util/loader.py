@@ -1,13 +1,21 @@
-"""Loads classes from files that are in no package."""
+"""Loads classes from files that are in no package.
+
+Hazards: what fails half way stays in `sys.modules`; the error that it failed with is text in another one.
+"""
 
 import importlib.util
 import inspect
 import sys
+import traceback
 import uuid
 
 from ..errors import TankError
 
 CORE_VERSION = "@VERSION@"
+
+
+class TankLoadPluginError(TankError):
+    """A file can't be loaded, or has no class in it."""
 
 
 def load_source(path):
@@ -18,9 +26,9 @@ def load_source(path):
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    except Exception as error:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        raise TankLoadPluginError("%s can't be loaded:\n%s" % (path, "".join(lines)))
     return module
 
 
@@ -33,5 +41,5 @@ def load_plugin(path, base):
         if issubclass(member, base) and member.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise TankError("%s: %d classes derive from %s" % (path, len(found), base.__name__))
+        raise TankLoadPluginError("%s: %d classes derive from %s" % (path, len(found), base.__name__))
     return found[0]

@@ -1,0 +1,3 @@
+"""An engine whose module can't be imported."""
+
+import a_library_that_is_nowhere

@@ -1,0 +1,13 @@
+"""Exceptions of who is asking."""
+
+from ..errors import TankError
+
+CORE_VERSION = "@VERSION@"
+
+
+class ShotgunAuthenticationError(TankError):
+    """Nobody can be let in like that."""
+
+
+class IncompleteCredentials(ShotgunAuthenticationError):
+    """A name or a key is missing."""

@@ -1,0 +1,27 @@
+"""Makes users."""
+
+from .errors import IncompleteCredentials, ShotgunAuthenticationError
+from .user import ScriptUser
+
+CORE_VERSION = "@VERSION@"
+
+
+class ShotgunAuthenticator(object):
+    """Makes users, of scripts only: there is nobody to be asked."""
+
+    def __init__(self, defaults_manager=None):
+        self._defaults_manager = defaults_manager
+
+    def create_script_user(self, api_script, api_key, host=None, http_proxy=None):
+        """The user of a script; whether its key is the right one shows at the first call of the site."""
+        if not host:
+            raise IncompleteCredentials("missing host")
+        return ScriptUser(host, api_script, api_key, http_proxy)
+
+    def get_default_user(self):
+        """The user that the project's settings name: none, here."""
+        return None
+
+    def get_user(self):
+        """A user by asking somebody, who is not there."""
+        raise ShotgunAuthenticationError("there is nobody to be asked who wants in")
