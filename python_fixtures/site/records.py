@@ -3,7 +3,7 @@
 import copy
 import secrets
 
-#: The fields of each kind of entity that are always there, null where nothing was said.
+#: The fields of each kind of entity that are always there, null where nothing was said (or an empty list).
 FIELDS = {
     "Project": ("name", "code", "tank_name", "archived", "is_template", "users"),
     "PipelineConfiguration": (
@@ -18,6 +18,10 @@ FIELDS = {
     "Task": ("content", "project", "entity", "step"),
     "Version": ("code", "project", "entity"),
 }
+
+
+#: The fields that have any number of links.
+LISTS = ("users",)
 
 
 class Refused(Exception):
@@ -90,8 +94,18 @@ class Records(object):
         answer = {"type": entity["type"], "id": entity["id"]}
         for field in fields:
             if "." in field or field in entity or field in FIELDS.get(entity["type"], ()):
-                answer[field] = copy.deepcopy(self.value(entity, field))
+                value = copy.deepcopy(self.value(entity, field))
+                answer[field] = [] if value is None and field in LISTS else self.named(value)
         return answer
+
+    def named(self, value):
+        """A link, or a list of them, with the names that the real site gives them."""
+        if isinstance(value, list):
+            return [self.named(one) for one in value]
+        if isinstance(value, dict) and "id" in value and "name" not in value:
+            linked = self.entities.get(value.get("type"), {}).get(value["id"], {})
+            value["name"] = linked.get("name") or linked.get("code")
+        return value
 
     def value(self, entity, path):
         """The value at a path: a field, or `field.Type.field` through a link."""

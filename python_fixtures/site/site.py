@@ -80,6 +80,7 @@ class Site(object):
                 "user_authentication_method": "default",
                 "unified_login_flow_enabled": False,
                 "authentication_app_session_launcher_enabled": False,
+                "api_max_entities_per_page": 500,
                 "s3_uploads_enabled": False,
                 "s3_direct_uploads_enabled": False,
                 "s3_enabled_upload_types": {},

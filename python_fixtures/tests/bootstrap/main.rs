@@ -5,6 +5,10 @@
 mod python;
 
 mod engines;
+mod failures;
+mod progress;
+mod published;
+mod swap;
 
 use sgtk_host_fixtures::{Core, Project, Studio};
 
@@ -46,7 +50,7 @@ def command(engine, name):
 def until(condition):
     for _ in range(6000):
         if condition():
-            return True
+            return condition()
         time.sleep(0.01)
     return False
 

@@ -1,8 +1,8 @@
 """Logging.
 
 Hazards: the logger `sgtk` outlives every core, so each import adds one more handler to it; it stops propagating, and
-its level changes for the whole process; the log file is not closed when it is let go of, so that every exchange of cores
-costs a descriptor.
+its level changes for the whole process; the log file that one core ends and the next one takes over is not closed, so that
+every exchange of cores costs a descriptor.
 """
 
 import logging
@@ -37,6 +37,7 @@ class LogManager(object):
             cls._instance.root_logger = logging.getLogger(constants.ROOT_LOGGER)
             cls._instance.base_file_handler = None
             cls._instance.log_file = None
+            cls._instance._ended = []
         return cls._instance
 
     @staticmethod
@@ -76,6 +77,7 @@ class LogManager(object):
             return None
         path, self.log_file = self.log_file, None
         self.root_logger.removeHandler(self.base_file_handler)
+        self._ended.append(self.base_file_handler)
         self.base_file_handler = None
         return path
 

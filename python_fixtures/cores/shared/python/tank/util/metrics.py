@@ -47,6 +47,7 @@ class MetricsDispatchWorkerThread(threading.Thread):
     def __init__(self, engine):
         super(MetricsDispatchWorkerThread, self).__init__()
         self.daemon = True
+        self.dispatched = 0
         self._engine = engine
         self._halt_event = threading.Event()
 
@@ -72,3 +73,4 @@ class MetricsDispatchWorkerThread(threading.Thread):
         request = urllib.request.Request(url, json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"})
         # By no proxy of the environment: the site is on this machine.
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
+        self.dispatched += 1
