@@ -20,6 +20,7 @@ mod configs;
 mod core;
 mod generated;
 mod isolated;
+mod pythons;
 mod site;
 mod sources;
 
@@ -28,4 +29,5 @@ pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
 pub use isolated::{in_child, isolated};
 pub use site::{Fault, PipelineConfiguration, Request, Site};
-pub use sources::{events, host_libraries, host_packages, plugins, recipe};
+pub use pythons::{Python, pythons};
+pub use sources::{events, host_libraries, host_packages, misbehaving_plugins, plugins, recipe};
