@@ -58,7 +58,7 @@ VALUES = {
     "enum": lambda: _Colour.RED,
     "generator": lambda: (number for number in range(3)),
     "long integer": lambda: 1 << 40000,
-    "lying dict": _LyingDict,
+    "lying dict": lambda: _LyingDict(a=1),
     "in a set": lambda: {b"x"},
     "set": lambda: {3, 1, 2},
     "frozenset": lambda: frozenset(["b", "a"]),

@@ -28,6 +28,6 @@ pub use broken::Broken;
 pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
 pub use isolated::{in_child, isolated};
-pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use pythons::{Python, pythons};
+pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use sources::{events, host_libraries, host_packages, misbehaving_plugins, plugins, recipe};

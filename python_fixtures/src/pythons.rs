@@ -41,7 +41,8 @@ fn candidates() -> Vec<PathBuf> {
     let versions = pyenv.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let mut folders: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
     folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let names: Vec<String> = (7..=20).map(|minor| format!("python3.{minor}")).chain(["python3".into()]).collect();
+    let names: Vec<String> =
+        (7..=20).map(|minor| format!("python3.{minor}")).chain(["python3".into()]).collect();
     let files = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
     files.filter(|file| file.is_file()).collect()
 }
