@@ -47,6 +47,8 @@ mod engine;
 mod error;
 pub mod host;
 pub mod interpreter;
+#[cfg(unix)]
+pub mod pool;
 mod secrets;
 
 pub use engine::{
@@ -55,6 +57,8 @@ pub use engine::{
 };
 pub use error::{Error, PythonError, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
+#[cfg(unix)]
+pub use pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
 
 /// Runs the README's examples.
 #[cfg(doctest)]

@@ -14,6 +14,12 @@ pub fn plugins() -> PathBuf {
     source("plugins")
 }
 
+/// Plugins for worker processes, each of which does harm in ways of its own (`bad_*`), and `told`, which does none and
+/// tells about its process.
+pub fn misbehaving_plugins() -> PathBuf {
+    source("plugins_misbehaving")
+}
+
 /// Events of several projects, one JSON object a line (`id`, `type`, `project`, `entity`).
 pub fn events() -> PathBuf {
     source("events.jsonl")

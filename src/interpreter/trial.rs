@@ -13,18 +13,18 @@ const MOST: u64 = 4096;
 const POLL: Duration = Duration::from_millis(2);
 
 /// What a program that ended has left.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// `None` where the process ignores SIGCHLD, so that the system keeps no status.
-    pub(super) status: Option<ExitStatus>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `command` without standard input. `None` when the limit is over first; the program is killed then.
 ///
 /// # Errors
 /// When the program cannot be run.
-pub(super) fn run(mut command: Command, limit: Duration) -> io::Result<Option<Outcome>> {
+pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Option<Outcome>> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // In a group of its own, so that what a launcher's script started dies with it.
     #[cfg(unix)]

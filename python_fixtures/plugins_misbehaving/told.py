@@ -1,0 +1,99 @@
+"""Tells about its process. Does no harm."""
+
+import os
+import random
+import signal
+import sys
+import threading
+
+
+def echo(value):
+    """What was given."""
+    return value
+
+
+def identity():
+    """What a test wants to know of a worker."""
+    return {
+        "pid": os.getpid(),
+        "group": os.getpgrp(),
+        "python": list(sys.version_info[:2]),
+        "executable": sys.executable,
+        "path": sys.path,
+        "arguments": sys.argv,
+        "threads": threading.active_count(),
+        "random": [random.random(), random.getrandbits(64)],
+        "current_pc": os.environ.get("TANK_CURRENT_PC"),
+        "stdin": os.read(0, 10).decode(),
+        "encodings": [sys.stdout.encoding, sys.stderr.encoding, sys.stdout.errors],
+        "sigterm": str(signal.getsignal(signal.SIGTERM)),
+        "sigchld": str(signal.getsignal(signal.SIGCHLD)),
+        "blocked": sorted(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+    }
+
+
+def descriptors():
+    """What each open descriptor leads to, by number."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink("/proc/self/fd/" + name)
+        except OSError:
+            pass
+    return found
+
+
+def toolkit(sgtk):
+    """The project's Toolkit: given, and by importing it."""
+    import sgtk as imported
+    import tank
+
+    return {"version": sgtk.__version__, "file": sgtk.__file__, "same": sgtk is imported is tank}
+
+
+def tank_of(tank, also=None):
+    """The Toolkit object that was filled in."""
+    return {"path": tank.project_path, "configuration": tank.configuration_path, "also": also}
+
+
+def wants(event, *, sgtk, context=None):
+    """Parameters by keyword, and one that there may be no value for."""
+    return {"event": event, "version": sgtk.__version__, "context": context}
+
+
+def engine_of(engine):
+    """The engine that was filled in."""
+    return engine.name
+
+
+def log(logger, level, message):
+    """Logs."""
+    import logging
+
+    logging.getLogger(logger).log(level, message)
+
+
+def log_exception(logger):
+    """Logs an exception with its traceback."""
+    import logging
+
+    try:
+        raise KeyError("logged")
+    except KeyError:
+        logging.getLogger(logger).exception("it failed: %s", "here")
+
+
+def say(text, error=""):
+    """Prints."""
+    print(text)
+    if error:
+        print(error, file=sys.stderr)
+
+
+class Methods(object):
+    """Has a function that is not at the top of its module."""
+
+    @staticmethod
+    def static(value, sgtk=None):
+        """Whether there was a Toolkit to fill in."""
+        return [value, sgtk is not None]

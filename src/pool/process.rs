@@ -1,0 +1,218 @@
+//! A worker's process: its death, its signals, its exit status.
+//!
+//! Process ids are used again by the system, so a signal could hit a stranger. Two rules keep it from that: a process
+//! is watched through a descriptor of its own where the system has those (Linux 5.3), and its process group gets no
+//! signal once it was reaped; that it was not is known, as only the supervisor reaps, or has a template do so.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    Status(i32),
+    Signal(i32),
+    /// Somebody else took the status: the daemon's own reaper, or the system where SIGCHLD is ignored.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "ended with status {status}"),
+            Self::Signal(number) => write!(f, "was killed by signal {number}{}", SignalName(*number)),
+            Self::Unknown => f.write_str("ended"),
+        }
+    }
+}
+
+struct SignalName(i32);
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Signal::HUP, "SIGHUP"),
+            (Signal::INT, "SIGINT"),
+            (Signal::QUIT, "SIGQUIT"),
+            (Signal::ILL, "SIGILL"),
+            (Signal::ABORT, "SIGABRT"),
+            (Signal::BUS, "SIGBUS"),
+            (Signal::FPE, "SIGFPE"),
+            (Signal::KILL, "SIGKILL"),
+            (Signal::SEGV, "SIGSEGV"),
+            (Signal::PIPE, "SIGPIPE"),
+            (Signal::TERM, "SIGTERM"),
+            (Signal::XCPU, "SIGXCPU"),
+        ];
+        match names.iter().find(|(signal, _)| signal.as_raw() == self.0) {
+            Some((_, name)) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A process that leads a process group of its own.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: Pid,
+    descriptor: Option<OwnedFd>,
+    is_child: bool,
+}
+
+impl Process {
+    /// A process that was started just now and that nobody has reaped. `is_child` tells a child of this process from a
+    /// template's.
+    pub(super) fn new(pid: Pid, is_child: bool) -> Self {
+        Self { pid, descriptor: descriptor_of(pid), is_child }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// What becomes readable when the process ends.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether it has ended. It is not reaped by this.
+    pub(super) fn has_ended(&self) -> bool {
+        match &self.descriptor {
+            Some(descriptor) => is_readable(descriptor, Some(Duration::ZERO)),
+            None => {
+                let looking = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+                match waitid(WaitId::Pid(self.pid), looking) {
+                    Ok(found) => found.is_some(),
+                    // A template's child, or one that somebody else has reaped.
+                    Err(_) => rustix::process::test_kill_process(self.pid).is_err(),
+                }
+            }
+        }
+    }
+
+    /// Waits for its end, for the last part of a death that has begun.
+    pub(super) fn ends_within(&self, limit: Duration) -> bool {
+        match &self.descriptor {
+            Some(descriptor) => is_readable(descriptor, Some(limit)),
+            None => {
+                let end = std::time::Instant::now() + limit;
+                while !self.has_ended() {
+                    if std::time::Instant::now() >= end {
+                        return false;
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                true
+            }
+        }
+    }
+
+    /// Signals all of its process group. Only while it was not reaped.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        // Fails where the group is empty, or where a process just forked has not made it yet: so itself as well.
+        let group = rustix::process::kill_process_group(self.pid, signal);
+        if group.is_err() {
+            self.signal(signal);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        #[cfg(target_os = "linux")]
+        if let Some(descriptor) = &self.descriptor {
+            // Fails where it has ended, which is what signals are for.
+            let _ = rustix::process::pidfd_send_signal(descriptor, signal);
+            return;
+        }
+        let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
+    /// Takes the exit status of a process that has ended, so that it is no zombie. `None` for a template's child, whose
+    /// status the template takes.
+    pub(super) fn reap(&self) -> Option<Exit> {
+        if !self.is_child {
+            return None;
+        }
+        let which = WaitId::Pid(self.pid);
+        loop {
+            break match waitid(which.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Status(code),
+                    (None, Some(signal)) => Exit::Signal(signal),
+                    (None, None) => Exit::Unknown,
+                }),
+                Err(rustix::io::Errno::INTR) => continue,
+                Ok(None) | Err(_) => Some(Exit::Unknown),
+            };
+        }
+    }
+
+    /// Resident memory in bytes, where the system tells.
+    pub(super) fn resident_memory(&self) -> Option<u64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).ok()?;
+        let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
+    use rustix::process::{PidfdFlags, pidfd_open};
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(descriptor) => Some(descriptor),
+        Err(error) => {
+            tracing::debug!(pid = pid.as_raw_nonzero(), %error, "no descriptor for a process, looking at it instead");
+            None
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptor_of(_: Pid) -> Option<OwnedFd> {
+    None
+}
+
+/// Whether a descriptor is, or becomes, readable or closed within a time. `None` waits for ever.
+pub(super) fn is_readable(descriptor: impl AsFd, limit: Option<Duration>) -> bool {
+    let end = limit.map(|limit| std::time::Instant::now() + limit);
+    loop {
+        let left = end.map(|end| timespec(end.saturating_duration_since(std::time::Instant::now())));
+        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], left.as_ref()) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// A time as `poll` wants it.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// A pipe that no other program inherits: the end to read from, the end to write to.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(target_os = "linux")]
+    let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    #[cfg(not(target_os = "linux"))]
+    let ends = {
+        let ends = rustix::pipe::pipe()?;
+        rustix::io::fcntl_setfd(&ends.0, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::fcntl_setfd(&ends.1, rustix::io::FdFlags::CLOEXEC)?;
+        ends
+    };
+    Ok(ends)
+}
+
+/// Has reads and writes of this end return at once.
+pub(super) fn never_wait(end: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(end)?;
+    Ok(rustix::fs::fcntl_setfl(end, flags | rustix::fs::OFlags::NONBLOCK)?)
+}

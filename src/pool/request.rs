@@ -1,0 +1,79 @@
+//! A call as it is sent, and its result as it comes back.
+
+use std::any::TypeId;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::error::PoolError;
+use super::numbers;
+use super::wire::{Answer, Frame};
+use super::worker::Worker;
+
+/// A call, encoded.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: u64,
+    /// `module:function`.
+    pub(super) name: String,
+    pub(super) frame: Vec<u8>,
+    pub(super) limit: Option<Duration>,
+}
+
+/// The result of a call, not looked at yet.
+#[derive(Debug)]
+pub(super) struct Reply {
+    frame: Frame,
+    result: Range<usize>,
+}
+
+impl Request {
+    /// What a frame means for this call. The outer error is a frame that is no answer to it.
+    pub(super) fn outcome(&self, frame: Frame, worker: &Worker) -> Result<Result<Reply, PoolError>, String> {
+        let (project, call) = (worker.project.to_string(), self.name.clone());
+        Ok(match Answer::parse(frame.body(), self.id)? {
+            Answer::Result(result) => Ok(Reply { frame, result }),
+            Answer::Error(error) => {
+                Err(PoolError::Python { project, call, pid: worker.pid(), error: Box::new(error.into()) })
+            }
+            Answer::Unsendable(fault) => {
+                Err(PoolError::NoJson { project, call, place: fault.place, reason: fault.reason })
+            }
+            Answer::Refused(error) => Err(PoolError::Unsendable {
+                call,
+                place: "arguments".to_owned(),
+                reason: format!("{}: {}", error.type_name, error.message),
+            }),
+        })
+    }
+}
+
+impl Reply {
+    fn json(&self) -> &[u8] {
+        self.frame.body().get(self.result.clone()).unwrap_or_default()
+    }
+
+    /// The result as a `T`.
+    pub(super) fn decode<T: DeserializeOwned + 'static>(
+        &self,
+        project: &str,
+        call: &str,
+    ) -> Result<T, PoolError> {
+        let fault = |place: String, reason: String| PoolError::Decode {
+            project: project.to_owned(),
+            call: call.to_owned(),
+            place,
+            reason,
+        };
+        // The JSON itself is passed on whatever is in it.
+        if TypeId::of::<T>() != TypeId::of::<Box<RawValue>>()
+            && let Some(found) = numbers::beyond_64_bits(self.json())
+        {
+            let reason = format!("the integer {} is beyond 64 bits: ask for the JSON itself", found.number);
+            return Err(fault(found.place, reason));
+        }
+        serde_json::from_slice(self.json()).map_err(|error| fault("result".to_owned(), error.to_string()))
+    }
+}
