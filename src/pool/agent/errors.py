@@ -1,0 +1,97 @@
+"""Exceptions as text, whatever they do when they are asked for it."""
+
+import os
+import sys
+
+#: Characters of a message or a traceback that are sent.
+LONGEST = 1 << 16
+
+#: Texts that must not leave the process; see `conceal`.
+_secrets = []
+
+
+def conceal(secret):
+    """Has `secret` replaced in all that is sent about exceptions and in log records."""
+    if secret and len(secret) >= 4 and secret not in _secrets:
+        _secrets.append(secret)
+
+
+def clean(text, longest=LONGEST):
+    """`text` as it may be sent: without secrets and lone surrogates, and cut in the middle where it is very long."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    if len(text) > longest:
+        half = longest // 2
+        left_out = len(text) - 2 * half
+        text = "%s\n[... %d characters left out ...]\n%s" % (text[:half], left_out, text[-half:])
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def describe(error, note=None):
+    """The exception as the daemon wants it; `note` says what was being done."""
+    kind = type(error)
+    described = {
+        "type": clean(type_name(kind)),
+        "message": clean(message(error)),
+        "traceback": clean(traceback_of(error)),
+        "mro": [clean(plain_name(base)) for base in type.__dict__["__mro__"].__get__(kind)],
+    }
+    if note:
+        described["note"] = clean(note)
+    return described
+
+
+def type_name(kind):
+    """`module.Class`, or `Class` alone for a built-in."""
+    try:
+        module = type.__dict__["__module__"].__get__(kind)
+        name = type.__dict__["__qualname__"].__get__(kind)
+        return name if module in ("builtins", None) else "%s.%s" % (module, name)
+    except BaseException:
+        return plain_name(kind)
+
+
+def plain_name(kind):
+    """The class's name, without asking its metaclass."""
+    try:
+        return str(type.__dict__["__name__"].__get__(kind))
+    except BaseException:
+        return "<unnamed>"
+
+
+def message(error):
+    """`str(error)`, or a note where that fails."""
+    try:
+        # A subclass of `str` could have ideas of its own.
+        return "".join(str(error))
+    except BaseException as second:
+        return "<the exception's __str__ raised %s>" % plain_name(type(second))
+
+
+def traceback_of(error):
+    """The traceback with its causes, as Python prints it, from the first frame that is not the agent's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<sgtk-host>"):
+        trace = trace.tb_next
+    try:
+        import traceback
+
+        return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+    except BaseException:
+        # An exception that breaks the module `traceback`: its places at least.
+        lines = ["Traceback (most recent call last):"]
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            lines.append('  File "%s", line %d, in %s' % (code.co_filename, trace.tb_lineno, code.co_name))
+            trace = trace.tb_next
+        lines.append("%s: %s" % (type_name(type(error)), message(error)))
+        return "\n".join(lines)
+
+
+def print_to_stderr(what, error):
+    """Tells standard error of an exception that there is nobody else to be told of."""
+    try:
+        text = "%s: %s\n" % (what, clean(traceback_of(error)))
+        os.write(2, text.encode("utf-8", "backslashreplace"))
+    except BaseException:
+        pass

@@ -1,0 +1,26 @@
+//! The Python side of a worker: what a worker process runs.
+//!
+//! A worker is started as `python -X utf8 -I -S -c LOADER` and reads [`SOURCE`] as its first frame, so that nothing long is
+//! in its arguments and no file is needed. The pieces are compiled when they are first needed: a form feed parts them, and
+//! the first line of each is its name.
+
+/// What stands after `-c`.
+pub(crate) const LOADER: &str = include_str!("loader.py");
+
+macro_rules! bundle {
+    ($first:literal => $first_path:literal $(, $name:literal => $path:literal)* $(,)?) => {
+        concat!($first, "\n", include_str!($first_path) $(, "\x0c", $name, "\n", include_str!($path))*)
+    };
+}
+
+/// The first frame that a worker reads.
+pub(crate) const SOURCE: &str = bundle! {
+    "agent.py" => "agent.py",
+    "calls.py" => "calls.py",
+    "errors.py" => "errors.py",
+    "project.py" => "project.py",
+    "records.py" => "records.py",
+    "template.py" => "template.py",
+    "values.py" => "values.py",
+    "wire.py" => "wire.py",
+};

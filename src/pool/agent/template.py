@@ -1,0 +1,5 @@
+"""A template: a process that has imported a core and forks workers."""
+
+
+def serve(request, hello, work):
+    raise NotImplementedError
