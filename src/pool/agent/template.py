@@ -5,9 +5,11 @@ Linux only: a worker's pipes come over a Unix socket, and who else runs is read 
 
 import _signal
 import _socket
+import fcntl
 import gc
 import os
 import select
+import stat
 import sys
 
 #: The descriptors that come with each request to fork, in this order.
@@ -30,12 +32,13 @@ def serve(request, hello, work):
     import inspect
     import traceback
 
-    reasons = _unfit()
+    # A core may have left files open that nothing refers to any more.
+    gc.collect()
+    reasons, files = _look_at_itself()
     if reasons:
         wire.say({"unfit": reasons})
         return 1
-    template = Template()
-    gc.collect()
+    template = Template(files)
     # What is there now is not looked at again, so that no worker's collector copies its pages.
     gc.freeze()
     wire.say({"template": told})
@@ -46,9 +49,11 @@ def serve(request, hello, work):
     return 0 if request is None or "enter" not in request else work(request["enter"])
 
 
-def _unfit():
-    """Why forking this process would not give workers like those that are started: what they would share, or lack."""
-    reasons = []
+def _look_at_itself():
+    """Why forking this process would not give workers like those that are started, as they would lack a thread or share
+    a connection; and the descriptors of files that the core has open (zips of libraries).
+    """
+    reasons, files = [], []
     threading = sys.modules.get("threading")
     known = [] if threading is None else threading.enumerate()
     reasons.extend("thread %r" % thread.name for thread in known if thread is not threading.main_thread())
@@ -59,21 +64,38 @@ def _unfit():
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in ours:
             try:
-                reasons.append("open descriptor of %s" % os.readlink("/proc/self/fd/" + name))
+                kind = stat.S_IFMT(os.fstat(int(name)).st_mode)
+                if kind in (stat.S_IFREG, stat.S_IFCHR, stat.S_IFDIR):
+                    files.append(int(name))
+                else:
+                    reasons.append("open descriptor of %s" % os.readlink("/proc/self/fd/" + name))
             except OSError:
                 pass  # The one of the listing itself.
-    return [part("errors").clean(reason) for reason in reasons]
+    return [part("errors").clean(reason) for reason in reasons], files
+
+
+def _open_again(number):
+    """Gives a descriptor that was inherited a position of its own: reading in one process would move the other's."""
+    flags = fcntl.fcntl(number, fcntl.F_GETFL)
+    again = os.open("/proc/self/fd/%d" % number, flags | os.O_CLOEXEC)
+    try:
+        os.lseek(again, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
+    except OSError:
+        pass  # Not a file that has a position.
+    os.dup2(again, number, inheritable=os.get_inheritable(number))
+    os.close(again)
 
 
 class Template:
     """Forks workers on request, and reaps those that the daemon watches."""
 
-    def __init__(self):
+    def __init__(self, files):
         wire = part("wire")
         self.socket = _socket.socket(fileno=wire.descriptors["forks"])
         self.received = b""
         self.passed = []
         self.children = {}
+        self.files = files
         self.generators = _random_generators()
         # A child's end wakes the template.
         self.wake, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -167,6 +189,8 @@ class Template:
             os.dup2(given, number)
             os.close(given)
         wire.adopt(passed)
+        for number in self.files:
+            _open_again(number)
         # Python itself seeds the module `random` after a fork; these are the core's own.
         for generator in self.generators:
             generator.seed()
