@@ -16,6 +16,7 @@ macro_rules! bundle {
 /// The first frame that a worker reads.
 pub(crate) const SOURCE: &str = bundle! {
     "agent.py" => "agent.py",
+    "bootstrap.py" => "../../engine/bootstrap.py",
     "calls.py" => "calls.py",
     "errors.py" => "errors.py",
     "project.py" => "project.py",

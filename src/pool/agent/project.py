@@ -8,7 +8,8 @@ CURRENT_PC = "TANK_CURRENT_PC"
 #: What was being done when entering failed.
 step = "start"
 
-_request = {}
+#: The folder of the project's pipeline configuration.
+_configuration = None
 _engine = None
 _tank = None
 
@@ -19,27 +20,41 @@ class WrongCore(Exception):
 
 def enter(request):
     """Enters the project. Returns what there is to tell about it."""
-    global step, _request, _engine
-    _request = request
+    global step, _configuration, _engine
+    _configuration = request.get("current_pc") or request.get("configuration")
     step = "logging"
     part("records").start(request.get("log_level"))
     step = "path"
     add_paths(request)
-    told = {}
-    if request.get("bootstrap"):
-        step = "bootstrap"
-        _engine, told = bootstrap(request)
-    elif request.get("core_python"):
-        step = "import"
-        import_core(request["core_python"])
-        step = "verify"
-        verify(request["core_python"])
-        told = about_core()
-    set_current_pc(request.get("current_pc"), request.get("bootstrap"))
+    core, options = request.get("core_python"), request.pop("bootstrap", None)
+    told = load_core(core) if core else {}
+    set_current_pc(request.get("current_pc"))
+    if options:
+        _engine, told = bootstrap(options)
     # Toolkit has made handlers and levels of its own by now.
     part("records").settle()
     step = "entered"
     return told
+
+
+def prepare(request):
+    """Does in a template what the workers forked from it have in common. Returns what there is to tell about the core."""
+    global step
+    step = "logging"
+    part("records").start(request.get("log_level"))
+    step = "path"
+    add_paths(request)
+    return load_core(request["core_python"])
+
+
+def load_core(core):
+    """Imports `sgtk`, unless it is, and verifies that it is from the folder `core`. Returns what there is to tell of it."""
+    global step
+    step = "import"
+    import_core()
+    step = "verify"
+    verify(core)
+    return about_core()
 
 
 def add_paths(request):
@@ -65,7 +80,7 @@ def add_site_packages():
         site.main()
 
 
-def import_core(core):
+def import_core():
     """Imports `sgtk` without a configuration in the environment, as a core takes the first one for its own."""
     if "sgtk" not in sys.modules:
         os.environ.pop(CURRENT_PC, None)
@@ -103,11 +118,11 @@ def about_core():
     }
 
 
-def set_current_pc(folder, bootstrapped=False):
+def set_current_pc(folder):
     """Gives `TANK_CURRENT_PC` the value that it has in the project, whatever the import has made of it."""
     if folder:
         os.environ[CURRENT_PC] = folder
-    elif not bootstrapped:
+    else:
         os.environ.pop(CURRENT_PC, None)
 
 
@@ -117,32 +132,49 @@ def provide(name):
     sgtk = sys.modules.get("sgtk")
     if name == "sgtk":
         return sgtk
-    if name == "engine":
-        return _engine
-    if name == "context":
-        return None if _engine is None else _engine.context
-    if _tank is None:
-        if _engine is not None:
-            _tank = _engine.sgtk
-        elif sgtk is not None:
-            folder = _request.get("current_pc") or _request.get("configuration")
-            if folder:
-                _tank = sgtk.sgtk_from_path(folder)
-    return _tank
+    if _engine is not None:
+        # A change of context may have put another engine in the first one's place.
+        engine = sgtk.platform.current_engine() or _engine
+        return {"engine": engine, "context": engine.context, "tank": engine.sgtk}[name]
+    if name == "tank" and _tank is None and sgtk is not None and _configuration:
+        _tank = sgtk.sgtk_from_path(_configuration)
+    return _tank if name == "tank" else None
 
 
 def why_none(name):
     """Why there is nothing to fill in the parameter `name`."""
     if name in ("engine", "context"):
         return "but there is an engine only in a worker that has bootstrapped one"
-    if name == "tank":
+    if name == "tank" and "sgtk" in sys.modules:
         return "but the project has no configuration of its own to make one from"
     return "but the worker has entered no project"
 
 
-def bootstrap(request):
-    """Bootstraps an engine. Returns it, and what there is to tell about it."""
-    raise NotImplementedError
+def bootstrap(options):
+    """Bootstraps an engine from the core that is loaded. Returns it, and what there is to tell about it."""
+    for secret in ("script_key", "http_proxy"):
+        part("errors").conceal(options.get(secret))
+    steps = part("bootstrap")
+    engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress)
+    _begin("describe")
+    told = steps.describe(engine)
+    # The core that the bootstrap has swapped in.
+    told["sgtk"] = os.path.abspath(__import__("sgtk").__file__)
+    set_current_pc(steps.pipeline_configuration_path(engine))
+    return engine, told
+
+
+def _begin(name):
+    global step
+    step = "bootstrap: " + name
+
+
+def _progress(value, message):
+    """Toolkit calls it again with other arguments where it raises TypeError, and gives up on anything else."""
+    try:
+        part("records").logging.getLogger("sgtk_host.bootstrap").debug("%d %%: %s", 100 * value, message)
+    except Exception:
+        pass
 
 
 def leave():
@@ -150,4 +182,4 @@ def leave():
     global _engine
     engine, _engine = _engine, None
     if engine is not None:
-        engine.destroy()
+        part("bootstrap").destroy()

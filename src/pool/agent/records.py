@@ -23,7 +23,7 @@ class ToDaemon(logging.Handler):
         if record.__dict__.get("_sgtk_host_sent"):
             return
         wire, errors = part("wire"), part("errors")
-        descriptor = wire.descriptors.get("records", -1)
+        descriptor = wire.descriptors["records"]
         if descriptor < 0:
             return
         try:
@@ -56,7 +56,9 @@ def start(level):
     """Puts the handler in place, for records of `level` (a name) and above."""
     global _handler
     number = logging.getLevelName(level) if level else logging.INFO
-    _handler = ToDaemon(number if isinstance(number, int) else logging.INFO)
+    if _handler is None:
+        _handler = ToDaemon()
+    _handler.setLevel(number if isinstance(number, int) else logging.INFO)
     settle()
     # The root logger's own level is WARNING, which would keep back what was asked for.
     logging.getLogger().setLevel(_handler.level)
