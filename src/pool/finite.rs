@@ -272,6 +272,8 @@ impl ser::SerializeMap for Inside<'_> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde::Serialize;
+
     use super::*;
 
     #[derive(Serialize)]

@@ -59,9 +59,6 @@ impl Lines {
             bytes = rest.get(1..).unwrap_or_default();
         }
         self.grow(bytes, &mut line);
-        if self.begun.is_empty() {
-            return;
-        }
     }
 
     fn grow(&mut self, mut bytes: &[u8], line: &mut impl FnMut(&str)) {

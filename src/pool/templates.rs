@@ -188,10 +188,10 @@ impl Inner {
         let Ends { requests, answers, pipes } = ends;
         let watched = Watched::new(Arc::clone(&worker), None, None, pipes);
         self.supervisor.send(Command::Watch(Box::new(watched)));
-        let mut link = Box::new(Link::new(worker, requests, answers, self.options.max_frame, None));
+        let mut link = Link::new(worker, requests, answers, self.options.max_frame, None);
         match self.ready(key, &mut link) {
             Ok(()) => {}
-            Err(trouble) => return Err(self.give_up(link, STARTING, trouble)),
+            Err(trouble) => return Err(self.give_up(Box::new(link), STARTING, trouble)),
         }
         let (sender, receiver) = mpsc::channel();
         let worker = Arc::clone(&link.worker);
@@ -322,7 +322,7 @@ impl Template {
 }
 
 /// Hears what a template says, until it ends.
-fn listen(mut link: Box<Link>, forked: &Sender<Forked>, tell: impl Fn(Command)) {
+fn listen(mut link: Link, forked: &Sender<Forked>, tell: impl Fn(Command)) {
     while let Ok(frame) = link.read(None) {
         match serde_json::from_slice::<News>(frame.body()) {
             Ok(News { ended: Some(pid), status, .. }) => {

@@ -1,5 +1,7 @@
-//! Worker processes. In a process of its own: it counts processes, threads and descriptors, and kills.
+//! Worker processes, from calls to storms.
 #![cfg(target_os = "linux")]
 
 mod calls;
+mod queues;
+mod supervision;
 mod support;
