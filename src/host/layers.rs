@@ -58,6 +58,12 @@ impl DictShare {
         }
     }
 
+    /// Takes in an entry that was found elsewhere.
+    pub(super) fn take_in(&mut self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.version = 0;
+        self.own.bind(key.py()).set_item(key, value)
+    }
+
     /// Whether the project hides entries of the daemon's.
     pub(super) fn hides(&self) -> bool {
         self.hides
@@ -86,6 +92,18 @@ impl DictLayer {
             self.version += 1;
         }
         Ok(())
+    }
+
+    /// The live entries that are new or others since the daemon's own contents were last looked at. Only while no project
+    /// is in place.
+    pub(super) fn changes_of_the_daemon<'py>(&self, py: Python<'py>) -> Items<'py> {
+        let (live, base) = (self.live.bind(py), self.base.dict(py));
+        if self.base.matches(live) {
+            return Vec::new();
+        }
+        let mut items = contents::items(live);
+        items.retain(|(key, value)| !contents::get(base, key).is_some_and(|known| known.is(value)));
+        items
     }
 
     /// Gives `share` the combination of the base, without what `hidden` names, and its own entries.

@@ -196,6 +196,9 @@ impl Host {
         }
         let (visible, in_place) = {
             let world = World::lock(py)?;
+            if world.in_place().is_none() {
+                world.send_strays_home(py)?;
+            }
             (world.modules(py), world.in_place().cloned())
         };
         match in_place {

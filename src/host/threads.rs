@@ -81,11 +81,12 @@ fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>
 /// Whether a thread's own `run`, or the function that it was given, is code of one of the states.
 fn is_to_run(thread: &Bound<'_, PyAny>, states: &[Arc<ImportState>]) -> bool {
     let run = thread.get_type().getattr("run").ok();
-    let target = thread.getattr("_target").ok();
-    let target = target.map(|target| target.getattr("__func__").unwrap_or(target));
-    run.into_iter()
-        .chain(target)
-        .any(|function| ownership::function_globals(&function).is_some_and(|globals| is_of(&globals, states)))
+    // `function` is a timer's.
+    let given = ["_target", "function"].into_iter().filter_map(|name| thread.getattr(name).ok());
+    run.into_iter().chain(given).any(|function| {
+        let function = function.getattr("__func__").unwrap_or(function);
+        ownership::function_globals(&function).is_some_and(|globals| is_of(&globals, states))
+    })
 }
 
 /// Whether a frame, or one that called it, runs code of one of the states.

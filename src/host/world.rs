@@ -185,6 +185,7 @@ impl World {
         state: &Arc<ImportState>,
         replaced: &mut Vec<Py<PyAny>>,
     ) -> PyResult<()> {
+        self.send_strays_home(py)?;
         let contents = &mut *state.contents(py);
         let Contents {
             modules,
@@ -373,6 +374,21 @@ impl World {
         let contents = &mut *state.contents(py);
         self.note_path_roots(py, contents);
         self.judge(py, state, contents).map(drop)
+    }
+
+    /// Moves projects' modules that are found among the daemon's own to their projects. A hook that is loaded by hand, on a
+    /// thread that does not hold its project, gets there. Only while nothing is in place.
+    pub(super) fn send_strays_home(&self, py: Python<'_>) -> PyResult<()> {
+        for (name, module) in self.modules.changes_of_the_daemon(py) {
+            let Some(owner) = ownership::owner_of_module(&module) else { continue };
+            let owner = owner.current();
+            // What a dropped core's code loads is nobody's, and whoever uses it keeps it.
+            if !owner.is_retired() {
+                owner.contents(py).modules.take_in(&name, &module)?;
+            }
+            self.modules.live(py).del_item(&name)?;
+        }
+        Ok(())
     }
 
     /// The owned modules of the state in place that another thread is still importing.

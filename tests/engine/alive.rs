@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use sgtk_host::{Engine, Host};
@@ -37,10 +38,15 @@ fn three_engines_alive_at_once_have_their_own_core_for_a_thousand_rounds() {
             }
         };
         round(true);
+        // The thread of each engine that tells the site of commands keeps a connection, once it has told.
+        let has_told =
+            |times| studio.site().wait_for("track_metrics", times, Duration::from_secs(60)).unwrap();
+        assert!(has_told(3));
         let (before, memory) = (Python::attach(counts), resident());
         for number in 0..1000 {
             round(number % 100 == 0);
         }
+        assert!(has_told(33));
         assert_eq!(Python::attach(counts), before);
         let grown = resident().saturating_sub(memory);
         assert!(grown < 1024, "{grown} KiB more");

@@ -206,10 +206,13 @@ fn an_app_that_cannot_be_loaded_is_toolkits_to_tell() {
 fn a_core_that_cannot_be_imported_after_the_swap_leaves_nothing_of_itself() {
     alone("failures::a_core_that_cannot_be_imported_after_the_swap_leaves_nothing_of_itself", || {
         let studio = studio();
-        for (id, broken) in
-            [(300, Broken::RaisesImportError), (301, Broken::SystemExit), (302, Broken::SyntaxError)]
-        {
-            let core = Core::newer("v0.99.0").broken(broken);
+        let cores = [
+            (300, "v0.99.0", Broken::RaisesImportError),
+            (301, "v0.99.1", Broken::SystemExit),
+            (302, "v0.99.2", Broken::SyntaxError),
+        ];
+        for (id, version, broken) in cores {
+            let core = Core::newer(version).broken(broken);
             studio.project(&Project::new(id, "odd", core)).unwrap();
         }
         let host = host(&studio);

@@ -157,9 +157,7 @@ fn a_handle_that_is_dropped_before_its_turn_takes_its_call_along() {
     // There is room again.
     pool.submit::<Value>("a", Call::new("work:note").arg(2)).unwrap().detach();
     busy.end();
-    until("the detached call runs", || {
-        pool.call::<Vec<u32>>("a", Call::new("work:noted")).unwrap() == [2]
-    });
+    until("the detached call runs", || pool.call::<Vec<u32>>("a", Call::new("work:noted")).unwrap() == [2]);
 }
 
 #[test]
