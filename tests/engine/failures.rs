@@ -217,7 +217,7 @@ fn a_core_that_cannot_be_imported_after_the_swap_leaves_nothing_of_itself() {
         }
         let host = host(&studio);
         let watch = Watch::new(&studio, &host);
-        for (id, words) in [(300, "ImportError"), (301, "SystemExit"), (302, "SyntaxError")] {
+        for (id, words) in [(300, "ModuleNotFoundError"), (301, "SystemExit"), (302, "SyntaxError")] {
             let what = format!("a swap to a core with {words}");
             watch.fails(&what, options(&studio, id), (SwapCore, Configuration), words);
         }
