@@ -21,6 +21,7 @@ use super::state::ImportState;
 use super::time_limit::TimeLimit;
 use super::warning_filters::WarningFilters;
 use super::world::World;
+use super::zip_directories;
 use crate::config::CoreLocation;
 use crate::error::{Error, Result};
 
@@ -169,7 +170,7 @@ pub(super) fn is_under(path: &str, folder: &Path) -> bool {
 /// The top-level names in the zips of libraries that the core brings along for the running Python.
 ///
 /// Newer cores import them under their real names, and take what is there already instead of their own: so these are
-/// the names to hide from the first import. Where the zips are, and that a missing or damaged one is passed over, is the
+/// the names to hide from the first import. The zips are looked at anew where they have changed. Where the zips are, and that a missing or damaged one is passed over, is the
 /// core's own rule.
 fn provided_names(py: Python<'_>, location: &CoreLocation) -> Result<HashSet<String>> {
     let core = location.install_core();
@@ -179,8 +180,10 @@ fn provided_names(py: Python<'_>, location: &CoreLocation) -> Result<HashSet<Str
         core.join("requirements").join("any"),
         core.join("python").join("tank_vendor").join("vendor_any"),
     ];
+    let zips: Vec<PathBuf> = folders.iter().flat_map(|folder| zips_in(folder)).collect();
+    zip_directories::refresh(py, &zips)?;
     let mut names = HashSet::new();
-    for zip in folders.iter().flat_map(|folder| zips_in(folder)) {
+    for zip in zips {
         match zip_names(py, &zip) {
             Ok(found) => names.extend(found),
             Err(error) => tracing::warn!(zip = %zip.display(), %error, "cannot read a zip of libraries"),

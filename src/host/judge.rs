@@ -24,7 +24,8 @@ impl Verdicts {
 ///
 /// Most are told by name or place. The rest follows from those: what code has made in the name of an owned package, and
 /// host packages that took one of the project's libraries into their globals. Shared, such a package would carry that
-/// library to the daemon and to other projects.
+/// library to the daemon and to other projects. What another thread is just loading by hand is left alone until it tells whose
+/// it is.
 pub(super) fn judge(
     py: Python<'_>,
     rules: &Rules,
@@ -49,6 +50,7 @@ pub(super) fn judge(
                 court.verdicts.insert(case.key, Whose::Nobody);
             }
             Some(_) => court.own(case)?,
+            None if ownership::is_being_loaded_by_hand(&case.name, module) => {}
             None if rules.owns_module(&case.name, &case.origin) => court.own(case)?,
             None if rules.is_exempt(&case.name) || is_standard(&case.origin, stdlib) => {}
             None => undecided.push(case),

@@ -30,6 +30,7 @@ mod time_limit;
 mod warning_filters;
 mod world;
 mod zip_code;
+mod zip_directories;
 
 use std::fmt;
 use std::path::Path;
@@ -195,7 +196,7 @@ impl Host {
             note(Some(state.project()), audit::foreign_modules(&state.modules(py), &state));
         }
         let (visible, in_place) = {
-            let world = World::lock(py)?;
+            let mut world = World::lock(py)?;
             if world.in_place().is_none() {
                 world.send_strays_home(py)?;
             }

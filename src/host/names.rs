@@ -14,6 +14,7 @@ static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 /// pyo3's `intern!` lets go of the interpreter where it makes its string. Under the world's lock that would let another
 /// thread in, which would then wait for the lock, attached, for ever; and it would see a half-changed import state.
 pub(super) struct Names {
+    pub(super) builtins: Py<PyString>,
     pub(super) cache: Py<PyString>,
     pub(super) dict: Py<PyString>,
     pub(super) disable: Py<PyString>,
@@ -47,6 +48,7 @@ impl Names {
         NAMES.get_or_init(py, || {
             let intern = |name| PyString::intern(py, name).unbind();
             Self {
+                builtins: intern("__builtins__"),
                 cache: intern("_cache"),
                 dict: intern("__dict__"),
                 disable: intern("_disable"),

@@ -74,13 +74,22 @@ pub(super) fn recipe_takes(name: &str) -> bool {
 
 /// Whether Toolkit gives modules such names: the recipe's, those of swapped cores, and those of hooks and bundles.
 fn toolkit_name(name: &str) -> bool {
-    const PREFIXES: [&str; 3] = ["core_swap_", "tkimp", "_tank_vendor_swap_"];
-    let hexadecimal = |name: &str| {
-        name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    recipe_takes(name)
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || hexadecimal(top_level(name))
+    const PREFIXES: [&str; 2] = ["core_swap_", "_tank_vendor_swap_"];
+    recipe_takes(name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || is_made_up(name)
+}
+
+/// Whether this is a hook or a bundle, by the name that Toolkit makes up for it, whose code has not begun to run: another
+/// thread is loading it by hand, and nothing tells yet for whom.
+pub(super) fn is_being_loaded_by_hand(name: &str, module: &Bound<'_, PyAny>) -> bool {
+    let has_begun = |dict: Bound<'_, PyDict>| dict.contains(&Names::of(dict.py()).builtins).unwrap_or(true);
+    is_made_up(name) && module_dict(module).is_some_and(|dict| !has_begun(dict))
+}
+
+/// Whether Toolkit makes up such names, for hooks and bundles.
+pub(super) fn is_made_up(name: &str) -> bool {
+    let top = top_level(name);
+    let is_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    top.starts_with("tkimp") || top.len() == 32 && top.bytes().all(is_hexadecimal)
 }
 
 /// Where a module comes from.

@@ -83,8 +83,9 @@ fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResu
     Ok(remains)
 }
 
-/// Forgets what the import system, `linecache` and `importlib.metadata` know of the folders and zips under `roots`.
-fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
+/// Forgets what the import system, `linecache` and `importlib.metadata` know of the folders and zips under `roots`, each with
+/// a separator at its end.
+pub(super) fn forget_paths(py: Python<'_>, roots: &[&String]) -> PyResult<()> {
     let under = |path: &str| {
         roots.iter().any(|root| {
             path.starts_with(root.as_str()) || root.strip_suffix(std::path::MAIN_SEPARATOR) == Some(path)

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use super::contents::CollectorPaused;
+use super::contents::{self, CollectorPaused};
 use super::gate::Gate;
 use super::import_locks::ImportLocks;
 use super::judge::{self, Verdicts};
@@ -72,6 +72,8 @@ pub(super) struct World {
     /// The state that stays in place outside leases: the last `import_sgtk`'s. What changes while it is in place is the
     /// daemon's, but for what is Toolkit's by its name or place.
     ambient: Option<Arc<ImportState>>,
+    /// Names of hooks and bundles among the daemon's modules which nothing told yet whose they are.
+    unclaimed: Vec<Py<PyAny>>,
     /// Which of the daemon's `sys.path` entries lead into a Toolkit core.
     toolkit_entries: HashMap<String, bool>,
 }
@@ -119,6 +121,7 @@ impl World {
             stdlib,
             in_place: None,
             ambient: None,
+            unclaimed: Vec::new(),
             toolkit_entries: HashMap::new(),
         })
     }
@@ -292,8 +295,17 @@ impl World {
             Err(_) if rules.hides_module(name, module) => Whose::Nobody,
             Err(_) => Whose::Shared,
         };
+        let mut shared = Vec::new();
+        let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| {
+            let whose = whose(name, module);
+            if whose == Whose::Shared {
+                shared.push(name.clone().unbind());
+            }
+            whose
+        };
         let taken_over = self.modules.take_over(py, modules, replaced, by, whose);
         let restored = self.modules.leave(py);
+        self.unclaimed.extend(shared.into_iter().filter(|name| is_unclaimed(name.bind(py))));
         bindings.find(modules.own.bind(py), self.modules.base(py));
         let unbound = bindings.leave(py, replaced);
         verdicts.map(drop).and(taken_over).and(restored).and(unbound)
@@ -378,15 +390,28 @@ impl World {
 
     /// Moves projects' modules that are found among the daemon's own to their projects. A hook that is loaded by hand, on a
     /// thread that does not hold its project, gets there. Only while nothing is in place.
-    pub(super) fn send_strays_home(&self, py: Python<'_>) -> PyResult<()> {
-        for (name, module) in self.modules.changes_of_the_daemon(py) {
-            let Some(owner) = ownership::owner_of_module(&module) else { continue };
-            let owner = owner.current();
-            // What a dropped core's code loads is nobody's, and whoever uses it keeps it.
-            if !owner.is_retired() {
-                owner.contents(py).modules.take_in(&name, &module)?;
+    pub(super) fn send_strays_home(&mut self, py: Python<'_>) -> PyResult<()> {
+        let live = self.modules.live(py);
+        let unclaimed = std::mem::take(&mut self.unclaimed).into_iter().filter_map(|name| {
+            let name = name.into_bound(py);
+            let module = contents::get(live, &name)?;
+            Some((name, module))
+        });
+        let found: Vec<_> = self.modules.changes_of_the_daemon(py).into_iter().chain(unclaimed).collect();
+        for (name, module) in found {
+            match ownership::owner_of_module(&module).map(|owner| owner.current()) {
+                Some(owner) => {
+                    // What a dropped core's code loads is nobody's, and whoever uses it keeps it.
+                    if !owner.is_retired() {
+                        owner.contents(py).modules.take_in(&name, &module)?;
+                    }
+                    if contents::get(live, &name).is_some() {
+                        live.del_item(&name)?;
+                    }
+                }
+                None if is_unclaimed(&name) => self.unclaimed.push(name.unbind()),
+                None => {}
             }
-            self.modules.live(py).del_item(&name)?;
         }
         Ok(())
     }
@@ -438,6 +463,11 @@ impl World {
             }
         }
     }
+}
+
+/// Whether this is the name of a hook or a bundle, which nobody but a project's code loads.
+fn is_unclaimed(name: &Bound<'_, PyAny>) -> bool {
+    name.cast::<PyString>().is_ok_and(|name| ownership::is_made_up(&name.to_string_lossy()))
 }
 
 /// Whether an entry of `sys.path` leads into a Toolkit core: its `python` folder, or a zip or folder of libraries that
