@@ -1,6 +1,5 @@
 //! A studio with distributed configurations: a core to start from, projects with cores of their own, and a site.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -22,8 +21,8 @@ use crate::sources::write;
 pub struct Studio {
     root: PathBuf,
     site: Site,
-    /// The shared cores, by their folder.
-    laid: Mutex<HashMap<PathBuf, Core>>,
+    /// The shared cores, each with its folder.
+    laid: Mutex<Vec<(PathBuf, Core)>>,
     _temporary: TempDir,
 }
 
@@ -204,15 +203,20 @@ impl Studio {
         Ok(())
     }
 
-    /// The folder of a core for all who want that version.
+    /// The folder of a core for all who want the same one. One that is there is never replaced, as it may be in use.
     fn shared(&self, core: &Core) -> io::Result<PathBuf> {
-        let folder = self.root.join("cores").join(core.version());
         let mut laid = self.laid.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is there may be in use.
-        if laid.get(&folder) != Some(core) {
-            core.lay(&folder)?;
-            laid.insert(folder.clone(), core.clone());
+        if let Some((folder, _)) = laid.iter().find(|(_, other)| other == core) {
+            return Ok(folder.clone());
         }
+        let same_version = laid.iter().filter(|(_, other)| other.version() == core.version()).count();
+        let name = match same_version {
+            0 => core.version().to_owned(),
+            others => format!("{}-{}", core.version(), others + 1),
+        };
+        let folder = self.root.join("cores").join(name);
+        core.lay(&folder)?;
+        laid.push((folder.clone(), core.clone()));
         Ok(folder)
     }
 }

@@ -237,3 +237,14 @@ print(told)
     );
     assert_eq!(told, ["True []", "['v0.23.8']"]);
 }
+
+#[test]
+fn cores_of_one_version_that_differ_are_kept_apart() {
+    let studio = studio();
+    let core = |broken: Broken| Core::newer("v0.99.0").broken(broken);
+    studio.project(&Project::new(178, "spring", core(Broken::RaisesImportError))).unwrap();
+    studio.project(&Project::new(179, "agent", core(Broken::SystemExit))).unwrap();
+    studio.project(&Project::new(180, "wing", Core::newer("v0.99.0"))).unwrap();
+    let class = |id: u32| run(&studio, &format!("start(); print(attempt(boot, {id}).split(':')[0])"));
+    assert_eq!([class(178), class(179), class(180)], [["ModuleNotFoundError"], ["SystemExit"], ["fine"]]);
+}
