@@ -22,15 +22,23 @@ impl Fingerprint {
     #[must_use]
     pub fn of(location: &CoreLocation) -> Self {
         let own = location.pointer.with_file_name("_core_upgrader.py");
-        let core = location.install_core();
         let mut paths = vec![location.pointer.clone(), own];
-        for file in ["_core_upgrader.py", "info.yml", "python/tank/__init__.py", "python/sgtk/__init__.py"] {
-            let path = core.join(file);
+        for path in core_files(location.install_core()) {
             // A localized core's upgrader is the configuration's own.
             if !paths.contains(&path) {
                 paths.push(path);
             }
         }
+        Self::of_files(paths)
+    }
+
+    /// The files of the core in this `install/core` folder alone, whatever project it is for.
+    #[cfg(unix)]
+    pub(crate) fn of_core(install_core: &Path) -> Self {
+        Self::of_files(core_files(install_core).to_vec())
+    }
+
+    fn of_files(paths: Vec<PathBuf>) -> Self {
         Self { files: paths.into_iter().map(|path| (path.clone(), Seen::at(&path))).collect() }
     }
 
@@ -39,6 +47,11 @@ impl Fingerprint {
         let changed = self.files.iter().filter(|file| !later.files.contains(file));
         changed.map(|(path, _)| path.as_path())
     }
+}
+
+fn core_files(core: &Path) -> [PathBuf; 4] {
+    ["_core_upgrader.py", "info.yml", "python/tank/__init__.py", "python/sgtk/__init__.py"]
+        .map(|file| core.join(file))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

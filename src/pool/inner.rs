@@ -163,8 +163,8 @@ impl Inner {
                 self.supervisor.end(link, Step::Ask);
             }
         }
-        self.supervisor.send(Command::Close { at: Instant::now() + grace });
         self.templates.end_all(self);
+        self.supervisor.send(Command::Close { at: Instant::now() + grace });
         for thread in threads {
             // The last handle may be dropped by a waker on such a thread.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {

@@ -48,7 +48,7 @@ impl Inner {
         // Taken before the core is imported: what changes meanwhile is noticed later.
         let fingerprint = entrance.location.as_ref().map(Fingerprint::of);
         let deadline = begun + self.options.start_limit;
-        let (mut link, forked) = match self.fork(slot, &entrance, fingerprint.as_ref(), permit) {
+        let (mut link, forked) = match self.fork(slot, &entrance, permit) {
             Ok(link) => (link, true),
             Err(permit) => (self.spawn(slot, &entrance.python, permit, deadline)?, false),
         };

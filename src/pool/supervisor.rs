@@ -246,7 +246,8 @@ impl Watch {
         let grace = self.inner.options.grace;
         let closed = self.close.is_some_and(|at| at <= now);
         for process in &mut self.processes {
-            if closed {
+            // What was asked to end has its time to.
+            if closed && !process.is_ending() {
                 process.end(Step::Term, None, grace);
             }
             process.climb(now, grace);

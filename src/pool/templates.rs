@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,14 +57,14 @@ enum State {
     Starting,
     Ready(Arc<Template>),
     /// Not to be tried again while the core's files are these.
-    Unfit(Option<Fingerprint>),
+    Unfit(Fingerprint),
 }
 
 /// A process that has imported a core.
 #[derive(Debug)]
 pub(super) struct Template {
     worker: Arc<Worker>,
-    fingerprint: Option<Fingerprint>,
+    fingerprint: Fingerprint,
     socket: OwnedFd,
     /// What became of the forks asked for, one at a time.
     forked: Mutex<Receiver<Forked>>,
@@ -105,14 +105,16 @@ impl Inner {
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         entrance: &Entrance,
-        fingerprint: Option<&Fingerprint>,
         permit: Permit,
     ) -> Result<Box<Link>, Permit> {
         if !self.options.templates || !cfg!(target_os = "linux") {
             return Err(permit);
         }
         let key = Key { core: entrance.core.clone(), python: entrance.python.clone() };
-        let Some(template) = self.template(&key, fingerprint) else { return Err(permit) };
+        // Of the core alone: projects that share it share the template.
+        let install_core = Path::new(&entrance.core).parent().unwrap_or(Path::new(""));
+        let fingerprint = Fingerprint::of_core(install_core);
+        let Some(template) = self.template(&key, &fingerprint) else { return Err(permit) };
         match self.fork_from(slot, &template) {
             Ok((worker, ends)) => {
                 let Ends { requests, answers, pipes } = ends;
@@ -139,14 +141,14 @@ impl Inner {
     }
 
     /// The template of a core as its files are now; started, or waited for, where it has to be.
-    fn template(self: &Arc<Self>, key: &Key, fingerprint: Option<&Fingerprint>) -> Option<Arc<Template>> {
+    fn template(self: &Arc<Self>, key: &Key, fingerprint: &Fingerprint) -> Option<Arc<Template>> {
         let mut known = self.templates.lock();
         loop {
             match known.get(key) {
                 Some(State::Starting) => {
                     known = self.templates.changed.wait(known).unwrap_or_else(PoisonError::into_inner);
                 }
-                Some(State::Unfit(seen)) if seen.as_ref() == fingerprint => return None,
+                Some(State::Unfit(seen)) if seen == fingerprint => return None,
                 Some(State::Ready(template)) if template.serves(fingerprint) => {
                     return Some(Arc::clone(template));
                 }
@@ -164,7 +166,7 @@ impl Inner {
             Ok(template) => (State::Ready(Arc::clone(&template)), Some(template)),
             Err(error) => {
                 tracing::warn!(core = key.core, "no template, workers are started one by one: {error}");
-                (State::Unfit(fingerprint.cloned()), None)
+                (State::Unfit(fingerprint.clone()), None)
             }
         };
         self.templates.lock().insert(key.clone(), state);
@@ -175,7 +177,7 @@ impl Inner {
     fn start_template(
         self: &Arc<Self>,
         key: &Key,
-        fingerprint: Option<&Fingerprint>,
+        fingerprint: &Fingerprint,
     ) -> Result<Arc<Template>, StartError> {
         let system = |action| move |cause: io::Error| StartError::System { action, cause };
         let (ends, given) = spawn::pipes().map_err(system("make a template's pipes"))?;
@@ -209,7 +211,7 @@ impl Inner {
             return Err(StartError::System { action: "start a thread", cause });
         }
         tracing::info!(core = key.core, pid = worker.pid(), "a template is ready");
-        let fingerprint = fingerprint.cloned();
+        let fingerprint = fingerprint.clone();
         Ok(Arc::new(Template { worker, fingerprint, socket, forked: Mutex::new(receiver) }))
     }
 
@@ -272,8 +274,8 @@ impl Templates {
 }
 
 impl Template {
-    fn serves(&self, fingerprint: Option<&Fingerprint>) -> bool {
-        self.fingerprint.as_ref() == fingerprint && !self.worker.is_dead()
+    fn serves(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == *fingerprint && !self.worker.is_dead()
     }
 
     fn fork(&self, given: Given) -> io::Result<Pid> {

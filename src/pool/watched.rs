@@ -116,6 +116,10 @@ impl Watched {
         now_if_more.into_iter().chain(rung).min()
     }
 
+    pub(super) fn is_ending(&self) -> bool {
+        self.rung.is_some()
+    }
+
     /// Whether it has survived SIGKILL.
     pub(super) fn is_past_help(&self) -> bool {
         matches!(self.rung, Some((Step::Kill, until)) if until <= Instant::now())
@@ -158,9 +162,10 @@ impl Watched {
         self.rung = Some((step, Instant::now() + time));
     }
 
+    /// A template has no link here: it was asked over its socket.
     fn ask(&mut self) -> bool {
         let frame = wire::encode_text("{\"end\":true}");
-        self.link.as_mut().is_some_and(|link| link.begin(&frame) == frame.len())
+        self.link.as_mut().is_none_or(|link| link.begin(&frame) == frame.len())
     }
 
     /// A template has told how its child ended.

@@ -2,6 +2,9 @@
 #![cfg(target_os = "linux")]
 
 mod calls;
+mod endings;
+mod processes;
 mod queues;
+mod storm;
 mod supervision;
 mod support;

@@ -1,0 +1,153 @@
+//! Nothing is left: when a pool goes, when a worker goes, when the daemon goes. Each in a process of its own, as it counts
+//! what the process has.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use sgtk_host::{Call, PoolError, WorkerPool};
+use sgtk_host_fixtures::{bundled, bundled_versions, in_child, isolated};
+
+use crate::processes::{descendants, descriptors, kill_worker, runs, threads};
+use crate::support::{LONG, Studio, until};
+
+#[test]
+fn a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread() {
+    isolated(
+        "endings::a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread",
+        |_| {},
+        || {
+            let studio = Studio::of(&["a", "b", "c"]);
+            let before = (descendants(), descriptors(), threads());
+            for templates in [true, false] {
+                let pool = studio.options().templates(templates).build().unwrap();
+                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                pool.submit::<u32>("b", Call::new("work:pid")).unwrap().wait().unwrap();
+                pool.call::<Value>("b", Call::new("work:die")).unwrap_err();
+                let sleeps = pool.submit::<Value>("c", Call::new("work:sleep").arg(600)).unwrap();
+                let waits = pool.submit::<Value>("c", Call::new("work:pid")).unwrap();
+                until("it runs", || pool.stats().projects[2].queued == 1);
+                assert!(descendants().len() >= 2);
+                drop(pool);
+                assert_eq!(descendants(), before.0);
+                assert!(matches!(sleeps.wait(), Err(PoolError::WorkerLost { .. })));
+                assert!(matches!(waits.wait(), Err(PoolError::ShutDown { .. })));
+                assert_eq!(descriptors(), before.1);
+                // A thread that was joined may be in the list for a moment.
+                until("the threads end", || threads() == before.2);
+            }
+        },
+    );
+}
+
+#[test]
+fn what_a_worker_has_started_ends_with_it() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let child: u32 = pool.call("a", Call::new("work:start_child")).unwrap();
+    kill_worker(pool.call("a", Call::new("work:pid")).unwrap());
+    until("the grandchild ends", || !runs(child));
+    let child: u32 = pool.call("a", Call::new("work:start_child")).unwrap();
+    assert!(runs(child));
+    drop(pool);
+    until("the grandchild ends", || !runs(child));
+}
+
+/// Set for a child that is a daemon to be killed.
+const DAEMON: &str = "SGTK_HOST_POOL_DAEMON";
+
+#[test]
+fn workers_end_when_the_daemon_is_killed_busy_or_idle_forked_or_started() {
+    let name = "endings::workers_end_when_the_daemon_is_killed_busy_or_idle_forked_or_started";
+    if std::env::var_os(DAEMON).is_some() {
+        return daemon();
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(DAEMON, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told = lines.into_iter().find_map(|line| line.strip_prefix("family ").map(str::to_owned)).unwrap();
+    let family: Vec<u32> = told.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    // Two started, two forked, and their template.
+    assert_eq!(family.len(), 5, "{family:?}");
+    assert!(family.iter().all(|pid| runs(*pid)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("all of its workers end", || family.iter().all(|pid| !runs(*pid)));
+}
+
+fn daemon() {
+    let studio = Studio::of(&["a", "b"]);
+    let pools = [studio.options().templates(false).build().unwrap(), studio.pool()];
+    for (number, pool) in pools.iter().enumerate() {
+        pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+        let begun = studio.plugins.path().join(format!("begun{number}"));
+        let call = Call::new("work:sign").arg(&begun).arg("/never");
+        pool.submit::<Value>("b", call).unwrap().detach();
+        until("it runs", || begun.exists());
+    }
+    let family: Vec<String> = descendants().iter().map(u32::to_string).collect();
+    println!("\nfamily {}", family.join(" "));
+    std::thread::sleep(LONG);
+}
+
+#[test]
+fn a_pool_works_where_the_daemon_takes_no_notice_of_its_children() {
+    isolated(
+        "endings::a_pool_works_where_the_daemon_takes_no_notice_of_its_children",
+        |_| {},
+        || {
+            // SAFETY: a plain system call, before any thread of ours looks at children.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            let studio = Studio::of(&["a"]);
+            for templates in [true, false] {
+                let pool = studio.options().templates(templates).build().unwrap();
+                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                let error = pool.call::<Value>("a", Call::new("work:leave").arg(3)).unwrap_err();
+                assert!(matches!(error, PoolError::WorkerLost { .. }), "{error:?}");
+                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                drop(pool);
+                assert_eq!(descendants().len(), 0);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_pool_works_while_the_daemon_uses_a_host() {
+    let name = "endings::a_pool_works_while_the_daemon_uses_a_host";
+    isolated(
+        name,
+        |_| {},
+        || {
+            assert!(in_child(name));
+            let configs = bundled().unwrap();
+            let studio = Studio::of(&[]);
+            let host = sgtk_host::Host::builder().configs(configs.base()).build().unwrap();
+            let pool = WorkerPool::builder().configs(configs.base()).plugin_path(studio.plugins.path());
+            let pool = pool.build().unwrap();
+            std::thread::scope(|scope| {
+                for (project, version) in bundled_versions() {
+                    let (host, pool) = (&host, &pool);
+                    scope.spawn(move || {
+                        for _ in 0..20 {
+                            let own: String = host
+                                .with_sgtk(project, |sgtk| {
+                                    use pyo3::prelude::*;
+                                    // Attached, and with a lease.
+                                    let about: Value = pool.call(project, Call::new("work:about")).unwrap();
+                                    assert_eq!(about["version"], version);
+                                    sgtk.getattr("__version__")?.extract()
+                                })
+                                .unwrap();
+                            assert_eq!(own, version);
+                        }
+                    });
+                }
+            });
+        },
+    );
+}
