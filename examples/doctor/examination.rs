@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use sgtk_host::{Error, Host, Lease};
 
 use crate::findings::{Failure, Findings, Foreign, Memory, Project, Step, Swap};
-use crate::support::{percentile, resident_memory, version_of, wrong_core};
+use crate::support::{Expected, percentile, resident_memory, version_of, wrong_core};
 
 /// How many errors of the rounds are kept: the same one may come back a thousand times.
 const MOST_ERRORS: usize = 20;
@@ -95,7 +95,7 @@ fn leased<T>(
         let start = Instant::now();
         let lease = host.lease(py, project)?;
         let entered = start.elapsed();
-        let fault = wrong_core(&lease, &expected)?;
+        let fault = wrong_core(py, &Expected::from(&expected))?;
         let value = body(&lease)?;
         let start = Instant::now();
         lease.finish()?;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_host::config::CoreKind;
-use sgtk_host::{Error, Host};
+use sgtk_host::Error;
 
 use crate::events::Event;
 use crate::plugins::{Done, Plugins};
+use crate::projects::Projects;
 use crate::support::{version_of, wrong_core};
 
 /// What became of an event.
@@ -26,7 +26,8 @@ pub(crate) enum Outcome {
 
 /// An event that got its core.
 pub(crate) struct Handled {
-    pub(crate) kind: CoreKind,
+    /// How the project came by its core.
+    pub(crate) kind: String,
     pub(crate) version: String,
     pub(crate) time: Time,
     /// What the plugins did, or failed to do when they were imported.
@@ -37,26 +38,34 @@ pub(crate) struct Handled {
 
 /// How long it took to put the project in place, and to park it again.
 pub(crate) enum Time {
+    /// With the engine's bootstrap, before.
+    Bootstrap(Duration),
     /// With the core's first import, or the one after it has changed on disk.
     Import(Duration),
     Swap(Duration),
 }
 
-/// A host and the plugins of each of its projects.
+/// The projects and the plugins of each.
 pub(crate) struct Daemon {
-    host: Host,
+    projects: Projects,
     files: Vec<PathBuf>,
     plugins: BTreeMap<String, Plugins>,
 }
 
 impl Daemon {
     /// `files` are the plugins; their folders have to be plugin paths of the host.
-    pub(crate) fn new(host: Host, files: Vec<PathBuf>) -> Self {
-        Self { host, files, plugins: BTreeMap::new() }
+    pub(crate) fn new(projects: Projects, files: Vec<PathBuf>) -> Self {
+        Self { projects, files, plugins: BTreeMap::new() }
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
+    pub(crate) fn projects(&self) -> &Projects {
+        &self.projects
+    }
+
+    /// Lets go of the plugins, and destroys the engines.
+    pub(crate) fn end(mut self) -> Result<(), Error> {
+        self.plugins.clear();
+        self.projects.end()
     }
 
     /// Each plugin that an error has stopped, with its project.
@@ -70,6 +79,7 @@ impl Daemon {
             Ok(handled) => Outcome::Handled(handled),
             Err(
                 error @ (Error::Config { .. }
+                | Error::Bootstrap { .. }
                 | Error::Import { .. }
                 | Error::WrongCore { .. }
                 | Error::UnusablePath { .. }),
@@ -79,32 +89,37 @@ impl Daemon {
     }
 
     fn handle_in_project(&mut self, py: Python<'_>, project: &str, event: &Event) -> Result<Handled, Error> {
+        let bootstrapped = self.projects.prepare(project)?;
         // Asked apart from the host, as the measure of what it puts in place.
-        let expected = self.host.configs().locate(project)?;
+        let expected = self.projects.expected(project)?;
         // Outside the lease: there, a plugin called `json` would be found before the standard library's.
         let argument = event.to_python(py)?;
 
         let start = Instant::now();
-        let lease = self.host.lease(py, project)?;
+        let place = self.projects.enter(py, project)?;
         let entered = start.elapsed();
 
-        let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&lease));
+        let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&place));
         let is_swap = known.is_some();
         let (mut plugins, failed) =
-            known.map_or_else(|| Plugins::register(&lease, &self.files), |plugins| (plugins, Vec::new()));
+            known.map_or_else(|| Plugins::register(&place, &self.files), |plugins| (plugins, Vec::new()));
         let mut done = plugins.handle(event, &argument);
         done.failures.splice(..0, failed);
-        let wrong_core = match wrong_core(&lease, &expected)? {
+        let wrong_core = match wrong_core(py, &expected)? {
             Some(fault) => Some(fault),
             None => plugins.wrong_core(py, &expected)?,
         };
         self.plugins.insert(project.to_owned(), plugins);
-        let (kind, version) = (lease.core().kind(), version_of(&lease));
+        let (kind, version) = (place.kind(), version_of(place.sgtk()));
 
         let start = Instant::now();
-        lease.finish()?;
+        place.finish()?;
         let swap = entered + start.elapsed();
-        let time = if is_swap { Time::Swap(swap) } else { Time::Import(swap) };
+        let time = match bootstrapped {
+            Some(time) => Time::Bootstrap(time),
+            None if is_swap => Time::Swap(swap),
+            None => Time::Import(swap),
+        };
         Ok(Handled { kind, version, time, done, wrong_core })
     }
 }

@@ -5,6 +5,9 @@
 //! `import sgtk` at the top and get their project's core, as each project has its own copy of each plugin. `sg` stands
 //! for the connection to the site; there is none here, and using it is an error that says so.
 //!
+//! With `--bootstrap` each project has an engine instead, bootstrapped from a site that the fixtures bring along when the
+//! project's first event comes, and alive from then on beside all others.
+//!
 //! `cargo run --example event_daemon` handles the fixtures' events. `--configs`, `--plugins` and `--events` take real
 //! ones; see `--help`.
 //!
@@ -20,8 +23,10 @@ mod daemon;
 mod events;
 mod options;
 mod plugins;
+mod projects;
 mod registrar;
 mod report;
+mod site;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,13 +35,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use indicatif::MultiProgress;
 use pyo3::prelude::*;
 use sgtk_host::Host;
 
 use crate::daemon::Daemon;
 use crate::events::Events;
 use crate::options::{Options, USAGE};
+use crate::projects::Projects;
 use crate::report::Report;
+use crate::site::Site;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
@@ -57,6 +65,12 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     if options.log {
         support::show_tracing();
+    }
+    let bars = MultiProgress::new();
+    let site = if options.bootstrap { Some(Site::start(bars.clone())?) } else { None };
+    if let Some(site) = &site {
+        // SAFETY: nothing else runs in this process yet.
+        unsafe { std::env::set_var("SHOTGUN_HOME", site.home()) };
     }
     let fixtures;
     let configs = match options.configs {
@@ -86,10 +100,10 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         Python::attach(registrar::show_logs)?;
     }
     let interpreter = host.interpreter();
-    let projects = host.configs().projects()?;
+    let names = host.configs().projects()?;
 
-    let mut daemon = Daemon::new(host, files);
-    let mut report = Report::new(source.size, &projects)?;
+    let mut daemon = Daemon::new(Projects::new(host, site), files);
+    let mut report = Report::new(source.size, &names, &bars)?;
     while let Some(event) = source.next().map_err(|error| unreadable("events", &events, &error))? {
         match event {
             Ok(event) => {
@@ -99,10 +113,10 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             Err((line, reason)) => report.bad_line(line, &reason),
         }
     }
-    let foreign = Python::attach(|py| daemon.host().audit(py))?;
+    let foreign = Python::attach(|py| daemon.projects().host().audit(py))?;
     let foreign: Vec<_> = foreign.iter().map(ToString::to_string).collect();
     report.finish(&daemon, &foreign)?;
-    drop(daemon);
+    daemon.end()?;
     interpreter.shutdown(Duration::from_secs(10))?;
     Ok(report.is_right())
 }

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
 usage: event_daemon [--configs DIR] [--plugins DIR]... [--events FILE|-] [--log]
+       event_daemon --bootstrap [--plugins DIR]... [--events FILE|-] [--log]
 
   --configs DIR   a folder with a pipeline configuration for each project
   --plugins DIR   a folder of event plugins, as shotgunEvents has them; may be given again
   --events FILE   event-log entries, one JSON object a line; - is standard input
+  --bootstrap     bootstrap an engine for each project, from a site that the fixtures bring along
   --log           print what the library and the plugins log to standard error
 
 What is not given is what the fixtures bring along. They know nothing of other cores, so --configs needs --plugins and
@@ -20,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) configs: Option<PathBuf>,
     pub(crate) plugins: Vec<PathBuf>,
     pub(crate) events: Option<PathBuf>,
+    pub(crate) bootstrap: bool,
     pub(crate) log: bool,
     pub(crate) help: bool,
 }
@@ -39,6 +42,7 @@ impl Options {
                 Some(option @ "--configs") => set(&mut options.configs, option, path(option)?)?,
                 Some(option @ "--events") => set(&mut options.events, option, path(option)?)?,
                 Some(option @ "--plugins") => options.plugins.push(path(option)?),
+                Some("--bootstrap") => options.bootstrap = true,
                 Some("--log") => options.log = true,
                 Some("--help" | "-h") => options.help = true,
                 _ => return Err(format!("unknown argument '{}'", argument.display())),
@@ -46,6 +50,11 @@ impl Options {
         }
         if options.configs.is_some() && (options.plugins.is_empty() || options.events.is_none()) {
             return Err("--configs needs --plugins and --events".to_owned());
+        }
+        if options.bootstrap && options.configs.is_some() {
+            return Err(
+                "--bootstrap has configurations of its own, so --configs does not go with it".to_owned()
+            );
         }
         Ok(options)
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use sgtk_host::config::CoreLocation;
-use sgtk_host::{Lease, PythonError};
+use sgtk_host::PythonError;
 
 use crate::events::Event;
+use crate::projects::InPlace;
 use crate::registrar::{Callback, Registrar};
-use crate::support::fault_of;
+use crate::support::{Expected, fault_of};
 
 /// The plugin files of a folder, sorted by name: every `*.py` that is not hidden.
 pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -60,21 +60,21 @@ struct Plugin {
 
 impl Plugins {
     /// Imports the plugins inside the project's lease and lets them register. One that fails is left out.
-    pub(crate) fn register(lease: &Lease<'_>, files: &[PathBuf]) -> (Self, Vec<Failure>) {
+    pub(crate) fn register(place: &InPlace<'_>, files: &[PathBuf]) -> (Self, Vec<Failure>) {
         let (mut plugins, mut failures) = (Vec::new(), Vec::new());
         for file in files {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            match Plugin::register(lease, &name, file) {
+            match Plugin::register(place, &name, file) {
                 Ok(plugin) => plugins.push(plugin),
                 Err(error) => failures.push(Failure { plugin: name, error: error.into() }),
             }
         }
-        (Self { sgtk: lease.sgtk().clone().unbind(), plugins }, failures)
+        (Self { sgtk: place.sgtk().clone().unbind(), plugins }, failures)
     }
 
     /// Whether the plugins belong to the core that is in place.
-    pub(crate) fn belong_to(&self, lease: &Lease<'_>) -> bool {
-        self.sgtk.bind(lease.py()).is(lease.sgtk())
+    pub(crate) fn belong_to(&self, place: &InPlace<'_>) -> bool {
+        self.sgtk.bind(place.sgtk().py()).is(place.sgtk())
     }
 
     /// Calls every callback that wants the event. An error stops its own plugin only.
@@ -106,7 +106,7 @@ impl Plugins {
     }
 
     /// What is wrong with the `sgtk` that the plugins got at their top.
-    pub(crate) fn wrong_core(&self, py: Python<'_>, expected: &CoreLocation) -> PyResult<Option<String>> {
+    pub(crate) fn wrong_core(&self, py: Python<'_>, expected: &Expected) -> PyResult<Option<String>> {
         for plugin in &self.plugins {
             let Some(sgtk) = plugin.module.bind(py).dict().get_item("sgtk")? else { continue };
             let Ok(sgtk) = sgtk.cast::<PyModule>() else { continue };
@@ -124,8 +124,8 @@ impl Plugins {
 }
 
 impl Plugin {
-    fn register(lease: &Lease<'_>, name: &str, file: &Path) -> PyResult<Self> {
-        let py = lease.py();
+    fn register(place: &InPlace<'_>, name: &str, file: &Path) -> PyResult<Self> {
+        let py = place.sgtk().py();
         // A plain import: the folder is on the project's path, and what comes from there is the project's own.
         let module = py.import(name)?;
         let found = module.filename()?;
@@ -134,7 +134,7 @@ impl Plugin {
                 format!("'{name}' is {found}: the name is taken, call {} otherwise", file.display());
             return Err(PyImportError::new_err(message));
         }
-        let registrar = Bound::new(py, Registrar::new(py, lease.project(), name)?)?;
+        let registrar = Bound::new(py, Registrar::new(py, place.project(), name)?)?;
         let Some(register) = module.getattr_opt("registerCallbacks")? else {
             return Err(PyAttributeError::new_err(format!("{} has no registerCallbacks", file.display())));
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::daemon::{Daemon, Handled, Outcome, Time};
 use crate::events::Event;
@@ -17,6 +17,7 @@ pub(crate) struct Report {
     projects: BTreeSet<String>,
     swaps: Vec<Duration>,
     imports: usize,
+    bootstraps: usize,
     events: usize,
     bad_lines: usize,
     without_project: usize,
@@ -29,8 +30,8 @@ pub(crate) struct Report {
 impl Report {
     /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws on
     /// standard error, and only where that is a terminal.
-    pub(crate) fn new(size: Option<u64>, projects: &[String]) -> io::Result<Self> {
-        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
+    pub(crate) fn new(size: Option<u64>, projects: &[String], bars: &MultiProgress) -> io::Result<Self> {
+        let bar = bars.add(ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr()));
         let template = match size {
             Some(_) => "{bar:40} {percent:>3} %  {msg}",
             None => "{spinner} {msg}",
@@ -45,6 +46,7 @@ impl Report {
             projects: BTreeSet::new(),
             swaps: Vec::new(),
             imports: 0,
+            bootstraps: 0,
             events: 0,
             bad_lines: 0,
             without_project: 0,
@@ -96,6 +98,10 @@ impl Report {
         self.plugin_errors += handled.done.failures.len();
         self.wrong_cores += usize::from(handled.wrong_core.is_some());
         let time = match handled.time {
+            Time::Bootstrap(time) => {
+                self.bootstraps += 1;
+                format!("start {:.1} ms", time.as_secs_f64() * 1000.0)
+            }
             Time::Import(time) => {
                 self.imports += 1;
                 format!("import {:.1} ms", time.as_secs_f64() * 1000.0)
@@ -118,8 +124,7 @@ impl Report {
         } else if parts.is_empty() {
             parts.push("ok, no plugin wants it".to_owned());
         }
-        let kind = handled.kind.to_string();
-        self.line(event, &kind, &handled.version, &time, &parts.join("; "))?;
+        self.line(event, &handled.kind, &handled.version, &time, &parts.join("; "))?;
         for failure in &done.failures {
             self.bar
                 .suspend(|| eprintln!("event {}, plugin {}:\n{}", event.id, failure.plugin, failure.error));
@@ -163,6 +168,7 @@ impl Report {
         figure(out, "events", self.events)?;
         figure(out, "projects", self.projects.len())?;
         figure(out, "imports", self.imports)?;
+        figure(out, "bootstraps", self.bootstraps)?;
         figure(out, "swaps", self.swaps.len())?;
         figure(out, "median swap", micros(percentile(&self.swaps, 50)))?;
         figure(out, "memory", mebibytes(resident_memory()))?;

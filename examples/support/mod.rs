@@ -3,22 +3,33 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use sgtk_host::Lease;
 use sgtk_host::config::CoreLocation;
 
 /// What a core that is a clone of `tk-core` says instead of a version.
 const NO_VERSION: &str = "HEAD";
 
-/// What is wrong with the modules that Python code sees during a lease, measured by `expected`: what the project's files
-/// said before it. Nothing where `sgtk` and `tank` are that core's.
-pub(crate) fn wrong_core(lease: &Lease<'_>, expected: &CoreLocation) -> PyResult<Option<String>> {
-    let modules = lease.py().import("sys")?.getattr("modules")?;
+/// The core that a project has to have.
+pub(crate) struct Expected {
+    pub(crate) python: PathBuf,
+    pub(crate) version: Option<String>,
+}
+
+impl From<&CoreLocation> for Expected {
+    fn from(core: &CoreLocation) -> Self {
+        Self { python: core.python().to_owned(), version: core.version().map(str::to_owned) }
+    }
+}
+
+/// What is wrong with the modules that Python code sees while a project is in place, measured by what its files said before.
+/// Nothing where `sgtk` and `tank` are that core's.
+pub(crate) fn wrong_core(py: Python<'_>, expected: &Expected) -> PyResult<Option<String>> {
+    let modules = py.import("sys")?.getattr("modules")?;
     for name in ["sgtk", "tank"] {
         let module = modules.get_item(name)?;
         if let Some(fault) = fault_of(module.cast::<PyModule>()?, expected)? {
@@ -29,23 +40,23 @@ pub(crate) fn wrong_core(lease: &Lease<'_>, expected: &CoreLocation) -> PyResult
 }
 
 /// What is wrong with a module that should be `sgtk` of the expected core: the file it comes from, or its version.
-pub(crate) fn fault_of(module: &Bound<'_, PyModule>, expected: &CoreLocation) -> PyResult<Option<String>> {
+pub(crate) fn fault_of(module: &Bound<'_, PyModule>, expected: &Expected) -> PyResult<Option<String>> {
     let Some(file) = text(&module.dict(), "__file__")? else { return Ok(Some("has no file".to_owned())) };
-    if !lies_in(Path::new(&file), expected.python()) {
-        return Ok(Some(format!("is {file}, expected in {}", expected.python().display())));
+    if !lies_in(Path::new(&file), &expected.python) {
+        return Ok(Some(format!("is {file}, expected in {}", expected.python.display())));
     }
     let found = text(&module.dict(), "__version__")?;
-    Ok(match (found, expected.version()) {
-        (Some(found), Some(version)) if found != version && ![&*found, version].contains(&NO_VERSION) => {
+    Ok(match (found, &expected.version) {
+        (Some(found), Some(version)) if found != *version && ![&*found, &**version].contains(&NO_VERSION) => {
             Some(format!("is {found}, expected {version}"))
         }
         _ => None,
     })
 }
 
-/// The version that a lease's `sgtk` says it is.
-pub(crate) fn version_of(lease: &Lease<'_>) -> String {
-    text(&lease.dict(), "__version__").ok().flatten().unwrap_or_else(|| "unknown".to_owned())
+/// The version that an `sgtk` says it is.
+pub(crate) fn version_of(sgtk: &Bound<'_, PyModule>) -> String {
+    text(&sgtk.dict(), "__version__").ok().flatten().unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// A text in a module's dictionary. Attributes are not asked for, as a module may make them up.

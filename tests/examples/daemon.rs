@@ -58,6 +58,30 @@ fn without_arguments_each_fixture_event_gets_its_own_core() {
 }
 
 #[test]
+fn with_bootstrap_each_fixture_event_gets_its_projects_own_engine() {
+    let text = fs::read_to_string(events()).unwrap();
+    let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let projects: BTreeSet<_> = entries.iter().map(|entry| entry["project"].as_str().unwrap()).collect();
+    let versions = BTreeMap::from(bundled_versions());
+    let mut command = example("event_daemon");
+    command.arg("--bootstrap");
+
+    let ran = run(command, "");
+
+    assert_eq!(ran.status, 0, "{ran:?}");
+    for entry in &entries {
+        let project = entry["project"].as_str().unwrap();
+        let line = ran.event(&entry["id"].to_string());
+        assert!(line.contains(&format!(" {project} engine {} ", versions[project])), "{line}");
+    }
+    assert_eq!(ran.figure("bootstraps"), projects.len().to_string());
+    assert_eq!(ran.figure("swaps"), (entries.len() - projects.len()).to_string());
+    assert_eq!(ran.figure("wrong cores"), "0");
+    assert_eq!(ran.figure("core errors"), "0");
+    assert_eq!(ran.figure("host errors"), "0");
+}
+
+#[test]
 fn a_plugin_that_raises_is_told_with_its_traceback_and_stops_no_other() {
     let text = fs::read_to_string(events()).unwrap();
     let assets = text.lines().filter(|line| line.contains("Shotgun_Asset_Change"));

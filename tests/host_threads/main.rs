@@ -3,13 +3,16 @@
 #![cfg(unix)]
 
 mod collector;
+#[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
+#[path = "../daemon_code/mod.rs"]
+mod daemon_code;
 mod half_loaded;
 mod late_imports;
 mod memory;
 mod nested;
 mod observability;
 mod staying_true;
-#[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
+#[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]
 mod support;
 mod threads;
