@@ -52,6 +52,29 @@ fn a_core_that_was_upgraded_in_place_is_imported_anew_with_its_libraries() {
 }
 
 #[test]
+fn a_shared_core_that_was_upgraded_is_imported_anew_for_each_project_on_it() {
+    alone("staying_true::a_shared_core_that_was_upgraded_is_imported_anew_for_each_project_on_it", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        assert_eq!(version(&host, "project_e"), "v0.23.10");
+        assert_eq!(version(&host, "project_f"), "v0.23.10");
+        configs.upgrade("project_e", &Core::newer("v0.23.12")).unwrap();
+        // The first is imported anew while the other one is parked still, with what was known of the old files.
+        for project in ["project_e", "project_f"] {
+            Python::attach(|py| {
+                let sgtk = host.lease(py, project).unwrap();
+                let seen: Vec<String> = eval(
+                    py,
+                    "[sgtk.__version__, sgtk.util.yaml_cache.YAML_VERSION, sgtk.util.shotgun.API_VERSION]",
+                    &[("sgtk", sgtk.sgtk().as_any())],
+                );
+                assert_eq!(seen, ["v0.23.12"; 3], "{project}");
+            });
+        }
+    });
+}
+
+#[test]
 fn a_repointed_configuration_gets_its_new_core() {
     alone("staying_true::a_repointed_configuration_gets_its_new_core", || {
         let configs = bundled().unwrap();
