@@ -3,8 +3,13 @@
 
 mod calls;
 mod endings;
+mod forked;
+mod misbehaving;
+mod output;
 mod processes;
 mod queues;
 mod storm;
 mod supervision;
 mod support;
+mod values;
+mod versions;
