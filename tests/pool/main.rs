@@ -1,6 +1,7 @@
 //! Worker processes, from calls to storms.
 #![cfg(target_os = "linux")]
 
+mod bootstrapped;
 mod calls;
 mod endings;
 mod forked;
