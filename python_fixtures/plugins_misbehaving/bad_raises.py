@@ -1,8 +1,5 @@
 """Raises exceptions that do harm when they are looked at."""
 
-import os
-
-
 class _StrRaises(Exception):
     def __str__(self):
         raise ValueError("no text")
@@ -84,8 +81,3 @@ def own_cause():
     first, second = RuntimeError("first"), RuntimeError("second")
     first.__cause__, second.__cause__ = second, first
     raise first
-
-
-def with_secret(secret):
-    """Tells what it should not."""
-    raise RuntimeError("the key is %s in %d" % (secret, os.getpid()))

@@ -1,4 +1,4 @@
-"""Has signals delivered when its call is long over."""
+"""Has a signal delivered when its call is long over."""
 
 import signal
 

@@ -97,3 +97,25 @@ class Methods(object):
     def static(value, sgtk=None):
         """Whether there was a Toolkit to fill in."""
         return [value, sgtk is not None]
+
+
+def bootstrapped(engine, context, tank, sgtk):
+    """What was filled in where an engine was bootstrapped, and what its app says of its parts' versions."""
+    import sgtk as imported
+
+    return {
+        "same": [engine.sgtk is tank, engine.context is context, imported is sgtk],
+        "version": sgtk.__version__,
+        "project": context.project["name"],
+        "current_pc": os.environ.get("TANK_CURRENT_PC"),
+        "configuration": tank.pipeline_configuration.get_path(),
+        "versions": engine.commands["versions"]["callback"](),
+    }
+
+
+def fail_with(text):
+    """Tells in a log record and in an exception what it should not."""
+    import logging
+
+    logging.getLogger("sgtk").error("the key is %s", text)
+    raise RuntimeError("the key is %s" % text)

@@ -205,13 +205,22 @@ fn the_protocols_pipes_are_not_where_a_plugin_would_guess() {
 }
 
 #[test]
-fn a_signals_handler_that_raises_between_calls_harms_none() {
+fn a_signals_handler_that_raises_between_calls_ends_the_worker_with_the_reason() {
     under_each_python(|python| {
         let mut worker = Worker::entered(python);
         worker.pipes.result("bad_signals:raises_soon", json!([0.01]));
-        wait_until("the handler has raised", || worker.stderr().contains("at no good moment"));
-        worker.kill(Signal::INT);
-        wait_until("the interrupt was noted", || worker.stderr().contains("KeyboardInterrupt"));
+        assert_eq!(worker.wait().code(), Some(70));
+        assert!(worker.stderr().contains("the worker cannot go on"), "{}", worker.stderr());
+        assert!(worker.stderr().contains("at no good moment"), "{}", worker.stderr());
+    });
+}
+
+#[test]
+fn an_interrupt_is_an_error_of_the_call_that_runs() {
+    under_each_python(|python| {
+        let mut worker = Worker::entered(python);
+        worker.pipes.begin("bad_exits:by_signal", json!([libc::SIGINT]), json!({}));
+        assert_eq!(worker.pipes.answer()["error"]["type"], "KeyboardInterrupt");
         assert_eq!(worker.pipes.result("told:echo", json!([1])), 1);
     });
 }

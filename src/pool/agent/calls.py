@@ -22,14 +22,8 @@ def serve():
     longest = wire.max_frame()
     streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
     while True:
-        try:
-            data = next_frame()
-        except OSError:
-            raise
-        except BaseException as error:
-            # A signal's handler of some plugin; nobody has called.
-            part("errors").print_to_stderr("ignored, as no call is running", error)
-            continue
+        # Where the handler of a signal raises here, it ends the worker: what was read and not yet kept is lost.
+        data = next_frame()
         if data is None:
             return 0
         number = result = error = None

@@ -19,7 +19,7 @@ def conceal(secret):
 def clean(text, longest=LONGEST):
     """`text` as it may be sent: without secrets and lone surrogates, and cut in the middle where it is very long."""
     for secret in _secrets:
-        text = text.replace(secret, "***")
+        text = text.replace(secret, "[hidden]")
     if len(text) > longest:
         half = longest // 2
         left_out = len(text) - 2 * half

@@ -176,23 +176,24 @@ def max_frame():
 
 
 def _reader(descriptor, read=os.read):
-    """A function that returns the next frame's bytes each time, and None at the end.
-
-    Where a signal's handler raises in it, what was read so far is kept for the next time.
-    """
+    """A function that returns the next frame's bytes each time, and None at the end."""
     rest = b""
 
     def next_frame():
         nonlocal rest
         data = rest
         while len(data) < 4:
-            chunk = read(descriptor, 65536)
+            try:
+                chunk = read(descriptor, 65536)
+            except BlockingIOError:
+                os.set_blocking(descriptor, True)  # A plugin has found it.
+                continue
             if not chunk:
                 return None
-            rest = data = data + chunk
+            data = data + chunk
         end = 4 + int.from_bytes(data[:4], "little")
         if len(data) < end:
-            rest = data = bytearray(data)
+            data = bytearray(data)
             while len(data) < end:
                 chunk = read(descriptor, min(end - len(data), 1 << 18))
                 if not chunk:
