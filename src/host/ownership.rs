@@ -224,7 +224,8 @@ impl Rules {
         let Ok(name) = name.cast::<PyString>() else { return false };
         let name = name.to_string_lossy();
         let top = top_level(&name);
-        matches!(top, "sgtk" | "tank" | "tank_vendor") || self.provided.contains(top)
+        // Older cores have the client inside `tank_vendor`, where it logs under its own name all the same.
+        matches!(top, "sgtk" | "tank" | "tank_vendor" | "shotgun_api3") || self.provided.contains(top)
     }
 
     /// Whether a project's entry of `sys.modules` only lends its name to somebody else's module, as six's

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 CORE_VERSION = "@VERSION@"
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("shotgun_api3")
 LOG.setLevel(logging.WARNING)
 
 
