@@ -19,9 +19,12 @@ pub(crate) enum Outcome {
     /// It has no project, so there is no core for it.
     NoProject,
     /// The project's files name no core, or one that cannot be imported. Mend them.
-    Core(Error),
-    /// The host failed. Must not happen.
-    Host(Error),
+    /// First what is at fault: `config` or `core`.
+    Core(&'static str, String),
+    /// The worker's process ended while plugins ran in it.
+    Lost(String),
+    /// The host or the pool failed. Must not happen.
+    Host(String),
 }
 
 /// An event that got its core.
@@ -77,14 +80,14 @@ impl Daemon {
         let Some(project) = &event.project else { return Outcome::NoProject };
         match Python::attach(|py| self.handle_in_project(py, project, event)) {
             Ok(handled) => Outcome::Handled(handled),
+            Err(error @ Error::Config { .. }) => Outcome::Core("config", error.to_string()),
             Err(
-                error @ (Error::Config { .. }
-                | Error::Bootstrap { .. }
+                error @ (Error::Bootstrap { .. }
                 | Error::Import { .. }
                 | Error::WrongCore { .. }
                 | Error::UnusablePath { .. }),
-            ) => Outcome::Core(error),
-            Err(error) => Outcome::Host(error),
+            ) => Outcome::Core("core", error.to_string()),
+            Err(error) => Outcome::Host(error.to_string()),
         }
     }
 

@@ -17,7 +17,8 @@ pub(crate) struct Event {
     pub(crate) project: Option<String>,
     /// The field that changed, which plugins may filter by.
     pub(crate) attribute: Option<String>,
-    text: String,
+    /// The line.
+    pub(crate) text: String,
 }
 
 /// The fields that the daemon itself needs. Plugins get all that the line has.
@@ -60,6 +61,9 @@ impl Event {
     }
 }
 
+/// A line: an event; or its number where it is none, and why.
+pub(crate) type Line = Result<Event, (u64, String)>;
+
 /// The lines of a file or of standard input.
 pub(crate) struct Events {
     source: Box<dyn BufRead>,
@@ -88,7 +92,7 @@ impl Events {
     ///
     /// # Errors
     /// The source cannot be read any further.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Result<Event, (u64, String)>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let mut line = Vec::new();
             let read = self.source.read_until(b'\n', &mut line)?;

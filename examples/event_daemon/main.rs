@@ -11,6 +11,9 @@
 //! `cargo run --example event_daemon` handles the fixtures' events. `--configs`, `--plugins` and `--events` take real
 //! ones; see `--help`.
 //!
+//! `--workers N` runs the same plugins in a process of their own for each project, at most N at a time: a plugin that kills
+//! its process costs the daemon one event.
+//!
 //! Events go to standard output, one line each; errors with their traceback, and lines that are no events, to standard
 //! error. A plugin that raises is out of service for its project, as in shotgunEvents, unless it was registered with
 //! `stopOnError=False`.
@@ -29,9 +32,10 @@ mod report;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+mod workers;
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,11 +44,12 @@ use pyo3::prelude::*;
 use sgtk_host::Host;
 
 use crate::daemon::Daemon;
-use crate::events::Events;
+use crate::events::{Events, Line};
 use crate::options::{Options, USAGE};
 use crate::projects::Projects;
 use crate::report::Report;
 use crate::site::Site;
+use crate::workers::Workers;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
@@ -85,39 +90,83 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         if options.plugins.is_empty() { vec![sgtk_host_fixtures::plugins()] } else { options.plugins };
     let events = options.events.unwrap_or_else(sgtk_host_fixtures::events);
 
-    // What the projects' files say is looked at for every event, so that it can be compared with what they got.
-    let builder = Host::builder().configs(configs).forward_logs(options.log);
-    let mut builder = builder.revalidate_after(Duration::ZERO);
+    let folders: Vec<PathBuf> = folders.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
     let mut files = Vec::new();
     for folder in &folders {
-        let folder = std::path::absolute(folder)?;
-        files.extend(plugins::files(&folder).map_err(|error| unreadable("plugins", &folder, &error))?);
-        builder = builder.plugin_path(folder);
+        files.extend(plugins::files(folder).map_err(|error| unreadable("plugins", folder, &error))?);
     }
-    let mut source = Events::open(&events).map_err(|error| unreadable("events", &events, &error))?;
-    let host = builder.build()?;
+    let source = Events::open(&events).map_err(|error| unreadable("events", &events, &error))?;
+    let stream = Stream { source, path: events, bars };
+    if let Some(workers) = options.workers {
+        return in_workers(Workers::new(&configs, &folders, files, workers)?, stream, workers);
+    }
+    // What the projects' files say is looked at for every event, so that it can be compared with what they got.
+    let builder = Host::builder().configs(configs).forward_logs(options.log).revalidate_after(Duration::ZERO);
+    let host = folders.iter().fold(builder, |builder, folder| builder.plugin_path(folder)).build()?;
     if options.log {
         Python::attach(registrar::show_logs)?;
     }
-    let interpreter = host.interpreter();
-    let names = host.configs().projects()?;
+    in_process(Projects::new(host, site), files, stream)
+}
 
-    let mut daemon = Daemon::new(Projects::new(host, site), files);
-    let mut report = Report::new(source.size, &names, &bars)?;
-    while let Some(event) = source.next().map_err(|error| unreadable("events", &events, &error))? {
+/// Events, where they come from, and the bars that show how far they are.
+struct Stream {
+    source: Events,
+    path: PathBuf,
+    bars: MultiProgress,
+}
+
+impl Stream {
+    fn next(&mut self) -> Result<Option<Line>, String> {
+        self.source.next().map_err(|error| unreadable("events", &self.path, &error))
+    }
+}
+
+fn in_process(projects: Projects, files: Vec<PathBuf>, mut stream: Stream) -> Result<bool, Box<dyn Error>> {
+    let interpreter = projects.host().interpreter();
+    let names = projects.host().configs().projects()?;
+
+    let mut daemon = Daemon::new(projects, files);
+    let mut report = Report::new(stream.source.size, &names, &stream.bars)?;
+    while let Some(event) = stream.next()? {
         match event {
             Ok(event) => {
                 let outcome = daemon.handle(&event);
-                report.event(&event, &outcome, source.read)?;
+                report.event(&event, &outcome, stream.source.read)?;
             }
             Err((line, reason)) => report.bad_line(line, &reason),
         }
     }
     let foreign = Python::attach(|py| daemon.projects().host().audit(py))?;
     let foreign: Vec<_> = foreign.iter().map(ToString::to_string).collect();
-    report.finish(&daemon, &foreign)?;
+    report.finish(daemon.stopped(), &foreign)?;
     daemon.end()?;
     interpreter.shutdown(Duration::from_secs(10))?;
+    Ok(report.is_right())
+}
+
+fn in_workers(mut workers: Workers, mut stream: Stream, count: usize) -> Result<bool, Box<dyn Error>> {
+    let projects = workers.configs().projects()?;
+    let mut report = Report::new(stream.source.size, &projects, &stream.bars)?;
+    // From a file as many events are on their way as keep all workers busy. Whoever writes to standard input may wait for
+    // the outcome of an event before the next.
+    let most = if stream.source.size.is_some() { 4 * count } else { 1 };
+    while let Some(event) = stream.next()? {
+        match event {
+            Ok(event) => workers.begin(event, stream.source.read),
+            Err((line, reason)) => report.bad_line(line, &reason),
+        }
+        while workers.on_their_way() >= most
+            && let Some((event, read, outcome)) = workers.end()
+        {
+            report.event(&event, &outcome, read)?;
+        }
+    }
+    while let Some((event, read, outcome)) = workers.end() {
+        report.event(&event, &outcome, read)?;
+    }
+    report.finish(workers.stopped(), &[])?;
+    workers.shutdown(Duration::from_secs(10))?;
     Ok(report.is_right())
 }
 

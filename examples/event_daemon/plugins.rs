@@ -31,7 +31,22 @@ pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// What a plugin raised.
 pub(crate) struct Failure {
     pub(crate) plugin: String,
-    pub(crate) error: PythonError,
+    pub(crate) error: Fault,
+}
+
+/// An exception, wherever it was raised.
+pub(crate) struct Fault {
+    pub(crate) type_name: String,
+    pub(crate) message: String,
+    /// With its traceback.
+    pub(crate) text: String,
+}
+
+impl From<PyErr> for Fault {
+    fn from(error: PyErr) -> Self {
+        let error = PythonError::from(error);
+        Self { text: error.to_string(), type_name: error.type_name, message: error.message }
+    }
 }
 
 /// What a project's plugins did about an event.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::daemon::{Daemon, Handled, Outcome, Time};
+use crate::daemon::{Handled, Outcome, Time};
 use crate::events::Event;
 use crate::support::{figure, mebibytes, micros, percentile, resident_memory};
 
@@ -24,6 +24,7 @@ pub(crate) struct Report {
     plugin_errors: usize,
     core_errors: usize,
     host_errors: usize,
+    lost_workers: usize,
     wrong_cores: usize,
 }
 
@@ -53,6 +54,7 @@ impl Report {
             plugin_errors: 0,
             core_errors: 0,
             host_errors: 0,
+            lost_workers: 0,
             wrong_cores: 0,
         };
         report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", "SWAP", "OUTCOME"])?;
@@ -79,10 +81,13 @@ impl Report {
                 self.without_project += 1;
                 self.line(event, "", "", "", "no project")?;
             }
-            Outcome::Core(error) => {
+            Outcome::Core(what, error) => {
                 self.core_errors += 1;
-                let what = if matches!(error, sgtk_host::Error::Config { .. }) { "config" } else { "core" };
                 self.failed(event, what, error)?;
+            }
+            Outcome::Lost(error) => {
+                self.lost_workers += 1;
+                self.failed(event, "worker", error)?;
             }
             Outcome::Host(error) => {
                 self.host_errors += 1;
@@ -126,15 +131,14 @@ impl Report {
         }
         self.line(event, &handled.kind, &handled.version, &time, &parts.join("; "))?;
         for failure in &done.failures {
-            self.bar
-                .suspend(|| eprintln!("event {}, plugin {}:\n{}", event.id, failure.plugin, failure.error));
+            let (plugin, text) = (&failure.plugin, &failure.error.text);
+            self.bar.suspend(|| eprintln!("event {}, plugin {plugin}:\n{text}", event.id));
         }
         Ok(())
     }
 
     /// The whole error goes to standard error, its first line into the table.
-    fn failed(&self, event: &Event, what: &str, error: &sgtk_host::Error) -> io::Result<()> {
-        let error = error.to_string();
+    fn failed(&self, event: &Event, what: &str, error: &str) -> io::Result<()> {
         let first = error.lines().next().unwrap_or_default();
         self.line(event, "", "", "", &format!("{what} error: {first}"))?;
         if first != error {
@@ -160,7 +164,11 @@ impl Report {
 
     /// Takes the progress bar away and prints the figures. `foreign` are the modules that an audit found to be another
     /// project's.
-    pub(crate) fn finish(&mut self, daemon: &Daemon, foreign: &[String]) -> io::Result<()> {
+    pub(crate) fn finish<'a>(
+        &mut self,
+        stopped: impl Iterator<Item = (&'a str, &'a str)>,
+        foreign: &[String],
+    ) -> io::Result<()> {
         self.bar.finish_and_clear();
         self.wrong_cores += usize::from(!foreign.is_empty());
         let out = &mut io::stdout().lock();
@@ -173,11 +181,14 @@ impl Report {
         figure(out, "median swap", micros(percentile(&self.swaps, 50)))?;
         figure(out, "memory", mebibytes(resident_memory()))?;
         figure(out, "plugin errors", self.plugin_errors)?;
-        for (project, plugin) in daemon.stopped() {
+        for (project, plugin) in stopped {
             figure(out, "  stopped", format!("{plugin} for {project}"))?;
         }
         figure(out, "core errors", self.core_errors)?;
         figure(out, "host errors", self.host_errors)?;
+        if self.lost_workers > 0 {
+            figure(out, "lost workers", self.lost_workers)?;
+        }
         figure(out, "no project", self.without_project)?;
         figure(out, "bad lines", self.bad_lines)?;
         figure(out, "wrong cores", self.wrong_cores)?;

@@ -41,17 +41,26 @@ pub(crate) fn wrong_core(py: Python<'_>, expected: &Expected) -> PyResult<Option
 
 /// What is wrong with a module that should be `sgtk` of the expected core: the file it comes from, or its version.
 pub(crate) fn fault_of(module: &Bound<'_, PyModule>, expected: &Expected) -> PyResult<Option<String>> {
-    let Some(file) = text(&module.dict(), "__file__")? else { return Ok(Some("has no file".to_owned())) };
-    if !lies_in(Path::new(&file), &expected.python) {
-        return Ok(Some(format!("is {file}, expected in {}", expected.python.display())));
+    let (file, version) = (text(&module.dict(), "__file__")?, text(&module.dict(), "__version__")?);
+    Ok(fault_of_file(file.as_deref(), version.as_deref(), expected))
+}
+
+/// What is wrong with a module that should be `sgtk` of the expected core, by the file and the version that it has.
+pub(crate) fn fault_of_file(
+    file: Option<&str>,
+    version: Option<&str>,
+    expected: &Expected,
+) -> Option<String> {
+    let Some(file) = file else { return Some("has no file".to_owned()) };
+    if !lies_in(Path::new(file), &expected.python) {
+        return Some(format!("is {file}, expected in {}", expected.python.display()));
     }
-    let found = text(&module.dict(), "__version__")?;
-    Ok(match (found, &expected.version) {
-        (Some(found), Some(version)) if found != *version && ![&*found, &**version].contains(&NO_VERSION) => {
+    match (version, &expected.version) {
+        (Some(found), Some(version)) if found != version && ![found, &**version].contains(&NO_VERSION) => {
             Some(format!("is {found}, expected {version}"))
         }
         _ => None,
-    })
+    }
 }
 
 /// The version that an `sgtk` says it is.

@@ -3,3 +3,4 @@
 mod daemon;
 mod doctor;
 mod program;
+mod workers;
