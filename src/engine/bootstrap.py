@@ -103,9 +103,10 @@ def swap_in_this_process(core_path):
         if top in ("tank", "sgtk", "tank_vendor") or isinstance(path, str) and of_old_core(path):
             gone.append(sys.modules.pop(name))
     _swapped.append(gone)
-    classes = {id(value) for module in gone for value in vars(module).values() if isinstance(value, type)}
-    sys.meta_path[:] = [finder for finder in sys.meta_path if id(type(finder)) not in classes]
-    for name in [name for name, value in vars(sys).items() if id(type(value)) in classes]:
+    # Told by where a class says that it was made: a module's globals may name `dict` and the like as well.
+    names = {getattr(module, "__dict__", {}).get("__name__") for module in gone}
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ not in names]
+    for name in [name for name, value in vars(sys).items() if type(value).__module__ in names]:
         delattr(sys, name)
     sys.path[:] = [core_path] + [entry for entry in sys.path if not of_old_core(entry)]
     os.environ.pop("TANK_CURRENT_PC", None)

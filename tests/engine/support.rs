@@ -1,6 +1,7 @@
 //! What the tests of engines share.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -105,6 +106,21 @@ counts = [
         counts.push(("descriptors".to_owned(), descriptors.count()));
     }
     counts
+}
+
+/// Fails unless nothing has grown since `before`, once the threads of engines have closed what they had open for a moment.
+#[track_caller]
+pub(crate) fn assert_not_grown(before: &[(String, usize)]) {
+    let start = Instant::now();
+    loop {
+        let now = Python::attach(counts);
+        let grown: Vec<_> = now.iter().zip(before).filter(|(now, before)| now.1 > before.1).collect();
+        if grown.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{grown:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// The memory that the process has resident, in KiB; 0 where the platform does not tell.

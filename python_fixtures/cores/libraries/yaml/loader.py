@@ -2,6 +2,9 @@
 
 CORE_VERSION = "@VERSION@"
 
+#: Hazard: a name of the library's own for a class of the interpreter's.
+mapping = dict
+
 
 def safe_load(stream):
     """The mapping in a text or a file; None when there is nothing."""
