@@ -20,6 +20,8 @@
 //! - [`Lease`] is a project in place. It derefs to its `sgtk` module.
 //! - [`Engine`] is an engine that [`Host::bootstrap`] has started from [`Bootstrap`] options, for distributed and centralized
 //!   configurations: in an import state of its own, alive beside all others.
+//! - [`WorkerPool`] keeps a Python process for each project and makes [`Call`]s in it: for plugins that crash or hang, for
+//!   other Python versions, and for real parallelism.
 //! - [`import_sgtk`] is the published recipe: a fresh import that stays in place until the next.
 //! - [`config::Configs`] finds a project's core from its files, without Python, and tells how.
 //! - [`interpreter::Interpreter`] starts CPython correctly, and stops it softly.
@@ -32,6 +34,9 @@
 //! interpreter. One project is in place at a time, for any number of threads; a thread that wants another waits for its
 //! turn, detached, first come first served. A thread that holds a lease cannot lease another project. Never wait, while
 //! attached, for something that another attached thread does.
+//!
+//! A [`WorkerPool`] is `Send`, `Sync` and cheap to clone as well, and needs none of that: calls of one project run in order,
+//! projects in parallel. Dropping the last clone ends its processes.
 //!
 //! # Limits
 //!

@@ -31,3 +31,17 @@ fn hosts_and_errors_go_to_other_threads_and_leases_do_not() {
         assert!(!implements!(Lease<'static>: Send) && !implements!(Lease<'static>: Sync));
     };
 }
+
+#[test]
+#[cfg(unix)]
+fn pools_handles_and_their_errors_go_to_other_threads() {
+    use sgtk_host::{Call, CallHandle, PoolError, WorkerPool, WorkerPoolBuilder};
+    const {
+        assert!(implements!(WorkerPool: Send) && implements!(WorkerPool: Sync));
+        assert!(implements!(WorkerPoolBuilder: Send) && implements!(WorkerPoolBuilder: Sync));
+        assert!(implements!(Call: Send) && implements!(Call: Sync));
+        // Whatever the result is, as it is made by the one who takes it.
+        assert!(implements!(CallHandle<std::rc::Rc<()>>: Send) && implements!(CallHandle<u32>: Sync));
+        assert!(implements!(PoolError: Send) && implements!(PoolError: Sync));
+    };
+}

@@ -43,26 +43,22 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
         }
     }
 
-    /// Waits for the result for so long. `None` where it has not come by then; the call goes on.
+    /// Waits for the result for so long. `None` where it has not come by then, and the call goes on; and once it was taken.
     ///
     /// # Errors
     /// As [`WorkerPool::call`](super::WorkerPool::call).
-    ///
-    /// # Panics
-    /// Where the result was taken before.
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<T, PoolError>> {
-        assert!(!self.taken, "the result of this call was taken before");
+        if self.taken {
+            return None;
+        }
         let outcome = self.ticket.wait_done(Some(limit))?;
         Some(self.take(outcome))
     }
 
-    /// The result, where it is there.
+    /// The result, where it is there. `None` until then, and once it was taken.
     ///
     /// # Errors
     /// As [`WorkerPool::call`](super::WorkerPool::call).
-    ///
-    /// # Panics
-    /// Where the result was taken before.
     pub fn poll_result(&mut self) -> Option<Result<T, PoolError>> {
         self.wait_timeout(Duration::ZERO)
     }

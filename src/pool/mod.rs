@@ -24,6 +24,9 @@
 //! never ran, ran, or may have run. Only calls that never ran are ever tried again, and only where
 //! [`retry_never_ran`](WorkerPoolBuilder::retry_never_ran) says so; a call that finds its worker gone before anything was
 //! sent simply gets the next one.
+//!
+//! # The process
+//! The pool expects SIGPIPE to be ignored, as it is in Rust programs. It neither needs SIGCHLD nor minds who handles it.
 
 mod agent;
 mod attendant;
@@ -40,6 +43,7 @@ mod output;
 mod process;
 mod pythons;
 mod request;
+mod settling;
 mod slot;
 mod spawn;
 mod start;
@@ -48,6 +52,7 @@ mod supervisor;
 mod templates;
 mod ticket;
 mod turns;
+mod wants;
 mod watched;
 mod wire;
 mod worker;
@@ -94,8 +99,20 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if let Err(error) = self.inner.shut_down(Duration::ZERO) {
-            tracing::error!(%error, "a pool was dropped");
+        let inner = Arc::clone(&self.inner);
+        let end = move || {
+            if let Err(error) = inner.shut_down(Duration::ZERO) {
+                tracing::error!(%error, "a pool was dropped");
+            }
+        };
+        // By a waker that the supervisor has called: it cannot wait for what it has to do itself.
+        if self.inner.supervisor.is_this_thread() {
+            let thread = std::thread::Builder::new().name("sgtk-pool-end".to_owned()).spawn(end);
+            if let Err(error) = thread {
+                tracing::error!(%error, "a dropped pool's workers stay until the process ends");
+            }
+        } else {
+            end();
         }
     }
 }

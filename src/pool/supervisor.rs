@@ -85,6 +85,11 @@ impl Supervisor {
         Ok(())
     }
 
+    pub(super) fn is_this_thread(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| thread.thread().id() == std::thread::current().id())
+    }
+
     /// Never waits.
     pub(super) fn send(&self, command: Command) {
         // Nobody listens any more only where everything has ended.

@@ -2,10 +2,14 @@
 //! what the process has.
 
 use std::io::{BufRead, BufReader};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use serde_json::Value;
-use sgtk_host::{Call, PoolError, WorkerPool};
+use sgtk_host::{Call, CallHandle, PoolError, WorkerPool};
 use sgtk_host_fixtures::{bundled, bundled_versions, in_child, isolated};
 
 use crate::processes::{descendants, descriptors, kill_worker, runs, threads};
@@ -38,6 +42,41 @@ fn a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread() {
             }
         },
     );
+}
+
+/// Drops what it holds when it is woken.
+struct Drops(Mutex<Option<WorkerPool>>);
+
+impl Wake for Drops {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn a_pool_may_be_dropped_by_a_waker_that_it_calls_itself() {
+    for expires in [true, false] {
+        let studio = Studio::of(&["a"]);
+        let pool = studio.pool();
+        let pid: u32 = pool.call("a", Call::new("work:pid")).unwrap();
+        let begun = studio.plugins.path().join("begun");
+        let gate = studio.plugins.path().join("gate");
+        let mut running: CallHandle<bool> =
+            pool.submit("a", Call::new("work:sign").arg(&begun).arg(&gate)).unwrap();
+        until("it runs", || begun.exists());
+        let late = Call::new("work:pid").time_limit(Duration::from_millis(30));
+        let mut waiting: CallHandle<u32> = pool.submit("a", late).unwrap();
+        let waker = Waker::from(Arc::new(Drops(Mutex::new(Some(pool)))));
+        let context = &mut Context::from_waker(&waker);
+        // Its time is up on the supervisor's thread, or it ends on the attendant's.
+        if expires {
+            assert!(Pin::new(&mut waiting).poll(context).is_pending());
+        } else {
+            assert!(Pin::new(&mut running).poll(context).is_pending());
+            std::fs::write(&gate, "").unwrap();
+        }
+        until("the worker ends", || !runs(pid));
+    }
 }
 
 #[test]
