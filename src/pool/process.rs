@@ -216,3 +216,43 @@ pub(super) fn never_wait(end: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(end)?;
     Ok(rustix::fs::fcntl_setfl(end, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A process that sleeps, with and without a descriptor to watch it by.
+    fn sleepers() -> impl Iterator<Item = Process> {
+        [true, false].into_iter().map(|has_descriptor| {
+            let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+            let mut process = Process::new(Pid::from_child(&child), true);
+            process.descriptor = process.descriptor.filter(|_| has_descriptor);
+            process
+        })
+    }
+
+    #[test]
+    fn an_end_is_seen_and_its_status_taken_with_a_descriptor_and_without() {
+        for process in sleepers() {
+            assert!(!process.has_ended());
+            assert!(!process.ends_within(Duration::from_millis(1)));
+            process.signal_group(Signal::KILL);
+            assert!(process.ends_within(LONG) && process.has_ended());
+            assert_eq!(process.reap(), Some(Exit::Signal(9)));
+            // Nobody else's to take any more.
+            assert_eq!(process.reap(), Some(Exit::Unknown));
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        assert_eq!(Exit::Status(3).to_string(), "ended with status 3");
+        assert_eq!(Exit::Signal(11).to_string(), "was killed by signal 11 (SIGSEGV)");
+        assert_eq!(Exit::Signal(63).to_string(), "was killed by signal 63");
+    }
+}
