@@ -227,6 +227,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     /// A process that sleeps, with and without a descriptor to watch it by.
+    #[expect(clippy::zombie_processes, reason = "the tests reap it themselves")]
     fn sleepers() -> impl Iterator<Item = Process> {
         [true, false].into_iter().map(|has_descriptor| {
             let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
