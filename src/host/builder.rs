@@ -12,7 +12,7 @@ use super::first_import::Settings;
 use super::residents::Residents;
 use super::world::World;
 use super::{Host, Inner, late_import, zip_code};
-use crate::config::Configs;
+use crate::config::{Configs, plugin_folder};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -135,7 +135,10 @@ impl HostBuilder {
         }
         let mut plugin_paths = Vec::with_capacity(self.plugin_paths.len());
         for folder in &self.plugin_paths {
-            plugin_paths.push(plugin_path(folder)?);
+            plugin_paths.push(
+                plugin_folder(folder)
+                    .map_err(|reason| setting("plugin_path", &folder.display().to_string(), &reason))?,
+            );
         }
         if let Some(name) = self.exempt.iter().find(|name| name.is_empty() || name.contains('.')) {
             return Err(setting("exempt", name, "it is not a top-level module name"));
@@ -173,18 +176,6 @@ impl HostBuilder {
         };
         Ok(Host { inner: Arc::new(inner) })
     }
-}
-
-/// A plugin folder as Python is to have it: absolute, there, and text.
-fn plugin_path(folder: &std::path::Path) -> Result<String> {
-    let shown = folder.display().to_string();
-    let absolute =
-        std::path::absolute(folder).map_err(|error| setting("plugin_path", &shown, &error.to_string()))?;
-    if !absolute.is_dir() {
-        return Err(setting("plugin_path", &shown, "it is not a folder"));
-    }
-    let text = absolute.into_os_string().into_string();
-    text.map_err(|_| setting("plugin_path", &shown, "it is not UTF-8"))
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> Error {

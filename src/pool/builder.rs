@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::slot::BackOff;
 use super::supervisor::Supervisor;
 use super::watched::Grace;
 use crate::Bootstrap;
-use crate::config::Configs;
+use crate::config::{Configs, plugin_folder};
 
 /// The environment of workers.
 pub(super) type Variables = Vec<(OsString, OsString)>;
@@ -309,7 +309,10 @@ impl WorkerPoolBuilder {
             }
         }
         for folder in &self.plugin_paths {
-            options.plugin_paths.push(plugin_path(folder)?);
+            options.plugin_paths.push(
+                plugin_folder(folder)
+                    .map_err(|reason| setting("plugin_path", &folder.display().to_string(), &reason))?,
+            );
         }
         options.configs = self.configs.unwrap_or_else(Configs::from_env);
         options.variables = variables(self.extra);
@@ -328,17 +331,6 @@ fn variables(extra: Variables) -> Variables {
         name != "TANK_CURRENT_PC" && !name.as_encoded_bytes().starts_with(b"PYTHON")
     });
     kept.chain(extra).collect()
-}
-
-fn plugin_path(folder: &Path) -> Result<String, PoolError> {
-    let shown = folder.display().to_string();
-    let absolute =
-        std::path::absolute(folder).map_err(|error| setting("plugin_path", &shown, &error.to_string()))?;
-    if !absolute.is_dir() {
-        return Err(setting("plugin_path", &shown, "it is not a folder"));
-    }
-    let text = absolute.into_os_string().into_string();
-    text.map_err(|_| setting("plugin_path", &shown, "it is not UTF-8"))
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> PoolError {
