@@ -61,6 +61,8 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn begin(py: Python<'py>, host: &Host, bootstrap: &'a Bootstrap) -> Result<Self> {
         let state = PrivateState::new(host, &bootstrap.to_string());
         let turn = state.take_turn(py)?;
+        // It may have been shut down while this waited.
+        host.refuse_if_closed(&bootstrap.to_string())?;
         Ok(Self {
             py,
             bootstrap,
@@ -75,7 +77,12 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn go_through(self) -> Result<Engine> {
-        match self.engine() {
+        let bootstrapped = self.engine().and_then(|bootstrapped| {
+            // A host that was shut down meanwhile waits for this turn's end, and is to have no engine then.
+            self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
+            Ok(bootstrapped)
+        });
+        match bootstrapped {
             Ok((engine, info)) => Ok(self.succeed(engine, info)),
             Err(error) => Err(self.fail(error)),
         }
