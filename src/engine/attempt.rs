@@ -41,8 +41,8 @@ struct Reported {
     step: BootstrapStep,
     fraction: f64,
     message: String,
-    /// Why the bootstrap was ended from within.
-    ended: Option<Error>,
+    /// Why the bootstrap was ended from within, and at which step.
+    ended: Option<(BootstrapStep, Error)>,
 }
 
 impl Attempt {
@@ -74,8 +74,8 @@ impl Attempt {
         tracing::debug!(target = self.target, %step, "bootstrap step");
     }
 
-    /// Why the bootstrap was ended from within, where it was.
-    pub(super) fn why_ended(&self) -> Option<Error> {
+    /// Why the bootstrap was ended from within, where it was, and at which step.
+    pub(super) fn why_ended(&self) -> Option<(BootstrapStep, Error)> {
         self.reported().ended.take()
     }
 
@@ -137,7 +137,10 @@ impl Attempt {
     /// The exception that ends the bootstrap, for a reason of the host's.
     fn end(&self, why: Error) -> PyErr {
         let text = why.to_string();
-        self.reported().ended = Some(why);
+        let mut reported = self.reported();
+        let step = reported.step;
+        // The first reason is the one to tell: code that swallows it may run into others.
+        reported.ended.get_or_insert((step, why));
         BootstrapEnded::new_err(text)
     }
 

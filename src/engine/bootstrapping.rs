@@ -109,6 +109,10 @@ impl<'a, 'py> Begun<'a, 'py> {
             }
         };
         let engine = outcome.map_err(|error| self.exception(error))?;
+        // Toolkit's code, or a bundle's, may have caught what was to end it.
+        if let Some((step, why)) = self.attempt.why_ended() {
+            return Err(self.failure_at(step, why));
+        }
         self.attempt.enter(BootstrapStep::Verify);
         let info = EngineInfo::of(&self.bootstrap.to_string(), &engine);
         let info = info.map_err(|error| self.exception(error))?;
@@ -183,8 +187,8 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn exception(&self, error: PyErr) -> Error {
-        if let Some(why) = self.attempt.why_ended() {
-            return self.failure(why);
+        if let Some((step, why)) = self.attempt.why_ended() {
+            return self.failure_at(step, why);
         }
         let step = self.attempt.step();
         let kind = BootstrapFailure::of_exception(self.py, &error, step);
@@ -192,10 +196,13 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn failure(&self, error: Error) -> Error {
+        self.failure_at(self.attempt.step(), error)
+    }
+
+    fn failure_at(&self, step: BootstrapStep, error: Error) -> Error {
         if matches!(error, Error::BootstrapStopped { .. }) {
             return error;
         }
-        let step = self.attempt.step();
         let kind = BootstrapFailure::of_error(&error, step);
         self.bootstrap_error(step, kind, error)
     }
