@@ -74,7 +74,10 @@ impl BootstrapBuilder {
 
     /// Has `make` make the user, for all that is no script user: given the starting core's `sgtk`, it returns a
     /// `ShotgunUser`, from `ShotgunAuthenticator().get_default_user()` say. Takes the place of
-    /// [`script_user`](Self::script_user). For engines in this process only: a worker process cannot be given it.
+    /// [`script_user`](Self::script_user). For engines in this process only: a worker process cannot be given it. A panic
+    /// of it ends the bootstrap with an error.
+    ///
+    /// The user brings his own site and proxy. His secrets are not known here, and so are not hidden in errors and logs.
     pub fn user(
         mut self,
         make: impl for<'py> Fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyAny>> + Send + Sync + 'static,

@@ -1,8 +1,10 @@
 //! Bootstrapping an engine into an import state of its own, and undoing what a failed bootstrap has begun.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -123,10 +125,7 @@ impl<'a, 'py> Begun<'a, 'py> {
 
     fn toolkits_part(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py;
-        let sgtk = self
-            .state
-            .sgtk(py)
-            .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))?;
+        let sgtk = self.state.sgtk(py).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let options = python_value(py, &self.bootstrap.to_json())?;
         let [enter, progress, swap_core] = self.attempt.functions(py)?;
         let make_user = match &self.bootstrap.credentials {
@@ -136,7 +135,11 @@ impl<'a, 'py> Begun<'a, 'py> {
                 let call = move |arguments: &Bound<'_, pyo3::types::PyTuple>,
                                  _: Option<&Bound<'_, PyDict>>| {
                     let sgtk = arguments.get_item(0)?.cast_into::<PyModule>()?;
-                    make(&sgtk).map(Bound::unbind)
+                    // As an exception of Python's, it would unwind again where Python's code has ended.
+                    let made = catch_unwind(AssertUnwindSafe(|| make(&sgtk).map(Bound::unbind)));
+                    made.unwrap_or_else(|_| {
+                        Err(PyRuntimeError::new_err("the callback that makes the user panicked"))
+                    })
                 };
                 Some(pyo3::types::PyCFunction::new_closure(py, None, None, call)?)
             }

@@ -115,6 +115,12 @@ fn wrong_options_fail_at_their_step() {
             (Authenticate, Other),
             "nobody is here",
         );
+        watch.fails(
+            "a user's callback that panics",
+            options(176).user(|_| panic!("a panic of the test's own")),
+            (Authenticate, Other),
+            "panicked",
+        );
     });
 }
 
