@@ -86,7 +86,8 @@ impl BootstrapBuilder {
         self
     }
 
-    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. Default: none.
+    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. For a script
+    /// user only. Default: none.
     pub fn http_proxy(mut self, address: impl Into<SecretString>) -> Self {
         self.http_proxy = Some(address.into());
         self
@@ -175,9 +176,20 @@ impl BootstrapBuilder {
             if key.expose_secret().trim().is_empty() {
                 return Err(refused("script_user", &format!("{name:?}"), "its key is empty"));
             }
+            // Of a file, mostly: the line's end is no part of the key, and no site would take it.
+            if key.expose_secret().chars().any(char::is_control) {
+                let reason = "its key has a control character, a line's end say";
+                return Err(refused("script_user", &format!("{name:?}"), reason));
+            }
         }
-        if self.http_proxy.as_ref().is_some_and(|proxy| proxy.expose_secret().trim().is_empty()) {
-            return Err(refused("http_proxy", "\"\"", "it is empty"));
+        if let Some(proxy) = &self.http_proxy {
+            if proxy.expose_secret().trim().is_empty() {
+                return Err(refused("http_proxy", "\"\"", "it is empty"));
+            }
+            if matches!(credentials, Credentials::User(_)) {
+                let reason = "the user that a callback makes brings his own";
+                return Err(refused("http_proxy", "(hidden)", reason));
+            }
         }
         check_text("plugin_id", &self.plugin_id)?;
         check_text("engine", &self.engine)?;

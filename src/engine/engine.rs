@@ -26,7 +26,7 @@ use crate::host::Host;
 ///     &Bootstrap::project(176)
 ///         .core("/studio/tk-core/python")
 ///         .site("https://studio.example")
-///         .script_user("daemon", std::fs::read_to_string("/etc/daemon.key")?)
+///         .script_user("daemon", std::fs::read_to_string("/etc/daemon.key")?.trim_end())
 ///         .build()?,
 /// )?;
 /// let context: String = engine.with(|engine| engine.getattr("context")?.str()?.extract())?;
