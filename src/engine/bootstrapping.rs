@@ -168,8 +168,9 @@ impl<'a, 'py> Begun<'a, 'py> {
     /// Undoes what was begun.
     fn fail(self, error: Error) -> Error {
         let py = self.py;
+        // Exceptions are told as errors of the crate's, which show no keys.
         if self.state.sgtk(py).is_ok()
-            && let Err(error) = steps_in_python::call(py, "destroy", ())
+            && let Err(error) = steps_in_python::call(py, "destroy", ()).map_err(Error::from)
         {
             tracing::debug!(%error, "failed to destroy what a failed bootstrap has left");
         }
@@ -178,10 +179,11 @@ impl<'a, 'py> Begun<'a, 'py> {
             tracing::warn!(?threads, "threads of a failed bootstrap did not end");
         }
         let handlers = self.root_handlers.appeared();
-        if let Err(error) = handlers.and_then(|handlers| root_handlers::remove(py, handlers)) {
+        let removed = handlers.and_then(|handlers| root_handlers::remove(py, handlers));
+        if let Err(error) = removed.map_err(Error::from) {
             tracing::error!(%error, "failed to take the handlers of a failed bootstrap from the root logger");
         }
-        if let Err(error) = self.filters.restore() {
+        if let Err(error) = self.filters.restore().map_err(Error::from) {
             tracing::error!(%error, "failed to restore the warnings filters");
         }
         drop(self.turn);
