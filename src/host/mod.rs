@@ -122,11 +122,11 @@ impl Host {
     /// interpreter, first come first served. A thread that holds a lease may lease the same project again.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where the project has no core, before anything waits;
-    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds another project;
-    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`];
-    /// [`Error::HostShutDown`](crate::Error::HostShutDown) after [`Host::shutdown`];
-    /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the first import,
+    /// [`Error::Config`] where the project has no core, before anything waits;
+    /// [`Error::NestedLease`] where this thread holds another project;
+    /// [`Error::LeaseTimeout`] after [`HostBuilder::lease_timeout`];
+    /// [`Error::HostShutDown`] after [`Host::shutdown`];
+    /// [`Error::Import`] and [`Error::WrongCore`] from the first import,
     /// after which the interpreter is as it was before.
     pub fn lease<'py>(&self, py: Python<'py>, project: &str) -> Result<Lease<'py>> {
         self.refuse_if_closed(project)?;
@@ -147,7 +147,7 @@ impl Host {
     /// Attaches, leases the project, runs `body` with its `sgtk`, and parks the project again.
     ///
     /// # Errors
-    /// Those of [`Host::lease`], and [`Error::Python`](crate::Error::Python) where `body` returns a Python exception.
+    /// Those of [`Host::lease`], and [`Error::Python`] where `body` returns a Python exception.
     pub fn with_sgtk<T>(
         &self,
         project: &str,
@@ -213,8 +213,8 @@ impl Host {
     /// end. Returns whether there was one.
     ///
     /// # Errors
-    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
-    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`].
+    /// [`Error::NestedLease`] where this thread holds a lease,
+    /// [`Error::LeaseTimeout`] after [`HostBuilder::lease_timeout`].
     pub fn evict(&self, py: Python<'_>, project: &str) -> Result<bool> {
         let turn = pin::Turn::take(py, &new_key(project), self.inner.lease_timeout)?;
         let evicted = self.inner.evict(py, project, "asked to");
@@ -228,7 +228,7 @@ impl Host {
     }
 
     /// # Errors
-    /// [`Error::HostShutDown`](crate::Error::HostShutDown), naming what was asked for.
+    /// [`Error::HostShutDown`], naming what was asked for.
     pub(crate) fn refuse_if_closed(&self, target: &str) -> Result<()> {
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(Error::HostShutDown { target: target.to_owned() });
