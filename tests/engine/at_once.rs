@@ -22,6 +22,11 @@ fn wait_until_waiting<T>(host: &Host, waiting: usize, thread: &JoinHandle<T>) {
     }
 }
 
+/// `threading` goes on counting threads of Rust's that have logged something in Python, before 3.12 for ever.
+fn counts_without_threads(py: Python<'_>) -> Vec<(String, usize)> {
+    counts(py).into_iter().filter(|(what, _)| what != "threads").collect()
+}
+
 #[test]
 fn shutting_down_waits_for_the_leases_of_an_engine() {
     alone("at_once::shutting_down_waits_for_the_leases_of_an_engine", || {
@@ -163,5 +168,46 @@ fn engines_that_many_threads_use_are_used_or_gone_and_nothing_between() {
             assert_eq!(host.engines(), []);
         }
         assert_eq!(Python::attach(counts), before);
+    });
+}
+
+#[test]
+fn bootstraps_and_ends_of_many_threads_leave_nothing_when_their_host_is_shut_down() {
+    alone("at_once::bootstraps_and_ends_of_many_threads_leave_nothing_when_their_host_is_shut_down", || {
+        let studio = studio();
+        let first = host(&studio);
+        PROJECTS.map(|(id, ..)| bootstrap(&first, &studio, id).destroy().unwrap());
+        let before = Python::attach(counts_without_threads);
+        let host = host(&studio);
+        let (made, was_made) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for (id, name, _) in PROJECTS {
+                let (host, studio, made) = (&host, &studio, made.clone());
+                scope.spawn(move || {
+                    let options = options(studio, id).build().unwrap();
+                    loop {
+                        let engine = match host.bootstrap(&options) {
+                            Ok(engine) => engine,
+                            Err(Error::HostShutDown { .. }) => break,
+                            Err(error) => panic!("{error}"),
+                        };
+                        let told = engine.with(|engine| command(engine, "project_name")?.extract::<String>());
+                        match told {
+                            Ok(told) => assert_eq!(told, name),
+                            Err(Error::Dropped { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                        // The test may have seen enough.
+                        let _ = made.send(());
+                        drop(engine);
+                    }
+                });
+            }
+            was_made.iter().take(12).for_each(drop);
+            host.shutdown().unwrap();
+        });
+        assert_eq!(host.engines(), []);
+        assert_eq!(Python::attach(counts_without_threads), before);
+        assert_eq!(Python::attach(|py| host.audit(py).unwrap()), []);
     });
 }
