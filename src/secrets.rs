@@ -33,8 +33,7 @@ impl Secrets {
             }
         }
         forms.retain(|form| form.len() >= SHORTEST);
-        // The longer first, so that no part of one is left over where another is hidden in it.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.sort();
         forms.dedup();
         let forms = Arc::new(Forms(forms.into_iter().map(SecretString::from).collect()));
         IN_USE.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&forms));
@@ -55,12 +54,38 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// A secret as a text may show it: as it is, and escaped as JSON and as Python's `repr` do.
-fn written(secret: &str) -> impl Iterator<Item = String> {
+/// A secret as a text may show it: as it is, in JSON, each of them by Python's `repr` as well, and in an address. What the
+/// client logs of a request is the `repr` of JSON.
+fn written(secret: &str) -> Vec<String> {
     let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.trim_matches('"').to_owned();
-    let repr = secret.replace('\\', "\\\\").replace('\'', "\\'");
-    [secret.to_owned(), json, repr].into_iter()
+    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
+    let mut forms = vec![percent_encoded(secret, b"/"), percent_encoded(secret, b"")];
+    for text in [secret.to_owned(), json.to_owned(), ascii_json(json)] {
+        let doubled = text.replace('\\', "\\\\");
+        forms.extend([doubled.replace('\'', "\\'"), doubled, text]);
+    }
+    forms
+}
+
+/// JSON as Python writes it by default: what is not ASCII as its UTF-16 units.
+fn ascii_json(json: &str) -> String {
+    let escape = |unit: &u16| format!("\\u{unit:04x}");
+    let mut units = [0; 2];
+    json.chars().fold(String::new(), |text, character| match character {
+        _ if character.is_ascii() => text + character.encode_utf8(&mut [0; 4]),
+        _ => text + &character.encode_utf16(&mut units).iter().map(escape).collect::<String>(),
+    })
+}
+
+/// As `urllib.parse.quote` writes it.
+fn percent_encoded(text: &str, safe: &[u8]) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| match byte {
+        b'_' | b'.' | b'-' | b'~' => encoded + char::from(byte).encode_utf8(&mut [0; 4]),
+        _ if byte.is_ascii_alphanumeric() || safe.contains(&byte) => {
+            encoded + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        _ => encoded + &format!("%{byte:02X}"),
+    })
 }
 
 fn password(address: &str) -> Option<&str> {
@@ -72,10 +97,14 @@ fn password(address: &str) -> Option<&str> {
 /// The text without the secrets that are in use.
 pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let forms = in_use.iter().flat_map(|forms| &forms.0).map(ExposeSecret::expose_secret);
+    let mut shown: Vec<&str> = forms.filter(|form| text.contains(form)).collect();
+    // The longer first, so that no part of one is left over where another, of other options perhaps, is hidden in it.
+    shown.sort_by_key(|form| std::cmp::Reverse(form.len()));
     let mut text = Cow::Borrowed(text);
-    for form in in_use.iter().flat_map(|forms| &forms.0) {
-        if text.contains(form.expose_secret()) {
-            text = Cow::Owned(text.replace(form.expose_secret(), HIDDEN));
+    for form in shown {
+        if text.contains(form) {
+            text = Cow::Owned(text.replace(form, HIDDEN));
         }
     }
     text
@@ -98,6 +127,28 @@ mod tests {
         assert_eq!(redacted(&text), "raw [hidden], json \"[hidden]\", repr '[hidden]'");
         drop(secrets);
         assert_eq!(redacted(key), key);
+    }
+
+    #[test]
+    fn what_python_makes_of_a_key_in_a_request_or_an_address_is_hidden() {
+        let _secrets = Secrets::in_use([secret("it's \"a\" k\\y/é😀")]);
+        // As CPython 3.11 prints them.
+        for text in [
+            r#"dumps: {"script_key": "it's \"a\" k\\y/\u00e9\ud83d\ude00"}"#,
+            r#"of that: b'{"script_key": "it\'s \\"a\\" k\\\\y/\\u00e9\\ud83d\\ude00"}'"#,
+            r"quote: it%27s%20%22a%22%20k%5Cy/%C3%A9%F0%9F%98%80",
+            r"quote, nothing safe: it%27s%20%22a%22%20k%5Cy%2F%C3%A9%F0%9F%98%80",
+        ] {
+            let hidden = redacted(text);
+            assert!(hidden.contains(HIDDEN) && !hidden.contains("it"), "{hidden}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_part_of_another_leaves_nothing_of_it() {
+        let _shorter = Secrets::in_use([secret("studio key")]);
+        let _longer = Secrets::in_use([secret("studio key, the second")]);
+        assert_eq!(redacted("studio key and studio key, the second"), "[hidden] and [hidden]");
     }
 
     #[test]

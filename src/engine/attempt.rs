@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::create_exception;
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
@@ -41,8 +41,8 @@ struct Reported {
     step: BootstrapStep,
     fraction: f64,
     message: String,
-    /// Why the bootstrap was ended from within.
-    ended: Option<Error>,
+    /// Why the bootstrap was ended from within, and at which step.
+    ended: Option<(BootstrapStep, Error)>,
 }
 
 impl Attempt {
@@ -74,8 +74,8 @@ impl Attempt {
         tracing::debug!(target = self.target, %step, "bootstrap step");
     }
 
-    /// Why the bootstrap was ended from within, where it was.
-    pub(super) fn why_ended(&self) -> Option<Error> {
+    /// Why the bootstrap was ended from within, where it was, and at which step.
+    pub(super) fn why_ended(&self) -> Option<(BootstrapStep, Error)> {
         self.reported().ended.take()
     }
 
@@ -137,7 +137,10 @@ impl Attempt {
     /// The exception that ends the bootstrap, for a reason of the host's.
     fn end(&self, why: Error) -> PyErr {
         let text = why.to_string();
-        self.reported().ended = Some(why);
+        let mut reported = self.reported();
+        let step = reported.step;
+        // The first reason is the one to tell: code that swallows it may run into others.
+        reported.ended.get_or_insert((step, why));
         BootstrapEnded::new_err(text)
     }
 
@@ -146,12 +149,13 @@ impl Attempt {
         self: &Arc<Self>,
         py: Python<'py>,
     ) -> PyResult<[Bound<'py, PyCFunction>; 3]> {
-        let enter = function(py, self, |attempt, arguments| {
+        let nothing = || Ok(());
+        let enter = function(py, self, nothing, |attempt, arguments| {
             let name: String = arguments.get_item(0)?.extract()?;
             BootstrapStep::named(&name).into_iter().for_each(|step| attempt.enter(step));
             Ok(())
         })?;
-        let progress = function(py, self, |attempt, arguments| {
+        let progress = function(py, self, nothing, |attempt, arguments| {
             // Old cores may call with (message, index, count).
             let (fraction, message) = match arguments.get_item(0)?.extract::<f64>() {
                 Ok(fraction) => (Some(fraction), arguments.get_item(1).ok()),
@@ -161,7 +165,9 @@ impl Attempt {
             let message = message.map(|message| message.to_string_lossy().into_owned()).unwrap_or_default();
             attempt.report(arguments.py(), fraction, &message)
         })?;
-        let swap_core = function(py, self, |attempt, arguments| {
+        // Left undone without a word, it would have the caller go on with another core than he asked for.
+        let refuse = || Err(PyRuntimeError::new_err("the bootstrap that this core swap was for is over"));
+        let swap_core = function(py, self, refuse, |attempt, arguments| {
             let python_folder: std::path::PathBuf = arguments.get_item(0)?.extract()?;
             attempt.swap(arguments.py(), &python_folder)
         })?;
@@ -169,15 +175,16 @@ impl Attempt {
     }
 }
 
-/// A function for Python code to call, which does nothing once the attempt is over.
+/// A function for Python code to call; `when_over` is what it does once the attempt is over.
 fn function<'py>(
     py: Python<'py>,
     attempt: &Arc<Attempt>,
+    when_over: impl Fn() -> PyResult<()> + Send + Sync + 'static,
     body: impl Fn(&Arc<Attempt>, &Bound<'_, PyTuple>) -> PyResult<()> + Send + Sync + 'static,
 ) -> PyResult<Bound<'py, PyCFunction>> {
     let attempt: Weak<Attempt> = Arc::downgrade(attempt);
     let call = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
-        attempt.upgrade().map_or(Ok(()), |attempt| body(&attempt, arguments))
+        attempt.upgrade().map_or_else(&when_over, |attempt| body(&attempt, arguments))
     };
     PyCFunction::new_closure(py, None, None, call)
 }

@@ -140,11 +140,17 @@ def limit_site_calls(seconds):
 
 def pipeline_configuration_path(engine):
     """The folder of the engine's pipeline configuration: what `TANK_CURRENT_PC` has to be for it."""
-    return engine.sgtk.pipeline_configuration.get_path()
+    path = engine.sgtk.pipeline_configuration.get_path()
+    if not path:
+        raise ValueError("the engine's pipeline configuration names no folder")
+    return path
 
 
 def describe(engine):
-    """What there is to tell of an engine in plain values; `None` for what its core does not tell."""
+    """
+    What there is to tell of an engine in plain values; `None` for what its core does not tell. The configuration's folder
+    has to be told: `TANK_CURRENT_PC` is that.
+    """
     tank = engine.sgtk
     core = sys.modules["tank"]
     descriptor = _ask(lambda: tank.configuration_descriptor)
@@ -155,7 +161,7 @@ def describe(engine):
         "core_version": _text(lambda: tank.version),
         "engine": _text(lambda: engine.instance_name),
         "engine_version": _text(lambda: engine.version),
-        "configuration": _text(lambda: pipeline_configuration_path(engine)),
+        "configuration": str(pipeline_configuration_path(engine)),
         "configuration_name": _text(lambda: tank.configuration_name),
         "configuration_id": _number(lambda: tank.configuration_id),
         "configuration_version": _text(lambda: descriptor.version),

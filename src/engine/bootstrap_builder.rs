@@ -74,7 +74,10 @@ impl BootstrapBuilder {
 
     /// Has `make` make the user, for all that is no script user: given the starting core's `sgtk`, it returns a
     /// `ShotgunUser`, from `ShotgunAuthenticator().get_default_user()` say. Takes the place of
-    /// [`script_user`](Self::script_user). For engines in this process only: a worker process cannot be given it.
+    /// [`script_user`](Self::script_user). For engines in this process only: a worker process cannot be given it. A panic
+    /// of it ends the bootstrap with an error.
+    ///
+    /// The user brings his own site and proxy. His secrets are not known here, and so are not hidden in errors and logs.
     pub fn user(
         mut self,
         make: impl for<'py> Fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyAny>> + Send + Sync + 'static,
@@ -83,7 +86,8 @@ impl BootstrapBuilder {
         self
     }
 
-    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. Default: none.
+    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. For a script
+    /// user only. Default: none.
     pub fn http_proxy(mut self, address: impl Into<SecretString>) -> Self {
         self.http_proxy = Some(address.into());
         self
@@ -172,9 +176,20 @@ impl BootstrapBuilder {
             if key.expose_secret().trim().is_empty() {
                 return Err(refused("script_user", &format!("{name:?}"), "its key is empty"));
             }
+            // Of a file, mostly: the line's end is no part of the key, and no site would take it.
+            if key.expose_secret().chars().any(char::is_control) {
+                let reason = "its key has a control character, a line's end say";
+                return Err(refused("script_user", &format!("{name:?}"), reason));
+            }
         }
-        if self.http_proxy.as_ref().is_some_and(|proxy| proxy.expose_secret().trim().is_empty()) {
-            return Err(refused("http_proxy", "\"\"", "it is empty"));
+        if let Some(proxy) = &self.http_proxy {
+            if proxy.expose_secret().trim().is_empty() {
+                return Err(refused("http_proxy", "\"\"", "it is empty"));
+            }
+            if matches!(credentials, Credentials::User(_)) {
+                let reason = "the user that a callback makes brings his own";
+                return Err(refused("http_proxy", "(hidden)", reason));
+            }
         }
         check_text("plugin_id", &self.plugin_id)?;
         check_text("engine", &self.engine)?;

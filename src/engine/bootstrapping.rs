@@ -1,8 +1,10 @@
 //! Bootstrapping an engine into an import state of its own, and undoing what a failed bootstrap has begun.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -61,6 +63,8 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn begin(py: Python<'py>, host: &Host, bootstrap: &'a Bootstrap) -> Result<Self> {
         let state = PrivateState::new(host, &bootstrap.to_string());
         let turn = state.take_turn(py)?;
+        // It may have been shut down while this waited.
+        host.refuse_if_closed(&bootstrap.to_string())?;
         Ok(Self {
             py,
             bootstrap,
@@ -75,7 +79,12 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn go_through(self) -> Result<Engine> {
-        match self.engine() {
+        let bootstrapped = self.engine().and_then(|bootstrapped| {
+            // A host that was shut down meanwhile waits for this turn's end, and is to have no engine then.
+            self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
+            Ok(bootstrapped)
+        });
+        match bootstrapped {
             Ok((engine, info)) => Ok(self.succeed(engine, info)),
             Err(error) => Err(self.fail(error)),
         }
@@ -102,6 +111,10 @@ impl<'a, 'py> Begun<'a, 'py> {
             }
         };
         let engine = outcome.map_err(|error| self.exception(error))?;
+        // Toolkit's code, or a bundle's, may have caught what was to end it.
+        if let Some((step, why)) = self.attempt.why_ended() {
+            return Err(self.failure_at(step, why));
+        }
         self.attempt.enter(BootstrapStep::Verify);
         let info = EngineInfo::of(&self.bootstrap.to_string(), &engine);
         let info = info.map_err(|error| self.exception(error))?;
@@ -112,10 +125,7 @@ impl<'a, 'py> Begun<'a, 'py> {
 
     fn toolkits_part(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py;
-        let sgtk = self
-            .state
-            .sgtk(py)
-            .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))?;
+        let sgtk = self.state.sgtk(py).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let options = python_value(py, &self.bootstrap.to_json())?;
         let [enter, progress, swap_core] = self.attempt.functions(py)?;
         let make_user = match &self.bootstrap.credentials {
@@ -125,7 +135,11 @@ impl<'a, 'py> Begun<'a, 'py> {
                 let call = move |arguments: &Bound<'_, pyo3::types::PyTuple>,
                                  _: Option<&Bound<'_, PyDict>>| {
                     let sgtk = arguments.get_item(0)?.cast_into::<PyModule>()?;
-                    make(&sgtk).map(Bound::unbind)
+                    // As an exception of Python's, it would unwind again where Python's code has ended.
+                    let made = catch_unwind(AssertUnwindSafe(|| make(&sgtk).map(Bound::unbind)));
+                    made.unwrap_or_else(|_| {
+                        Err(PyRuntimeError::new_err("the callback that makes the user panicked"))
+                    })
                 };
                 Some(pyo3::types::PyCFunction::new_closure(py, None, None, call)?)
             }
@@ -154,8 +168,9 @@ impl<'a, 'py> Begun<'a, 'py> {
     /// Undoes what was begun.
     fn fail(self, error: Error) -> Error {
         let py = self.py;
+        // Exceptions are told as errors of the crate's, which show no keys.
         if self.state.sgtk(py).is_ok()
-            && let Err(error) = steps_in_python::call(py, "destroy", ())
+            && let Err(error) = steps_in_python::call(py, "destroy", ()).map_err(Error::from)
         {
             tracing::debug!(%error, "failed to destroy what a failed bootstrap has left");
         }
@@ -164,10 +179,11 @@ impl<'a, 'py> Begun<'a, 'py> {
             tracing::warn!(?threads, "threads of a failed bootstrap did not end");
         }
         let handlers = self.root_handlers.appeared();
-        if let Err(error) = handlers.and_then(|handlers| root_handlers::remove(py, handlers)) {
+        let removed = handlers.and_then(|handlers| root_handlers::remove(py, handlers));
+        if let Err(error) = removed.map_err(Error::from) {
             tracing::error!(%error, "failed to take the handlers of a failed bootstrap from the root logger");
         }
-        if let Err(error) = self.filters.restore() {
+        if let Err(error) = self.filters.restore().map_err(Error::from) {
             tracing::error!(%error, "failed to restore the warnings filters");
         }
         drop(self.turn);
@@ -176,8 +192,8 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn exception(&self, error: PyErr) -> Error {
-        if let Some(why) = self.attempt.why_ended() {
-            return self.failure(why);
+        if let Some((step, why)) = self.attempt.why_ended() {
+            return self.failure_at(step, why);
         }
         let step = self.attempt.step();
         let kind = BootstrapFailure::of_exception(self.py, &error, step);
@@ -185,10 +201,13 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     fn failure(&self, error: Error) -> Error {
+        self.failure_at(self.attempt.step(), error)
+    }
+
+    fn failure_at(&self, step: BootstrapStep, error: Error) -> Error {
         if matches!(error, Error::BootstrapStopped { .. }) {
             return error;
         }
-        let step = self.attempt.step();
         let kind = BootstrapFailure::of_error(&error, step);
         self.bootstrap_error(step, kind, error)
     }

@@ -26,7 +26,7 @@ use crate::host::Host;
 ///     &Bootstrap::project(176)
 ///         .core("/studio/tk-core/python")
 ///         .site("https://studio.example")
-///         .script_user("daemon", std::fs::read_to_string("/etc/daemon.key")?)
+///         .script_user("daemon", std::fs::read_to_string("/etc/daemon.key")?.trim_end())
 ///         .build()?,
 /// )?;
 /// let context: String = engine.with(|engine| engine.getattr("context")?.str()?.extract())?;
@@ -131,14 +131,18 @@ impl Host {
     }
 
     /// Destroys all engines of the host, the last first, and drops its parked cores. From then on it refuses leases and
-    /// bootstraps. Waits for the leases that are held; may be called again.
+    /// bootstraps, those too that wait for their turn. Waits for the leases that are held and for a bootstrap that is on its
+    /// way, which then fails; may be called again.
     ///
     /// # Errors
     /// The first error of an engine's end. All others are ended as well, and further errors go to `tracing`.
+    /// [`Error::NestedLease`] where this thread holds a lease: the host takes no more, but nothing was ended.
+    /// [`Error::LeaseTimeout`] after the host's limit: what could not be ended lives on until this is called again.
     pub fn shutdown(&self) -> Result<()> {
         self.close();
-        let mut outcome = Ok(());
         Python::attach(|py| {
+            // What was begun before counts among the living from then on, or has failed.
+            let mut outcome = self.wait_for_all(py);
             for engine in live::of_host(self).iter().rev() {
                 let destroyed = engine.destroy(py);
                 if outcome.is_ok() {

@@ -43,6 +43,8 @@ impl EngineInfo {
     pub(super) fn of(target: &str, engine: &Bound<'_, PyAny>) -> PyResult<Self> {
         let told = steps_in_python::call(engine.py(), "describe", (engine,))?;
         let text = |key| told.get_item(key)?.extract::<Option<String>>();
+        // Names of files need not be text.
+        let path = |key| told.get_item(key)?.extract::<PathBuf>();
         let number = |key| told.get_item(key)?.extract::<Option<u32>>();
         let entity = match (text("entity_type")?, number("entity_id")?) {
             (Some(entity_type), Some(id)) => Some(Entity { entity_type, id }),
@@ -53,11 +55,11 @@ impl EngineInfo {
             project_id: number("project_id")?,
             project_name: text("project_name")?,
             entity,
-            core: text("core")?.unwrap_or_default().into(),
+            core: path("core")?,
             core_version: text("core_version")?,
             engine: text("engine")?.unwrap_or_default(),
             engine_version: text("engine_version")?,
-            configuration: text("configuration")?.unwrap_or_default().into(),
+            configuration: path("configuration")?,
             configuration_name: text("configuration_name")?,
             configuration_id: number("configuration_id")?,
             configuration_version: text("configuration_version")?,

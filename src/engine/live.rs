@@ -67,46 +67,49 @@ impl LiveEngine {
         Ok(engine.into_bound(py))
     }
 
-    /// Destroys the engine in its own state, and gives its memory back. Once; later calls do nothing.
+    /// Destroys the engine in its own state, after all who lease it have let go of it, and gives its memory back. Once; later
+    /// calls do nothing.
     ///
     /// # Errors
     /// [`Error::NestedLease`] and [`Error::LeaseTimeout`], after which the engine is as it was;
     /// [`Error::Destroy`] and [`Error::ThreadsLeft`], after which it is gone all the same.
     pub(super) fn destroy(&self, py: Python<'_>) -> Result<()> {
         let start = Instant::now();
-        if self.handle().is_none() {
+        if self.state.is_retired() {
             return Ok(());
         }
-        let in_place = match self.state.pin(py) {
+        let in_place = match self.state.pin_alone(py) {
             // Another thread was faster while this one waited.
             Err(Error::Dropped { .. }) => return Ok(()),
             Err(error @ (Error::NestedLease { .. } | Error::LeaseTimeout { .. })) => return Err(error),
             // Its modules are not what they were. There is nothing to destroy it with, and nothing to keep.
             other => other,
         };
+        // Still attached since its turn came: who shares it from now on finds no engine.
+        self.state.end();
         let Some(engine) = self.handle().take() else { return Ok(()) };
+        let failed =
+            |error: PyErr| Error::Destroy { target: self.info.target.clone(), cause: Box::new(error.into()) };
         let destroyed = in_place.and_then(|pin| {
-            let handlers =
-                std::mem::take(&mut *self.root_handlers.lock().unwrap_or_else(PoisonError::into_inner));
-            let destroyed = steps_in_python::call(py, "destroy", ()).map(drop);
-            let destroyed = destroyed.and(root_handlers::remove(py, handlers));
-            let destroyed = destroyed.map_err(|error| Error::Destroy {
-                target: self.info.target.clone(),
-                cause: Box::new(error.into()),
-            });
+            let destroyed = steps_in_python::call(py, "destroy", ()).map(drop).map_err(failed);
+            let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));
             let threads = self.state.end_threads(py, THREADS_GRACE);
             let ended = if threads.is_empty() {
                 Ok(())
             } else {
                 Err(Error::ThreadsLeft { target: self.info.target.clone(), threads })
             };
+            // Before others have their turn and see that it is gone.
+            self.count_out();
             let parked = pin.release();
             destroyed.and(ended).and(parked)
         });
+        // Where nothing could be put in place, they are there yet.
+        let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));
         drop(engine);
+        self.count_out();
         let modules = self.state.modules(py);
         self.state.retire(py);
-        alive().retain(|other| !std::ptr::eq(Arc::as_ptr(other), self));
         tracing::info!(
             target = self.info.target,
             modules,
@@ -114,6 +117,17 @@ impl LiveEngine {
             "engine destroyed"
         );
         destroyed
+    }
+
+    /// Counts it among the living no more.
+    fn count_out(&self) {
+        alive().retain(|other| !std::ptr::eq(Arc::as_ptr(other), self));
+    }
+
+    fn remove_root_handlers(&self, py: Python<'_>) -> PyResult<()> {
+        let handlers =
+            std::mem::take(&mut *self.root_handlers.lock().unwrap_or_else(PoisonError::into_inner));
+        root_handlers::remove(py, handlers)
     }
 }
 

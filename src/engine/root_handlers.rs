@@ -27,11 +27,12 @@ fn handlers<'py>(root: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     root.getattr("handlers")?.try_iter()?.collect()
 }
 
-/// Takes handlers from the root logger, and closes them.
+/// Takes handlers from the root logger, and closes them: all of them, before the first error is told.
 pub(super) fn remove(py: Python<'_>, handlers: Vec<Py<PyAny>>) -> PyResult<()> {
     let root = py.import("logging")?.call_method0("getLogger")?;
-    handlers.into_iter().try_for_each(|handler| {
+    let removed = handlers.into_iter().map(|handler| {
         root.call_method1("removeHandler", (&handler,))?;
         handler.call_method0(py, "close").map(drop)
-    })
+    });
+    removed.collect::<Vec<_>>().into_iter().collect()
 }

@@ -59,6 +59,9 @@ pub(crate) enum Manner {
     /// Past the queue where the project is in place already: a late import of that project's own thread, which the
     /// holder may be waiting for.
     Join,
+    /// Behind all who wait, and after the project's holders have gone, where it is in place: for its end. Once it is in
+    /// place, others may share it again.
+    Alone,
 }
 
 /// The gate's first answer.
@@ -91,6 +94,8 @@ pub(crate) struct TimedOut {
 
 struct Waiter {
     key: Key,
+    /// Whether it waits for the holders of the same project as well.
+    alone: bool,
     granted: Mutex<Option<Grant>>,
     wake: Condvar,
 }
@@ -132,13 +137,24 @@ impl Gate {
                 inner.phase = Phase::Moving(key.clone());
                 Answer::Granted(Grant::Enter)
             }
-            Phase::InPlace(here, holders) if here == key && (nobody_waits || manner == Manner::Join) => {
+            Phase::InPlace(here, holders)
+                if here == key
+                    && match manner {
+                        Manner::Queue => nobody_waits,
+                        Manner::Join => true,
+                        Manner::Alone => false,
+                    } =>
+            {
                 *holders += 1;
                 Answer::Granted(Grant::Share)
             }
             _ => {
-                let waiter =
-                    Arc::new(Waiter { key: key.clone(), granted: Mutex::new(None), wake: Condvar::new() });
+                let waiter = Arc::new(Waiter {
+                    key: key.clone(),
+                    alone: manner == Manner::Alone,
+                    granted: Mutex::new(None),
+                    wake: Condvar::new(),
+                });
                 inner.queue.push_back(Arc::clone(&waiter));
                 Answer::Queued(Ticket { waiter, since: Instant::now() })
             }
@@ -253,7 +269,7 @@ impl Gate {
                     inner.phase = Phase::Moving(first.key.clone());
                     Grant::Enter
                 }
-                Phase::InPlace(here, holders) if *here == first.key => {
+                Phase::InPlace(here, holders) if *here == first.key && !first.alone => {
                     *holders += 1;
                     Grant::Share
                 }
@@ -342,6 +358,22 @@ mod tests {
         let _b = ticket(gate.request(&b, Manner::Queue));
         assert_eq!(granted(gate.request(&a, Manner::Join)), Some(Grant::Share));
         assert_eq!(granted(gate.request(&b, Manner::Join)), None);
+    }
+
+    #[test]
+    fn who_wants_it_alone_waits_for_its_holders_and_keeps_those_behind_waiting() {
+        let (gate, a) = (Gate::new(), Key::new(1, "a"));
+        gate.request(&a, Manner::Queue);
+        gate.entered();
+        let alone = ticket(gate.request(&a, Manner::Alone));
+        let behind = ticket(gate.request(&a, Manner::Queue));
+        assert_eq!(granted(gate.request(&a, Manner::Join)), Some(Grant::Share));
+        assert_eq!(gate.release(), Released::StillShared);
+        assert_eq!(gate.release(), Released::Last);
+        gate.left();
+        assert_eq!(gate.wait(&alone, NOW).unwrap(), Grant::Enter);
+        gate.entered();
+        assert_eq!(gate.wait(&behind, NOW).unwrap(), Grant::Share);
     }
 
     #[test]

@@ -236,10 +236,23 @@ impl Host {
         Ok(())
     }
 
+    /// Waits until all who had their turn, or waited for it, when this was called are through.
+    ///
+    /// # Errors
+    /// [`Error::NestedLease`] where this thread holds a lease, [`Error::LeaseTimeout`] after the host's limit.
+    pub(crate) fn wait_for_all(&self, py: Python<'_>) -> Result<()> {
+        pin::Turn::take(py, &new_key("all projects"), self.inner.lease_timeout).map(drop)
+    }
+
     /// Drops all parked cores.
+    ///
+    /// # Errors
+    /// The first error; the others are dropped all the same.
     pub(crate) fn evict_all(&self, py: Python<'_>) -> Result<()> {
         let projects = self.inner.residents.states();
-        projects.iter().try_for_each(|state| self.evict(py, state.project()).map(drop))
+        let evicted = projects.iter().map(|state| self.evict(py, state.project()).map(drop));
+        // All of them, before the first error is told.
+        evicted.collect::<Vec<_>>().into_iter().collect()
     }
 
     /// Whether both are handles of one host.
@@ -250,6 +263,8 @@ impl Host {
     /// Puts a project in place, for the thread whose turn it is: its parked state, or a new one.
     fn bring(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let (inner, project) = (&*self.inner, key.project());
+        // It may have been shut down while this waited.
+        self.refuse_if_closed(project)?;
         if let Some(changed) = inner.residents.outdated(project, inner.revalidate_after) {
             tracing::info!(project, changed = ?changed, "core changed on disk, importing it anew");
             inner.evict(py, project, "changed on disk");
@@ -384,14 +399,7 @@ impl Drop for Inner {
         for state in self.residents.states() {
             Python::attach(|py| {
                 // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.
-                let parked = World::lock(py).is_ok_and(|world| {
-                    let in_place = world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, &state));
-                    if in_place {
-                        state.set_orphaned();
-                    }
-                    !in_place
-                });
-                if parked {
+                if !retire::is_left_to_its_holders(py, &state) {
                     self.evict(py, state.project(), "its host was dropped");
                 }
             });

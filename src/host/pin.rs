@@ -124,7 +124,7 @@ impl Pin {
     /// Holds `key`'s project: shares it where it is in place, else has `bring` put it there.
     ///
     /// # Errors
-    /// [`Error::NestedLease`] where this thread holds another project, [`Error::LeaseTimeout`] after `limit`, and those
+    /// [`Error::NestedLease`] where this thread holds another project, or the same one and wants it alone, [`Error::LeaseTimeout`] after `limit`, and those
     /// of `bring`, after which everything is as before.
     pub(super) fn acquire(
         py: Python<'_>,
@@ -133,7 +133,7 @@ impl Pin {
         limit: Option<Duration>,
         bring: impl FnOnce() -> Result<Arc<ImportState>>,
     ) -> Result<Self> {
-        let again = held().as_ref() == Some(key) && GATE.share_again(key);
+        let again = manner != Manner::Alone && held().as_ref() == Some(key) && GATE.share_again(key);
         if !again {
             refuse_nesting(key)?;
         }

@@ -34,6 +34,8 @@ struct States {
     now: Option<Arc<ImportState>>,
     /// Those that gave way to it, whose code may be running still.
     before: Vec<Arc<ImportState>>,
+    /// Whether it comes to its end: nobody puts it in place any more.
+    ending: bool,
 }
 
 impl PrivateState {
@@ -130,15 +132,41 @@ impl PrivateState {
     /// Puts the state in place, or shares it, until the pin is dropped.
     ///
     /// # Errors
-    /// As [`Host::lease`](super::Host::lease), and [`Error::Dropped`] after [`retire`](Self::retire).
+    /// As [`Host::lease`](super::Host::lease), and [`Error::Dropped`] once its [end](Self::end) has begun.
     pub(crate) fn pin(&self, py: Python<'_>) -> Result<Pin> {
+        self.acquire(py, Manner::Queue)
+    }
+
+    /// As [`pin`](Self::pin), after all who hold it have let go of it.
+    ///
+    /// # Errors
+    /// Those of [`pin`](Self::pin), and [`Error::NestedLease`] where this thread holds the state itself.
+    pub(crate) fn pin_alone(&self, py: Python<'_>) -> Result<Pin> {
+        self.acquire(py, Manner::Alone)
+    }
+
+    /// Has nobody put the state in place from now on, but for late imports of its own code.
+    pub(crate) fn end(&self) {
+        self.states().ending = true;
+    }
+
+    /// Whether it was dropped for good.
+    pub(crate) fn is_retired(&self) -> bool {
+        let states = self.states();
+        states.ending && states.now.is_none()
+    }
+
+    fn acquire(&self, py: Python<'_>, manner: Manner) -> Result<Pin> {
         let bring = || {
+            if self.states().ending {
+                return Err(self.dropped());
+            }
             let state = self.current()?;
             let is_verified =
                 |sgtk: &Bound<'_, PyModule>| self.verified.load(Ordering::Relaxed) == sgtk.as_ptr() as usize;
             self.host.inner.enter_again(py, &state, is_verified)
         };
-        Pin::acquire(py, &self.key, Manner::Queue, self.host.inner.lease_timeout, bring)
+        Pin::acquire(py, &self.key, manner, self.host.inner.lease_timeout, bring)
     }
 
     /// The `sgtk` module that is in place. Only while it is.
@@ -164,11 +192,19 @@ impl PrivateState {
         threads::end(py, &states, Instant::now() + grace)
     }
 
-    /// Drops the state for good and gives its memory back. Not while it is in place.
+    /// Drops the state for good and gives its memory back. Where a late import of a thread that is left has it in place at
+    /// this moment, that thread does so when it lets go.
     pub(crate) fn retire(&self, py: Python<'_>) {
         self.retire_those_before(py);
-        let Some(state) = self.states().now.take() else { return };
-        retire::retire(py, &state, &self.host.inner.roots_in_use(py));
+        let state = {
+            let mut states = self.states();
+            states.ending = true;
+            states.now.take()
+        };
+        let Some(state) = state else { return };
+        if !retire::is_left_to_its_holders(py, &state) {
+            retire::retire(py, &state, &self.host.inner.roots_in_use(py));
+        }
     }
 
     /// The state that is put in place, where there is one.
@@ -177,7 +213,11 @@ impl PrivateState {
     }
 
     fn current(&self) -> Result<Arc<ImportState>> {
-        self.state().ok_or_else(|| Error::Dropped { project: self.key.project().to_owned() })
+        self.state().ok_or_else(|| self.dropped())
+    }
+
+    fn dropped(&self) -> Error {
+        Error::Dropped { project: self.key.project().to_owned() }
     }
 
     fn states(&self) -> std::sync::MutexGuard<'_, States> {

@@ -62,6 +62,8 @@ impl Host {
             self.inner.configs.locate(project)?;
             let key = new_key(project);
             let turn = Turn::take(py, &key, self.inner.lease_timeout)?;
+            // It may have been shut down while this waited.
+            self.refuse_if_closed(project)?;
             let location = self.inner.configs.locate(project)?;
             // On an error the turn puts back what was in place.
             let state = self.inner.first_import(py, key, location)?;

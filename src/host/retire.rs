@@ -13,6 +13,7 @@ use super::late_import::import_for_host;
 use super::layers::DictShare;
 use super::overlay::OverlayShare;
 use super::state::ImportState;
+use super::world::World;
 use super::zip_code;
 
 /// Empties a state that is not in place. Its modules that somebody still holds keep working: their late imports find
@@ -71,6 +72,17 @@ fn trim_heap() {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn trim_heap() {}
+
+/// Whether the state is in place at this moment, by a lease or a late import whose end is not ours to wait for: whoever
+/// lets go of it last then retires it.
+pub(super) fn is_left_to_its_holders(py: Python<'_>, state: &Arc<ImportState>) -> bool {
+    let in_place = World::lock(py)
+        .is_ok_and(|world| world.in_place().is_some_and(|in_place| Arc::ptr_eq(in_place, state)));
+    if in_place {
+        state.set_orphaned();
+    }
+    in_place
+}
 
 /// The modules by name, as weak references, of those that can be referred to so.
 fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {

@@ -11,6 +11,7 @@ use super::late_import::import_for_host;
 use super::ownership;
 use super::state::ImportState;
 use super::time_limit::raise_in;
+use crate::error::Error;
 
 /// How long a thread may take to end by itself before it is asked to.
 const BY_ITSELF: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ pub(super) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant
         let left = match running(py, states) {
             Ok(left) => left,
             Err(error) => {
+                // As an error of the crate's, which shows no keys.
+                let error = Error::from(error);
                 tracing::warn!(%error, "failed to look for a project's threads");
                 return Vec::new();
             }
@@ -69,7 +72,8 @@ fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>
         let to_run = is_to_run(&thread, states);
         if to_run && thread.is_instance(&threading.getattr("Timer")?)? {
             // It waits in C for as long as it was set to, unless it is told not to.
-            thread.call_method0("cancel")?;
+            // One whose own code raises is asked to end as any other thread is.
+            let _ = thread.call_method0("cancel");
         }
         if to_run || frame.is_some_and(|frame| is_running(frame, states)) {
             found.push(Running { ident, name: thread.getattr("name")?.str()?.to_string() });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use sgtk_host::{BootstrapBuilder, BootstrapFailure, BootstrapStep, Error, Host};
 use sgtk_host_fixtures::{AppBundle, Broken, Core, EngineBundle, Fault, Project, Studio};
 
@@ -11,7 +12,9 @@ use crate::daemon_code::Daemon;
 use crate::support::{alone, assert_own, bootstrap, counts, host, options, studio};
 
 use BootstrapFailure::{Authentication, Configuration, Engine, Other, SiteUnreachable, TimeLimit};
-use BootstrapStep::{Authenticate, CacheBundles, ImportCore, ResolveConfiguration, StartEngine, SwapCore};
+use BootstrapStep::{
+    Authenticate, CacheBundles, ImportCore, ResolveConfiguration, StartEngine, SwapCore, Verify,
+};
 
 /// A daemon that sees whether anything is left behind.
 struct Watch<'a> {
@@ -114,6 +117,12 @@ fn wrong_options_fail_at_their_step() {
             options(176).user(|_| Err(PyValueError::new_err("nobody is here"))),
             (Authenticate, Other),
             "nobody is here",
+        );
+        watch.fails(
+            "a user's callback that panics",
+            options(176).user(|_| panic!("a panic of the test's own")),
+            (Authenticate, Other),
+            "panicked",
         );
     });
 }
@@ -253,6 +262,32 @@ def proceed_when_struck():
         assert!(struck && error.to_string().contains("900ms"), "{error}");
         watch.daemon.assert_as_before("after the time limit");
         watch.next_works();
+    });
+}
+
+#[test]
+fn an_engine_that_does_not_tell_its_configuration_is_none() {
+    alone("failures::an_engine_that_does_not_tell_its_configuration_is_none", || {
+        let studio = studio();
+        let host = host(&studio);
+        let watch = Watch::new(&studio, &host);
+        let options = options(&studio, 176).on_progress(|progress| {
+            if (0.97..0.98).contains(&progress.fraction) {
+                let code = c"
+import tank
+def without(start):
+    def starts(*args):
+        engine = start(*args)
+        engine.sgtk.pipeline_configuration.get_path = lambda: None
+        return engine
+    return starts
+tank.platform.start_engine = without(tank.platform.start_engine)
+";
+                Python::attach(|py| py.run(code, Some(&PyDict::new(py)), None).unwrap());
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        watch.fails("no configuration told", options, (Verify, Other), "names no folder");
     });
 }
 

@@ -1,11 +1,13 @@
 //! Keys are seen nowhere.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use sgtk_host::Host;
+use pyo3::types::PyDict;
+use sgtk_host::{Error, Host};
 use sgtk_host_fixtures::{Fault, Studio};
 
 use crate::support::{alone, options, studio};
@@ -24,15 +26,57 @@ impl Write for Log {
     }
 }
 
+/// Has `tracing` write all that it is told.
+fn logged() -> Log {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .init();
+    log
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[test]
+fn what_goes_wrong_after_a_failure_tells_no_key_either() {
+    alone("keys::what_goes_wrong_after_a_failure_tells_no_key_either", || {
+        let log = logged();
+        let studio = studio();
+        let host = Host::builder().configs(studio.home()).build().unwrap();
+        let stops = options(&studio, 176).on_progress(|_| {
+            Python::attach(|py| {
+                let scope = PyDict::new(py);
+                scope.set_item("key", Studio::KEY).unwrap();
+                let code = c"
+import logging, sys
+class Handler(logging.Handler):
+    def close(self):
+        raise ValueError('cannot close, with ' + key)
+logging.getLogger().addHandler(Handler())
+sys.modules['tank'].LogManager = key
+";
+                py.run(code, Some(&scope), Some(&scope)).unwrap();
+            });
+            ControlFlow::Break(())
+        });
+        let error = host.bootstrap(&stops.build().unwrap()).unwrap_err();
+        assert!(matches!(error, Error::BootstrapStopped { .. }), "{error}");
+        let log = log.text();
+        assert!(log.contains("cannot close, with [hidden]"), "{log}");
+        assert!(!log.contains(Studio::KEY), "{log}");
+    });
+}
+
 #[test]
 fn a_key_is_in_no_debug_form_error_log_argument_or_variable() {
     alone("keys::a_key_is_in_no_debug_form_error_log_argument_or_variable", || {
-        let log = Log::default();
-        let writer = log.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone())
-            .init();
+        let log = logged();
         let studio = studio();
         let host = Host::builder().configs(studio.home()).forward_logs(true).build().unwrap();
         let builder = options(&studio, 176).http_proxy(format!("user:opensesame@{}", "127.0.0.1:9"));
@@ -63,7 +107,7 @@ fn a_key_is_in_no_debug_form_error_log_argument_or_variable() {
         studio.site().fault("*", Fault::WrongKey).unwrap();
         seen.push(host.bootstrap(&options(&studio, 176).build().unwrap()).unwrap_err().to_string());
 
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert!(log.contains("the key is [hidden]"), "the record was forwarded");
         seen.push(log);
         for text in seen {

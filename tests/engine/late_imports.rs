@@ -1,11 +1,13 @@
 //! What an engine's code imports late, on other threads and when others are in place, is its own core's.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use pyo3::prelude::*;
 use sgtk_host::Engine;
+use sgtk_host_fixtures::Studio;
 
-use crate::support::{PROJECTS, alone, bootstrap, command, host, studio};
+use crate::support::{PROJECTS, alone, assert_own, bootstrap, command, host, options, studio};
 
 #[test]
 fn hooks_apps_and_threads_import_from_their_own_core_while_others_are_in_place() {
@@ -69,4 +71,32 @@ fn a_thread_that_an_app_starts_in_a_lease_has_its_own_core() {
             assert!(told.values().all(|one| one == version), "{version}: {told:?}");
         }
     });
+}
+
+#[test]
+fn a_core_that_is_swapped_after_the_bootstrap_is_an_error_and_not_the_core_before() {
+    alone(
+        "late_imports::a_core_that_is_swapped_after_the_bootstrap_is_an_error_and_not_the_core_before",
+        || {
+            let studio = studio();
+            let host = host(&studio);
+            // What whoever keeps the starting core's manager has.
+            let kept: Arc<Mutex<Option<Py<PyAny>>>> = Arc::default();
+            let keep = Arc::clone(&kept);
+            let site = studio.site().url();
+            let options = options(&studio, 176).user(move |sgtk| {
+                let handler = sgtk.py().import("tank.bootstrap.import_handler")?;
+                *keep.lock().unwrap() = Some(handler.getattr("CoreImportHandler")?.unbind());
+                let authenticator =
+                    sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
+                authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
+            });
+            let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+            let handler = kept.lock().unwrap().take().unwrap();
+            let swapped = engine
+                .with(|engine| handler.call_method1(engine.py(), "swap_core", (studio.start(),)).map(drop));
+            assert!(swapped.unwrap_err().to_string().contains("is over"));
+            assert_own(&engine, "v0.22.7");
+        },
+    );
 }

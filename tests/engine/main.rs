@@ -5,6 +5,7 @@
 mod daemon_code;
 
 mod alive;
+mod at_once;
 mod cycles;
 mod destroy;
 mod document;

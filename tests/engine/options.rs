@@ -22,7 +22,7 @@ fn what_is_complete_is_taken() {
 #[test]
 fn what_cannot_work_is_refused_by_name() {
     let nothing = || Bootstrap::project(1);
-    let cases: [(BootstrapBuilder, &str); 14] = [
+    let cases: [(BootstrapBuilder, &str); 16] = [
         (nothing().site("https://studio.example").script_user("daemon", "key"), "core"),
         (nothing().core("/core").script_user("daemon", "key"), "site"),
         (nothing().core("/core").site("https://studio.example"), "script_user"),
@@ -30,9 +30,11 @@ fn what_cannot_work_is_refused_by_name() {
         (complete().site("  "), "site"),
         (complete().site("https://studio\n.example"), "site"),
         (complete().script_user("daemon", "  "), "script_user"),
+        (complete().script_user("daemon", "a line of a file\n"), "script_user"),
         (complete().script_user("", "key"), "script_user"),
         (complete().engine(""), "engine"),
         (complete().http_proxy(""), "http_proxy"),
+        (complete().http_proxy("proxy.example:8080").user(|sgtk| Ok(sgtk.clone().into_any())), "http_proxy"),
         (complete().base_configuration(""), "base_configuration"),
         (complete().pipeline_configuration(-1), "pipeline_configuration"),
         (complete().site_timeout(Duration::ZERO), "site_timeout"),

@@ -69,3 +69,43 @@ fn a_user_can_be_made_by_a_callback() {
         assert_own(&engine, "v0.22.7");
     });
 }
+
+#[test]
+fn a_callback_whose_wish_to_stop_is_swallowed_gets_it_at_the_end() {
+    alone("progress::a_callback_whose_wish_to_stop_is_swallowed_gets_it_at_the_end", || {
+        use pyo3::prelude::*;
+        use pyo3::types::PyDict;
+        use sgtk_host::Error;
+        use sgtk_host_fixtures::Studio;
+        let studio = studio();
+        let host = host(&studio);
+        let site = studio.site().url();
+        let stops = options(&studio, 176).on_progress(|progress| {
+            if progress.fraction < 0.05 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        // Code of the core's that catches whatever a callback raises.
+        let stops = stops.user(move |sgtk| {
+            let scope = PyDict::new(sgtk.py());
+            scope.set_item("manager", sgtk.getattr("bootstrap")?.getattr("ToolkitManager")?)?;
+            sgtk.py().run(
+                c"
+def swallowing(report):
+    def reports(*args):
+        try:
+            report(*args)
+        except BaseException:
+            pass
+    return reports
+manager._report = swallowing(manager._report)
+",
+                Some(&scope),
+                None,
+            )?;
+            let authenticator = sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
+            authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
+        });
+        let error = host.bootstrap(&stops.build().unwrap()).unwrap_err();
+        assert!(matches!(error, Error::BootstrapStopped { .. }), "{error}");
+        assert_eq!(host.engines(), []);
+    });
+}
