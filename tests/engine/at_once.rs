@@ -176,7 +176,9 @@ fn bootstraps_and_ends_of_many_threads_leave_nothing_when_their_host_is_shut_dow
     alone("at_once::bootstraps_and_ends_of_many_threads_leave_nothing_when_their_host_is_shut_down", || {
         let studio = studio();
         let first = host(&studio);
-        PROJECTS.map(|(id, ..)| bootstrap(&first, &studio, id).destroy().unwrap());
+        for (id, ..) in PROJECTS {
+            bootstrap(&first, &studio, id).destroy().unwrap();
+        }
         let before = Python::attach(counts_without_threads);
         let host = host(&studio);
         let (made, was_made) = mpsc::channel();
