@@ -1,5 +1,6 @@
 """Leaves threads running."""
 
+import concurrent.futures
 import threading
 import time
 
@@ -15,3 +16,21 @@ def prints_later():
     """A thread that prints when the call is over."""
     threading.Timer(0.05, print, args=("later",)).start()
     return "now"
+
+
+def keeps_an_executor():
+    """An executor that nobody shuts down, with a task that has begun."""
+    begun = threading.Event()
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    executor.submit(_task, begun)
+    begun.wait()
+    _kept.append(executor)
+
+
+_kept = []
+
+
+def _task(begun):
+    begun.set()
+    time.sleep(0.1)
+    print("task done")

@@ -78,6 +78,18 @@ fn threads_left_running_do_not_keep_a_worker() {
 }
 
 #[test]
+fn threads_of_an_executor_are_told_to_end() {
+    under_each_python(|python| {
+        let mut worker = Worker::entered(python);
+        worker.pipes.result("bad_threads:keeps_an_executor", json!([]));
+        worker.pipes.end();
+        assert_eq!(worker.wait().code(), Some(0));
+        // Not cut off: the thread came to its own end.
+        assert_eq!(worker.stdout(), "task done\n");
+    });
+}
+
+#[test]
 fn a_crash_says_where_it_was() {
     under_each_python(|python| {
         let mut worker = Worker::entered(python);

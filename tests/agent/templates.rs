@@ -160,6 +160,40 @@ fn forked_workers_outlive_their_template_and_not_the_daemon() {
 }
 
 #[test]
+fn forking_leaves_nothing_in_the_template() {
+    under_each_python(|python| {
+        let studio = studio(python);
+        let mut template = studio.template(python);
+        let folder = format!("/proc/{}/fd", template.worker.pid());
+        let open = || std::fs::read_dir(&folder).unwrap().count();
+        let before = open();
+        for _ in 0..10 {
+            let (pid, mut pipes) = template.fork();
+            template.send(&json!({ "watching": pid }));
+            pipes.end();
+            assert_eq!(template.worker.pipes.answer(), json!({"ended": pid, "status": 0}));
+            assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        }
+        assert_eq!(open(), before);
+        template.send(&json!({"end": true}));
+        assert_eq!(template.worker.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_request_to_fork_without_descriptors_is_an_error_and_the_next_one_works() {
+    let python = crate::driver::one_python();
+    let studio = studio(python);
+    let mut template = studio.template(python);
+    template.send(&json!({"fork": {}}));
+    let answer = template.worker.pipes.answer();
+    assert_eq!(answer["forked"], Value::Null);
+    assert!(answer["error"]["message"].as_str().unwrap().starts_with("0 descriptors came"), "{answer}");
+    let (_, mut pipes) = template.fork();
+    studio.enter(&mut pipes, "project_a");
+}
+
+#[test]
 fn a_template_ends_with_the_daemon() {
     under_each_python(|python| {
         let studio = studio(python);

@@ -220,12 +220,18 @@ def finish(status):
 
 
 def _wait_for_threads():
+    """As Python does at its end, where threads of `concurrent.futures` are told to end; but not for ever."""
     threading = sys.modules.get("threading")
-    if threading is None:
+    if threading is None or len(threading.enumerate()) == 1:
         return
-    import time
 
-    limit = time.monotonic() + THREADS
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(max(0.0, limit - time.monotonic()))
+    def end_them():
+        for hook in reversed(getattr(threading, "_threading_atexits", ())):
+            hook()
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.main_thread():
+                thread.join()
+
+    ending = threading.Thread(target=end_them, daemon=True)
+    ending.start()
+    ending.join(THREADS)

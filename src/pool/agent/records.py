@@ -1,7 +1,8 @@
 """Log records of Toolkit and the plugins, sent to the daemon.
 
 One handler is on the logger `sgtk`, which does not propagate once a core is loaded, and on the root logger, for the
-plugins' own. Each record is sent once.
+plugins' own. Each record is sent once. The level that the daemon wants is the handler's and the root logger's; that of
+`sgtk` is Toolkit's own affair. As the root logger has a handler, `logging.basicConfig` in a plugin changes nothing.
 """
 
 import logging
