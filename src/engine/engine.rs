@@ -83,11 +83,27 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Destroy`] where its code raised, [`Error::ThreadsLeft`] where threads of it go on: it is gone all the same.
-    /// [`Error::NestedLease`] and [`Error::LeaseTimeout`] where its turn did not come: it then lives on, without a handle,
-    /// until [`Host::shutdown`].
+    /// [`Error::NestedLease`] where this thread holds a project: it is destroyed on a thread of its own then, as soon as its
+    /// turn comes. [`Error::LeaseTimeout`] where its turn did not come: it lives on, without a handle, until
+    /// [`Host::shutdown`].
     pub fn destroy(mut self) -> Result<()> {
         self.owns = false;
-        Python::attach(|py| self.live.destroy(py))
+        self.end()
+    }
+
+    /// Destroys the engine here, or on a thread of its own where this one would wait for itself.
+    fn end(&self) -> Result<()> {
+        let ended = Python::attach(|py| self.live.destroy(py));
+        if matches!(ended, Err(Error::NestedLease { .. })) {
+            let live = Arc::clone(&self.live);
+            let later = move || live::report(&live, Python::attach(|py| live.destroy(py)));
+            let spawned = std::thread::Builder::new().name("sgtk-host destroy".to_owned()).spawn(later);
+            if let Err(error) = spawned {
+                let target = &self.live.info.target;
+                tracing::error!(target, %error, "failed to start a thread to destroy an engine on");
+            }
+        }
+        ended
     }
 }
 
@@ -96,17 +112,9 @@ impl Drop for Engine {
         if !self.owns {
             return;
         }
-        match Python::attach(|py| self.live.destroy(py)) {
-            Err(Error::NestedLease { .. }) => {
-                let live = Arc::clone(&self.live);
-                let later = move || live::report(&live, Python::attach(|py| live.destroy(py)));
-                let spawned = std::thread::Builder::new().name("sgtk-host destroy".to_owned()).spawn(later);
-                if let Err(error) = spawned {
-                    let target = &self.live.info.target;
-                    tracing::error!(target, %error, "failed to start a thread to destroy an engine on");
-                }
-            }
-            destroyed => live::report(&self.live, destroyed),
+        match self.end() {
+            Err(Error::NestedLease { .. }) => {}
+            ended => live::report(&self.live, ended),
         }
     }
 }

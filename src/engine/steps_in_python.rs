@@ -10,7 +10,7 @@ use super::BOOTSTRAP_SOURCE;
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
-/// Loads the functions. To be called while nothing of a project's is in place: what they import then is everybody's.
+/// Loads the functions, outside a bootstrap's turn: they import nothing but what every Python has loaded.
 pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
     FUNCTIONS.get_or_try_init(py, || load(py)).map(drop)
 }

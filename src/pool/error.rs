@@ -100,8 +100,8 @@ pub enum PoolError {
         sent: bool,
     },
 
-    /// The function raised.
-    #[error("call '{call}' of project '{project}' raised: {error}")]
+    /// The function raised, or its module when it was loaded for the call.
+    #[error("call '{call}' of project '{project}' raised{}: {error}", Note(note))]
     Python {
         /// The project.
         project: String,
@@ -109,6 +109,8 @@ pub enum PoolError {
         call: String,
         /// The worker's process id.
         pid: u32,
+        /// What was being done, where that was not the call itself: `cannot load publish:on_event`.
+        note: Option<String>,
         /// What was raised. It is part of the message, so `source()` does not give it again.
         error: Box<PythonError>,
     },
@@ -307,6 +309,15 @@ pub enum StartError {
         /// Its last lines of output.
         output: String,
     },
+}
+
+/// What was being done.
+struct Note<'a>(&'a Option<String>);
+
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |note| write!(f, " ({note})"))
+    }
 }
 
 /// A worker's last lines, on lines of their own.

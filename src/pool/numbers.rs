@@ -1,4 +1,4 @@
-//! Integers that `serde_json` would turn into floats without a word.
+//! Integers that `serde_json` would turn into floats without a word, and the places of values in JSON.
 
 /// As many digits as every integer of 64 bits has at most.
 const DIGITS: usize = 19;
@@ -67,8 +67,8 @@ enum Inside {
     Object(String),
 }
 
-/// The path to what stands at `target`, from the beginning.
-fn place_of(json: &[u8], target: usize) -> String {
+/// The path to what stands at `target`, from the beginning: `result['a'][3]`.
+pub(super) fn place_of(json: &[u8], target: usize) -> String {
     let mut inside = Vec::new();
     let mut text = String::new();
     let mut at = 0;

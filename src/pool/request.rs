@@ -36,7 +36,14 @@ impl Request {
         Ok(match Answer::parse(frame.body(), self.id)? {
             Answer::Result(result) => Ok(Reply { frame, result }),
             Answer::Error(error) => {
-                Err(PoolError::Python { project, call, pid: worker.pid(), error: Box::new(error.into()) })
+                let note = error.note.clone();
+                Err(PoolError::Python {
+                    project,
+                    call,
+                    pid: worker.pid(),
+                    note,
+                    error: Box::new(error.into()),
+                })
             }
             Answer::Unsendable(fault) => {
                 Err(PoolError::NoJson { project, call, place: fault.place, reason: fault.reason })
@@ -74,6 +81,11 @@ impl Reply {
             let reason = format!("the integer {} is beyond 64 bits: ask for the JSON itself", found.number);
             return Err(fault(found.place, reason));
         }
-        serde_json::from_slice(self.json()).map_err(|error| fault("result".to_owned(), error.to_string()))
+        serde_json::from_slice(self.json()).map_err(|error| {
+            // The agent writes all on one line. A value that is not of the type ends where the error is told, and what cannot
+            // be read begins there.
+            let at = if error.is_data() { error.column() } else { error.column().saturating_sub(1) };
+            fault(numbers::place_of(self.json(), at), error.to_string())
+        })
     }
 }

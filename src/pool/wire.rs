@@ -115,6 +115,8 @@ pub(super) struct RemoteError {
     pub(super) message: String,
     pub(super) traceback: Option<String>,
     pub(super) mro: Vec<String>,
+    /// What was being done, where that was not yet the call itself.
+    pub(super) note: Option<String>,
 }
 
 impl From<RemoteError> for crate::PythonError {

@@ -96,9 +96,12 @@ fn a_handle_dropped_inside_another_lease_has_its_engine_destroyed_after_it() {
         let studio = studio();
         let host = host(&studio);
         let (held, dropped) = (bootstrap(&host, &studio, 176), bootstrap(&host, &studio, 177));
+        let destroyed = bootstrap(&host, &studio, 178);
         held.with(|_| {
             drop(dropped);
-            assert_eq!(host.engines().len(), 2);
+            let error = destroyed.destroy().unwrap_err();
+            assert!(matches!(error, Error::NestedLease { .. }), "{error}");
+            assert_eq!(host.engines().len(), 3);
             Ok(())
         })
         .unwrap();

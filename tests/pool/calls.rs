@@ -26,6 +26,17 @@ fn each_project_has_a_worker_with_its_own_core() {
 }
 
 #[test]
+fn a_module_that_cannot_be_loaded_is_told_apart_from_a_function_that_raises() {
+    let studio = Studio::of(&["a"]);
+    let error = studio.pool().call::<()>("a", Call::new("no_such_module:run")).unwrap_err();
+    assert!(error.to_string().contains("(cannot load no_such_module:run)"), "{error}");
+    let PoolError::Python { error, note, .. } = error else { panic!("{error:?}") };
+    assert!(error.is_a("ImportError") && note.is_some(), "{error}");
+    let error = studio.pool().call::<()>("a", Call::new("work:fail").arg("no luck")).unwrap_err();
+    assert!(matches!(error, PoolError::Python { note: None, .. }), "{error}");
+}
+
+#[test]
 fn an_exception_comes_with_its_class_message_and_traceback() {
     let studio = Studio::of(&["a"]);
     let error = studio.pool().call::<()>("a", Call::new("work:fail").arg("no luck")).unwrap_err();
