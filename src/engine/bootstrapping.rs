@@ -15,6 +15,7 @@ use super::root_handlers::{self, RootHandlers};
 use super::{Bootstrap, BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
 use crate::error::{Error, Result};
 use crate::host::{Host, PrivateState, TimeLimit, WarningFilters};
+use crate::interpreter::{Interpreter, InterpreterError};
 use crate::secrets::Secrets;
 
 /// How long the threads of a failed bootstrap may take to end.
@@ -82,7 +83,11 @@ impl<'a, 'py> Begun<'a, 'py> {
         let bootstrapped = self.engine().and_then(|bootstrapped| {
             // A host that was shut down meanwhile waits for this turn's end, and is to have no engine then.
             self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
-            Ok(bootstrapped)
+            // So does the end of the interpreter.
+            match Interpreter::current() {
+                Some(_) => Ok(bootstrapped),
+                None => Err(InterpreterError::ShutDown.into()),
+            }
         });
         match bootstrapped {
             Ok((engine, info)) => Ok(self.succeed(engine, info)),

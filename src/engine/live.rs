@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::{EngineInfo, root_handlers, steps_in_python};
 use crate::error::{Error, Result};
-use crate::host::{Host, PrivateState};
+use crate::host::{Host, PrivateState, wait_for_all};
 use crate::secrets::Secrets;
 
 /// How long the threads of an engine may take to end once it is destroyed. Toolkit's own thread for metrics looks up every
@@ -141,6 +141,10 @@ pub(super) fn end_with_the_interpreter(host: &Host) {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let registered = host.interpreter().on_shutdown(|py| {
+            // A bootstrap on its way sees that the interpreter ends, or its engine is among the living from then on.
+            if let Err(error) = wait_for_all(py, None) {
+                tracing::warn!(%error, "failed to wait for bootstraps at the end of the interpreter");
+            }
             let engines = alive().clone();
             for engine in engines.iter().rev() {
                 report(engine, engine.destroy(py));

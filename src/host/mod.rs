@@ -241,7 +241,7 @@ impl Host {
     /// # Errors
     /// [`Error::NestedLease`] where this thread holds a lease, [`Error::LeaseTimeout`] after the host's limit.
     pub(crate) fn wait_for_all(&self, py: Python<'_>) -> Result<()> {
-        pin::Turn::take(py, &new_key("all projects"), self.inner.lease_timeout).map(drop)
+        wait_for_all(py, self.inner.lease_timeout)
     }
 
     /// Drops all parked cores.
@@ -405,6 +405,14 @@ impl Drop for Inner {
             });
         }
     }
+}
+
+/// Waits until all who had their turn, or waited for it, when this was called are through, at whatever host.
+///
+/// # Errors
+/// [`Error::NestedLease`] where this thread holds a lease, [`Error::LeaseTimeout`] after `limit`.
+pub(crate) fn wait_for_all(py: Python<'_>, limit: Option<Duration>) -> Result<()> {
+    Turn::take(py, &new_key("all projects"), limit).map(drop)
 }
 
 fn new_key(project: &str) -> Key {

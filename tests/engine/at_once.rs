@@ -213,3 +213,38 @@ fn bootstraps_and_ends_of_many_threads_leave_nothing_when_their_host_is_shut_dow
         assert_eq!(Python::attach(|py| host.audit(py).unwrap()), []);
     });
 }
+
+#[test]
+fn a_bootstrap_on_its_way_when_the_interpreter_ends_leaves_no_engine() {
+    alone("at_once::a_bootstrap_on_its_way_when_the_interpreter_ends_leaves_no_engine", || {
+        let studio = studio();
+        let host = host(&studio);
+        let (entered, has_entered) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let waits = std::sync::Mutex::new(may_go_on);
+        let bootstrap = options(&studio, 176).on_progress(move |progress| {
+            if progress.fraction >= 0.95 && entered.send(()).is_ok() {
+                // The second time nobody sends any more.
+                let _ = waits.lock().unwrap().recv();
+            }
+            ControlFlow::Continue(())
+        });
+        let bootstrap = bootstrap.build().unwrap();
+        let started = {
+            let host = host.clone();
+            std::thread::spawn(move || host.bootstrap(&bootstrap))
+        };
+        has_entered.recv().unwrap();
+        let ending = {
+            let interpreter = host.interpreter();
+            std::thread::spawn(move || interpreter.shutdown(Duration::from_secs(60)))
+        };
+        // The shutdown waits for the bootstrap's turn to end.
+        wait_until_waiting(&host, 1, &ending);
+        drop(go_on);
+        let error = started.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Interpreter { .. } | Error::Bootstrap { .. }), "{error}");
+        ending.join().unwrap().unwrap();
+        assert_eq!(host.engines(), []);
+    });
+}
