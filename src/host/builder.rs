@@ -172,6 +172,7 @@ impl HostBuilder {
             forward_logs: self.forward_logs,
             residents: Residents::default(),
             private: Mutex::default(),
+            started_from: Mutex::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Host { inner: Arc::new(inner) })

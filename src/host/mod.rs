@@ -32,6 +32,7 @@ mod world;
 mod zip_code;
 mod zip_directories;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,6 +97,8 @@ struct Inner {
     residents: Residents,
     /// The states that are somebody else's.
     private: Mutex<Vec<Weak<PrivateState>>>,
+    /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
+    started_from: Mutex<HashSet<String>>,
     closed: AtomicBool,
 }
 
@@ -347,7 +350,15 @@ impl Inner {
 
     /// The folders and zips that the host's states import from.
     fn roots_in_use(&self, py: Python<'_>) -> Vec<String> {
-        self.states().iter().flat_map(|state| state.contents(py).rules.roots().to_vec()).collect()
+        let started_from = self.started_from.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let states = self.states().into_iter();
+        states.flat_map(|state| state.contents(py).rules.roots().to_vec()).chain(started_from).collect()
+    }
+
+    /// Keeps what the import system knows of a state's folders and zips when that is dropped.
+    fn keep_known(&self, py: Python<'_>, state: &ImportState) {
+        let roots = state.contents(py).rules.roots().to_vec();
+        self.started_from.lock().unwrap_or_else(PoisonError::into_inner).extend(roots);
     }
 
     fn first_import(&self, py: Python<'_>, key: Key, location: CoreLocation) -> Result<Arc<ImportState>> {
@@ -396,6 +407,15 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let started_from: Vec<String> =
+            self.started_from.get_mut().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        if !started_from.is_empty() {
+            let forgotten =
+                Python::attach(|py| retire::forget_paths(py, &started_from.iter().collect::<Vec<_>>()));
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "failed to forget the cores that bootstraps started from");
+            }
+        }
         for state in self.residents.states() {
             Python::attach(|py| {
                 // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.

@@ -73,6 +73,7 @@ impl PrivateState {
     /// Those of a first import; nothing is in place then.
     pub(crate) fn import(&self, py: Python<'_>, location: CoreLocation) -> Result<()> {
         let state = self.host.inner.first_import(py, self.key.clone(), location)?;
+        self.host.inner.keep_known(py, &state);
         self.states().now = Some(state);
         Ok(())
     }
