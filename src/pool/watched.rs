@@ -20,6 +20,10 @@ use super::worker::{Ended, Worker};
 /// How long a template is waited for, to tell how a worker of its ended.
 const STATUS: Duration = Duration::from_millis(500);
 
+/// How often a pipe is read once its process has ended: beyond what a pipe can hold, what comes is another process's that
+/// holds it, and that may never stop.
+const LAST_READS: usize = 8;
+
 /// How long a process has for each step of the ladder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grace {
@@ -196,7 +200,12 @@ impl Watched {
         self.worker.mark_dead();
         // What it has started goes with it: the group is its own until it is reaped.
         self.worker.process.signal_group(Signal::KILL);
-        while self.read() {}
+        for _ in 0..LAST_READS {
+            if !self.read() {
+                break;
+            }
+        }
+        self.more = false;
         match &self.parent {
             Some(template) => {
                 if !template.reap(self.pid()) {
