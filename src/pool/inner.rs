@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::builder::Options;
 use super::capacity::Capacity;
 use super::error::PoolError;
+use super::process::after;
 use super::pythons::Pythons;
 use super::slot::{Slot, Target, Work};
 use super::stats::Counters;
@@ -118,7 +119,9 @@ impl Inner {
             };
             if age < limit {
                 next = next.min(limit - age);
-            } else if let Some(link) = slot.take_idle(|link| link.since + limit <= now) {
+            } else if let Some(link) =
+                slot.take_idle(|link| now.saturating_duration_since(link.since) >= limit)
+            {
                 self.counters.idle_ended.fetch_add(1, Ordering::Relaxed);
                 self.supervisor.end(link, Step::Ask);
             }
@@ -164,7 +167,7 @@ impl Inner {
             }
         }
         self.templates.end_all(self);
-        self.supervisor.send(Command::Close { at: Instant::now() + grace });
+        self.supervisor.send(Command::Close { at: after(grace) });
         for thread in threads {
             // The last handle may be dropped by a waker on such a thread.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {

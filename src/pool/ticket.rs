@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::error::PoolError;
 use super::link::Link;
+use super::process::after;
 use super::request::{Reply, Request};
 
 /// A call in a project's queue.
@@ -159,7 +160,7 @@ impl Ticket {
 
     /// For a handle: waits for the outcome, `None` where the time is up first.
     pub(super) fn wait_done(&self, limit: Option<Duration>) -> Option<Result<Option<Reply>, PoolError>> {
-        let end = limit.map(|limit| Instant::now() + limit);
+        let end = limit.map(after);
         let mut state = self.lock();
         loop {
             if let Some(outcome) = state.take_done() {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::inner::Inner;
 use super::link::Link;
 use super::output::{More, Output, Records, Stream, Tail};
-use super::process::Exit;
+use super::process::{Exit, after};
 use super::slot::Slot;
 use super::supervisor::Step;
 use super::templates::Template;
@@ -163,7 +163,7 @@ impl Watched {
                 Grace::KILLED
             }
         };
-        self.rung = Some((step, Instant::now() + time));
+        self.rung = Some((step, after(time)));
     }
 
     /// A template has no link here: it was asked over its socket.
