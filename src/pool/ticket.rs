@@ -38,6 +38,8 @@ pub(super) struct Ticket {
 struct State {
     phase: Phase,
     waker: Option<Waker>,
+    /// Nobody wants the outcome any more.
+    left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,9 +79,19 @@ impl Ticket {
         waits
     }
 
-    /// For whoever makes the call and finds that it could not be sent: has it wait again.
-    pub(super) fn wait_again(&self) {
-        self.lock().phase = Phase::Waiting;
+    /// For whoever makes the call and finds that it could not be sent: has it wait again, unless it was given up
+    /// meanwhile, or its time is up. Returns whether it waits.
+    pub(super) fn wait_again(&self) -> bool {
+        let mut state = self.lock();
+        let again = !state.left && !self.is_late(Instant::now());
+        if again {
+            state.phase = Phase::Waiting;
+        }
+        again
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|end| end <= now)
     }
 
     /// Gives the caller's thread its turn. After [`claim`](Self::claim).
@@ -116,9 +128,11 @@ impl Ticket {
         }
     }
 
-    /// Gives it up, where it was not sent. Returns whether it was given up by this.
+    /// Gives it up, where it was not sent. Returns whether it was given up by this. Where it is being sent it is not begun
+    /// again, should that fail.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.lock();
+        state.left = true;
         let waits = matches!(state.phase, Phase::Waiting);
         if waits {
             state.phase = Phase::Over;

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sgtk_host::pool::WhenFull;
 use sgtk_host::{Call, CallHandle, Delivery, PoolError, WorkerPool};
@@ -158,6 +159,22 @@ fn a_handle_that_is_dropped_before_its_turn_takes_its_call_along() {
     pool.submit::<Value>("a", Call::new("work:note").arg(2)).unwrap().detach();
     busy.end();
     until("the detached call runs", || pool.call::<Vec<u32>>("a", Call::new("work:noted")).unwrap() == [2]);
+}
+
+#[test]
+fn a_handle_that_is_dropped_while_its_call_is_half_sent_takes_it_along() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let pid: u32 = pool.call("a", Call::new("work:pid")).unwrap();
+    let signal = |signal| kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+    signal(Signal::STOP);
+    // More than a pipe takes.
+    let handle: CallHandle<Value> =
+        pool.submit("a", Call::new("work:note").arg("x".repeat(1 << 20))).unwrap();
+    until("it has its turn", || pool.stats().projects[0].queued == 0);
+    drop(handle);
+    signal(Signal::KILL);
+    assert_eq!(pool.call::<Vec<Value>>("a", Call::new("work:noted")).unwrap().len(), 0);
 }
 
 #[test]
