@@ -14,6 +14,8 @@ use super::slot::{Slot, Target, Work};
 use super::stats::Counters;
 use super::supervisor::{Command, Step, Supervisor};
 use super::templates::Templates;
+use crate::Bootstrap;
+use crate::secrets::Secrets;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -23,6 +25,8 @@ pub(super) struct Inner {
     pub(super) templates: Templates,
     pub(super) supervisor: Supervisor,
     pub(super) counters: Counters,
+    /// Hides the keys of bootstraps in all that workers say.
+    _secrets: Secrets,
     slots: RwLock<Slots>,
     numbers: AtomicU64,
 }
@@ -41,6 +45,7 @@ impl Inner {
             templates: Templates::default(),
             supervisor,
             counters: Counters::default(),
+            _secrets: Secrets::in_use(options.bootstraps.values().flat_map(Bootstrap::secrets)),
             slots: RwLock::default(),
             numbers: AtomicU64::new(1),
             options,

@@ -21,6 +21,7 @@ use super::wire::{self, Entry, Greeting};
 use super::worker::Worker;
 use crate::config::{CoreLocation, Fingerprint};
 use crate::interpreter;
+use crate::secrets::redacted;
 
 /// What the agent and this side have to agree on.
 const PROTOCOL: u32 = 1;
@@ -226,8 +227,9 @@ impl From<Fault> for Trouble {
 }
 
 pub(super) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Trouble> {
-    serde_json::from_slice(body)
-        .map_err(|error| Trouble::Nonsense(format!("it sent what is no answer: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Trouble::Nonsense(redacted(&format!("it sent what is no answer: {error}")).into_owned())
+    })
 }
 
 fn utf8(path: &Path) -> Result<String, StartError> {
