@@ -7,7 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sgtk_host::pool::WhenFull;
 use sgtk_host::{Call, CallHandle, Delivery, PoolError, WorkerPool};
+use sgtk_host_fixtures::isolated;
 
+use crate::processes::resident_memory;
 use crate::support::{LONG, Studio, until};
 
 /// Has the project's worker busy until the gate is opened.
@@ -188,6 +190,29 @@ fn the_answer_of_a_call_whose_handle_was_dropped_reaches_no_other_call() {
         drop(running);
         assert_eq!(pool.call::<u32>("a", Call::new("work:echo").arg(number)).unwrap(), number);
     }
+}
+
+#[test]
+fn nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up() {
+    let name = "queues::nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up";
+    isolated(
+        name,
+        |_| {},
+        || {
+            let studio = Studio::of(&["a"]);
+            let pool = studio.pool();
+            let text = "x".repeat(1 << 20);
+            let call = || {
+                let call = Call::new("work:size").arg(&text).time_limit(Duration::from_secs(3600));
+                assert_eq!(pool.submit::<usize>("a", call).unwrap().wait().unwrap(), 1 << 20);
+            };
+            call();
+            let before = resident_memory();
+            (0..200).for_each(|_| call());
+            let grown = resident_memory().saturating_sub(before);
+            assert!(grown < 50 << 20, "{grown} bytes of 200 MiB");
+        },
+    );
 }
 
 #[test]
