@@ -1,6 +1,7 @@
 //! A call that waits for its turn, or that somebody else makes.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -122,9 +123,12 @@ impl Ticket {
             state.waker.take()
         };
         self.changed.notify_all();
-        // Not under the lock: an executor may poll at once.
-        if let Some(waker) = waker {
-            waker.wake();
+        // Not under the lock: an executor may poll at once. It is not ours: if it panics, that must not end a thread that
+        // others rely on.
+        if let Some(waker) = waker
+            && catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err()
+        {
+            tracing::error!("the waker of a call's handle has panicked");
         }
     }
 
@@ -192,11 +196,15 @@ impl Ticket {
 
     /// For a future.
     pub(super) fn poll_done(&self, waker: &Waker) -> Poll<Result<Option<Reply>, PoolError>> {
+        let waker = waker.clone();
         let mut state = self.lock();
         match state.take_done() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                state.waker = Some(waker.clone());
+                let before = state.waker.replace(waker);
+                drop(state);
+                // Not under the lock: it may be the last that keeps a task, and that one's own handles.
+                drop(before);
                 Poll::Pending
             }
         }

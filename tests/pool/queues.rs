@@ -1,5 +1,10 @@
 //! Order, bounds, time limits, giving up.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -239,6 +244,79 @@ fn a_submitted_call_can_be_polled_and_awaited() {
         sum
     });
     assert_eq!(sum, 4950);
+}
+
+#[test]
+fn a_result_can_be_taken_once_and_a_second_time_is_an_error() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let call = || pool.submit::<u32>("a", Call::new("work:echo").arg(5)).unwrap();
+    let mut handle = call();
+    assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
+    assert!(handle.poll_result().is_none());
+    assert!(matches!(handle.wait(), Err(PoolError::Taken { .. })));
+
+    let mut handle = call();
+    assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
+    let polled = Pin::new(&mut handle).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(PoolError::Taken { .. }))));
+}
+
+struct Counts(AtomicU32);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_last_waker_that_polled_is_woken_and_no_other() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let busy = Busy::at(&studio, &pool, "a");
+    let mut handle: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
+    let counts = [0, 0].map(|none| Arc::new(Counts(AtomicU32::new(none))));
+    for count in &counts {
+        let waker = Waker::from(Arc::clone(count));
+        assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    // Nobody keeps the first one any more.
+    assert_eq!(Arc::strong_count(&counts[0]), 1);
+    busy.end();
+    assert_eq!(handle.wait().unwrap(), 5);
+    until("it is woken", || counts[1].0.load(Ordering::SeqCst) == 1);
+    assert_eq!(counts[0].0.load(Ordering::SeqCst), 0);
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker, as the test wants it");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_no_other_call() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let busy = Busy::at(&studio, &pool, "a");
+    // Its own attendant wakes the one, the supervisor the other.
+    let mut ends: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
+    let late = Call::new("work:echo").time_limit(Duration::from_secs(1));
+    let mut expires: CallHandle<u32> = pool.submit("a", late).unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    for handle in [&mut ends, &mut expires] {
+        assert!(Pin::new(handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert!(matches!(expires.wait(), Err(PoolError::TimeLimit { sent: false, .. })));
+    busy.end();
+    assert_eq!(ends.wait().unwrap(), 5);
+    let dies = pool.submit::<Value>("a", Call::new("work:leave").arg(3)).unwrap();
+    let Err(PoolError::WorkerLost { how, .. }) = dies.wait() else { panic!("it is lost") };
+    assert_eq!(how, "it ended with status 3");
+    assert_eq!(pool.call::<u32>("a", Call::new("work:echo").arg(6)).unwrap(), 6);
 }
 
 #[test]
