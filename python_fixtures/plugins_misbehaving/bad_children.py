@@ -26,6 +26,16 @@ def holds_pipes_and_dies():
     os._exit(9)
 
 
+def escapes_and_floods():
+    """A grandchild out of reach that writes to the pipes of a worker that is gone, as long as somebody reads."""
+    begun, begins = os.pipe()
+    flood = "import os\nlines = bytes([10]) * 65536\nos.write(1, lines)\nos.write(%d, lines[:1])\n" % begins
+    flood += "while True: os.write(1, lines)"
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", flood], pass_fds=[begins], start_new_session=True)
+    os.read(begun, 1)
+    os._exit(9)
+
+
 def forks_and_returns():
     """The call returns in the child, too."""
     child = os.fork()

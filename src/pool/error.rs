@@ -161,6 +161,15 @@ pub enum PoolError {
         sent: bool,
     },
 
+    /// The call's result was taken from its handle before, and there is no second one. Keep the first.
+    #[error("the result of call '{call}' of project '{project}' was taken before")]
+    Taken {
+        /// The project.
+        project: String,
+        /// The function's name.
+        call: String,
+    },
+
     /// The pool was shut down.
     #[error("the pool was shut down before the call of project '{project}' had its turn")]
     ShutDown {
@@ -204,7 +213,9 @@ impl PoolError {
             | Self::TimeLimit { sent: false, .. }
             | Self::WorkerLost { sent: false, .. } => Delivery::NeverRan,
             Self::Python { .. } | Self::NoJson { .. } | Self::Decode { .. } => Delivery::Ran,
-            Self::TimeLimit { sent: true, .. } | Self::WorkerLost { sent: true, .. } => Delivery::MayHaveRun,
+            Self::Taken { .. } | Self::TimeLimit { sent: true, .. } | Self::WorkerLost { sent: true, .. } => {
+                Delivery::MayHaveRun
+            }
         }
     }
 

@@ -35,8 +35,11 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
     /// Waits for the result.
     ///
     /// # Errors
-    /// As [`WorkerPool::call`](super::WorkerPool::call).
+    /// As [`WorkerPool::call`](super::WorkerPool::call), and [`PoolError::Taken`].
     pub fn wait(mut self) -> Result<T, PoolError> {
+        if self.taken {
+            return Err(self.nothing_left());
+        }
         match self.ticket.wait_done(None) {
             Some(outcome) => self.take(outcome),
             None => Err(self.slot.shut_down()),
@@ -68,6 +71,11 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
         self.taken = true;
     }
 
+    fn nothing_left(&self) -> PoolError {
+        let call = self.ticket.request.as_ref().map_or_else(String::new, |request| request.name.clone());
+        PoolError::Taken { project: self.slot.project.to_string(), call }
+    }
+
     fn take(&mut self, outcome: Result<Option<Reply>, PoolError>) -> Result<T, PoolError> {
         self.taken = true;
         let name = self.ticket.request.as_ref().map_or("", |request| &request.name);
@@ -82,6 +90,9 @@ impl<T: DeserializeOwned + 'static> Future for CallHandle<T> {
     type Output = Result<T, PoolError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.taken {
+            return Poll::Ready(Err(self.nothing_left()));
+        }
         self.ticket.poll_done(context.waker()).map(|outcome| self.take(outcome))
     }
 }

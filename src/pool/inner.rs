@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use super::builder::Options;
 use super::capacity::Capacity;
 use super::error::PoolError;
+use super::process::after;
 use super::pythons::Pythons;
 use super::slot::{Slot, Target, Work};
 use super::stats::Counters;
 use super::supervisor::{Command, Step, Supervisor};
 use super::templates::Templates;
+use crate::Bootstrap;
+use crate::secrets::Secrets;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -22,6 +25,8 @@ pub(super) struct Inner {
     pub(super) templates: Templates,
     pub(super) supervisor: Supervisor,
     pub(super) counters: Counters,
+    /// Hides the keys of bootstraps in all that workers say.
+    _secrets: Secrets,
     slots: RwLock<Slots>,
     numbers: AtomicU64,
 }
@@ -40,6 +45,7 @@ impl Inner {
             templates: Templates::default(),
             supervisor,
             counters: Counters::default(),
+            _secrets: Secrets::in_use(options.bootstraps.values().flat_map(Bootstrap::secrets)),
             slots: RwLock::default(),
             numbers: AtomicU64::new(1),
             options,
@@ -118,7 +124,9 @@ impl Inner {
             };
             if age < limit {
                 next = next.min(limit - age);
-            } else if let Some(link) = slot.take_idle(|link| link.since + limit <= now) {
+            } else if let Some(link) =
+                slot.take_idle(|link| now.saturating_duration_since(link.since) >= limit)
+            {
                 self.counters.idle_ended.fetch_add(1, Ordering::Relaxed);
                 self.supervisor.end(link, Step::Ask);
             }
@@ -164,7 +172,7 @@ impl Inner {
             }
         }
         self.templates.end_all(self);
-        self.supervisor.send(Command::Close { at: Instant::now() + grace });
+        self.supervisor.send(Command::Close { at: after(grace) });
         for thread in threads {
             // The last handle may be dropped by a waker on such a thread.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {

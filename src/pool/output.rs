@@ -6,6 +6,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::wire::{LogRecord, Received};
+use crate::secrets::redacted;
 
 /// A line beyond this many bytes is told in parts.
 const LONGEST: usize = 16 * 1024;
@@ -145,7 +146,8 @@ impl Output {
 }
 
 fn tell(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tail) {
-    tail.add(line);
+    let line = redacted(line);
+    tail.add(&line);
     match stream {
         Stream::Out => tracing::info!(target: "sgtk_host::worker", project, pid, stream = "stdout", "{line}"),
         Stream::Error => {
@@ -203,6 +205,7 @@ fn emit(project: &str, worker: u32, record: &LogRecord) {
         Some(traceback) => format!("{}\n{}", record.message, traceback.trim_end()),
         None => record.message.clone(),
     };
+    let message = redacted(&message);
     // A process that a plugin has forked logs through the same pipe.
     let pid = if record.pid == 0 { i64::from(worker) } else { record.pid };
     match record.level {

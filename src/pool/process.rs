@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -100,9 +100,9 @@ impl Process {
         match &self.descriptor {
             Some(descriptor) => is_readable(descriptor, Some(limit)),
             None => {
-                let end = std::time::Instant::now() + limit;
+                let end = after(limit);
                 while !self.has_ended() {
-                    if std::time::Instant::now() >= end {
+                    if Instant::now() >= end {
                         return false;
                     }
                     std::thread::sleep(Duration::from_millis(2));
@@ -178,9 +178,9 @@ fn descriptor_of(_: Pid) -> Option<OwnedFd> {
 
 /// Whether a descriptor is, or becomes, readable or closed within a time. `None` waits for ever.
 pub(super) fn is_readable(descriptor: impl AsFd, limit: Option<Duration>) -> bool {
-    let end = limit.map(|limit| std::time::Instant::now() + limit);
+    let end = limit.map(after);
     loop {
-        let left = end.map(|end| timespec(end.saturating_duration_since(std::time::Instant::now())));
+        let left = end.map(|end| timespec(end.saturating_duration_since(Instant::now())));
         match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], left.as_ref()) {
             Ok(ready) => return ready > 0,
             Err(rustix::io::Errno::INTR) => {}
@@ -189,8 +189,20 @@ pub(super) fn is_readable(descriptor: impl AsFd, limit: Option<Duration>) -> boo
     }
 }
 
+/// A limit that is longer means for ever, which no clock can tell.
+const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// When a time is up that begins now.
+pub(super) fn after(limit: Duration) -> Instant {
+    Instant::now() + limit.min(AGES)
+}
+
+/// What `poll` takes everywhere. Whoever waits for longer polls again.
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A time as `poll` wants it.
 pub(super) fn timespec(time: Duration) -> Timespec {
+    let time = time.min(LONGEST_POLL);
     Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),

@@ -11,6 +11,7 @@ use super::error::PoolError;
 use super::numbers;
 use super::wire::{Answer, Frame};
 use super::worker::Worker;
+use crate::secrets::redacted;
 
 /// A call, encoded.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ impl Request {
     /// What a frame means for this call. The outer error is a frame that is no answer to it.
     pub(super) fn outcome(&self, frame: Frame, worker: &Worker) -> Result<Result<Reply, PoolError>, String> {
         let (project, call) = (worker.project.to_string(), self.name.clone());
-        Ok(match Answer::parse(frame.body(), self.id)? {
+        let answer = Answer::parse(frame.body(), self.id);
+        Ok(match answer.map_err(|how| redacted(&how).into_owned())? {
             Answer::Result(result) => Ok(Reply { frame, result }),
             Answer::Error(error) => {
                 let note = error.note.clone();
@@ -46,12 +48,13 @@ impl Request {
                 })
             }
             Answer::Unsendable(fault) => {
-                Err(PoolError::NoJson { project, call, place: fault.place, reason: fault.reason })
+                let place = redacted(&fault.place).into_owned();
+                Err(PoolError::NoJson { project, call, place, reason: redacted(&fault.reason).into_owned() })
             }
             Answer::Refused(error) => Err(PoolError::Unsendable {
                 call,
                 place: "arguments".to_owned(),
-                reason: format!("{}: {}", error.type_name, error.message),
+                reason: redacted(&format!("{}: {}", error.type_name, error.message)).into_owned(),
             }),
         })
     }
@@ -72,7 +75,7 @@ impl Reply {
             project: project.to_owned(),
             call: call.to_owned(),
             place,
-            reason,
+            reason: redacted(&reason).into_owned(),
         };
         // The JSON itself is passed on whatever is in it.
         if TypeId::of::<T>() != TypeId::of::<Box<RawValue>>()

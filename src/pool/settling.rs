@@ -10,7 +10,7 @@ use super::link::Link;
 use super::slot::{Job, Slot, State, Work};
 use super::supervisor::Step;
 use super::ticket::Ticket;
-use super::turns::{By, Next, REPORT};
+use super::turns::{By, Next, REPORT, too_late};
 use super::wants::After;
 use crate::config::Fingerprint;
 
@@ -27,7 +27,7 @@ impl Inner {
     }
 
     /// A worker has ended by itself. A call that was not sent goes back to the front of the queue, unless the pool is
-    /// closed: whether it has.
+    /// closed or nobody wants it any more: whether it has.
     pub(super) fn lost(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -38,9 +38,8 @@ impl Inner {
     ) -> bool {
         let mut state = slot.lock();
         self.note_loss(&mut state, &link, how, output);
-        let back = unsent.filter(|_| !state.closed);
+        let back = unsent.filter(|ticket| !state.closed && ticket.wait_again());
         if let Some(ticket) = back {
-            ticket.wait_again();
             state.queue.push_front(Arc::clone(ticket));
         }
         state.work = Work::Absent;
@@ -194,6 +193,10 @@ impl Inner {
             slot.room.notify_one();
             if ticket.request.is_none() {
                 after.warm.push(ticket);
+            } else if ticket.is_late(now) {
+                // Whoever waits for it has not noticed yet.
+                let error = too_late(slot, &ticket, false);
+                after.failed.push((ticket, error));
             } else if ticket.claim() {
                 turn = Some(ticket);
             }

@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 use super::capacity::Permit;
 use super::error::{PoolError, StartError};
 use super::link::Link;
+use super::process::after;
 use super::ticket::Ticket;
 use crate::Bootstrap;
 
@@ -178,7 +179,7 @@ impl Failures {
                 back_off.first.saturating_mul(1 << doublings).min(back_off.most)
             }
         };
-        self.next_try = Instant::now().checked_add(delay);
+        self.next_try = Some(after(delay));
     }
 
     pub(super) fn count(&self) -> u32 {

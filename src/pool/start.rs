@@ -12,7 +12,7 @@ use super::capacity::Permit;
 use super::error::StartError;
 use super::inner::Inner;
 use super::link::{Fault, Link};
-use super::process::Process;
+use super::process::{Process, after};
 use super::slot::{Slot, Target};
 use super::spawn::{self, Ends};
 use super::supervisor::{Command, Step};
@@ -21,6 +21,7 @@ use super::wire::{self, Entry, Greeting};
 use super::worker::Worker;
 use crate::config::{CoreLocation, Fingerprint};
 use crate::interpreter;
+use crate::secrets::redacted;
 
 /// What the agent and this side have to agree on.
 const PROTOCOL: u32 = 1;
@@ -44,10 +45,10 @@ impl Inner {
     /// Starts a worker for the slot and has it enter. On the attendant's thread.
     pub(super) fn start(self: &Arc<Self>, slot: &Arc<Slot>, permit: Permit) -> Result<Box<Link>, StartError> {
         let begun = Instant::now();
+        let deadline = after(self.options.start_limit);
         let entrance = self.entrance(slot)?;
         // Taken before the core is imported: what changes meanwhile is noticed later.
         let fingerprint = entrance.location.as_ref().map(Fingerprint::of);
-        let deadline = begun + self.options.start_limit;
         let (mut link, forked) = match self.fork(slot, &entrance, permit) {
             Ok(link) => (link, true),
             Err(permit) => (self.spawn(slot, &entrance.python, permit, deadline)?, false),
@@ -131,7 +132,7 @@ impl Inner {
         }
         let request =
             self.enter_request(slot, entrance).map_err(|error| (ENTERING, Trouble::Start(error)))?;
-        let deadline = Instant::now() + self.options.enter_limit;
+        let deadline = after(self.options.enter_limit);
         let request = wire::encode(&request).map_err(|error| {
             (ENTERING, Trouble::Nonsense(format!("entering cannot be asked for: {error}")))
         })?;
@@ -226,8 +227,9 @@ impl From<Fault> for Trouble {
 }
 
 pub(super) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Trouble> {
-    serde_json::from_slice(body)
-        .map_err(|error| Trouble::Nonsense(format!("it sent what is no answer: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Trouble::Nonsense(redacted(&format!("it sent what is no answer: {error}")).into_owned())
+    })
 }
 
 fn utf8(path: &Path) -> Result<String, StartError> {

@@ -5,7 +5,7 @@
 
 use std::collections::BinaryHeap;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{cmp, io};
@@ -25,6 +25,9 @@ use super::worker::Worker;
 /// How often processes that have no descriptor are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// From how many timers on it is worth to look for useless ones.
+const SWEEP: usize = 256;
+
 /// A message to the supervisor.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -34,8 +37,8 @@ pub(super) enum Command {
     End { worker: Arc<Worker>, link: Option<Box<Link>>, step: Step },
     /// Have a slot try to start a worker at a time.
     TryAgain { at: Instant, slot: Arc<Slot> },
-    /// Fail a submitted call at a time, unless it was sent by then.
-    Expire { at: Instant, slot: Arc<Slot>, ticket: Arc<Ticket> },
+    /// Fail a submitted call at a time, unless it was sent by then, or is over and gone.
+    Expire { at: Instant, slot: Arc<Slot>, ticket: Weak<Ticket> },
     /// A template has told the status of a worker that it has forked.
     Status { pid: u32, status: i32 },
     /// No more calls: stop what still runs at a time, and everything that is started after it.
@@ -134,7 +137,16 @@ struct Timer {
 
 enum Due {
     TryAgain(Arc<Slot>),
-    Expire(Arc<Slot>, Arc<Ticket>),
+    Expire(Arc<Slot>, Weak<Ticket>),
+}
+
+impl Due {
+    fn is_of_use(&self) -> bool {
+        match self {
+            Self::TryAgain(_) => true,
+            Self::Expire(_, ticket) => ticket.strong_count() > 0,
+        }
+    }
 }
 
 impl PartialEq for Timer {
@@ -164,6 +176,8 @@ struct Watch {
     woken: OwnedFd,
     processes: Vec<Watched>,
     timers: BinaryHeap<Timer>,
+    /// At how many timers to look for those that are of no use any more.
+    sweep_at: usize,
     /// When to look for workers that have nothing to do.
     idle_look: Option<Instant>,
     /// From when on everything is stopped.
@@ -180,6 +194,7 @@ impl Watch {
             woken: unstarted.woken,
             processes: Vec::new(),
             timers: BinaryHeap::new(),
+            sweep_at: SWEEP,
             idle_look,
             close: None,
             stop: false,
@@ -215,9 +230,9 @@ impl Watch {
                         None => drop(link),
                     }
                 }
-                Command::TryAgain { at, slot } => self.timers.push(Timer { at, due: Due::TryAgain(slot) }),
+                Command::TryAgain { at, slot } => self.set_timer(at, Due::TryAgain(slot)),
                 Command::Expire { at, slot, ticket } => {
-                    self.timers.push(Timer { at, due: Due::Expire(slot, ticket) });
+                    self.set_timer(at, Due::Expire(slot, ticket));
                 }
                 Command::Status { pid, status } => {
                     for process in self.processes.iter_mut().filter(|process| process.pid() == pid) {
@@ -233,12 +248,25 @@ impl Watch {
         }
     }
 
+    /// Calls are over long before their time is up, mostly: their timers must not pile up until then.
+    fn set_timer(&mut self, at: Instant, due: Due) {
+        if self.timers.len() >= self.sweep_at {
+            self.timers.retain(|timer| timer.due.is_of_use());
+            self.sweep_at = SWEEP.max(2 * self.timers.len());
+        }
+        self.timers.push(Timer { at, due });
+    }
+
     /// Does what is due.
     fn be_on_time(&mut self, now: Instant) {
         while self.timers.peek().is_some_and(|timer| timer.at <= now || self.close.is_some()) {
             match self.timers.pop().map(|timer| timer.due) {
                 Some(Due::TryAgain(slot)) => self.inner.try_again(&slot),
-                Some(Due::Expire(slot, ticket)) if self.close.is_none() => self.inner.expire(&slot, &ticket),
+                Some(Due::Expire(slot, ticket)) if self.close.is_none() => {
+                    if let Some(ticket) = ticket.upgrade() {
+                        self.inner.expire(&slot, &ticket);
+                    }
+                }
                 Some(Due::Expire(..)) | None => {}
             }
         }

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{
@@ -26,7 +26,7 @@ use super::capacity::Permit;
 use super::error::StartError;
 use super::inner::Inner;
 use super::link::Link;
-use super::process::Process;
+use super::process::{Process, after};
 use super::slot::Slot;
 use super::spawn::{self, Ends, Given};
 use super::start::{Entrance, STARTING, Trouble, parse};
@@ -216,7 +216,7 @@ impl Inner {
     }
 
     fn ready(&self, key: &Key, link: &mut Link) -> Result<(), Trouble> {
-        let start = Instant::now() + self.options.start_limit;
+        let start = after(self.options.start_limit);
         link.send(&wire::encode_text(agent::SOURCE), Some(start))?;
         let frame = link.read(Some(start))?;
         parse::<wire::Greeting>(frame.body())?;
@@ -226,7 +226,7 @@ impl Inner {
             "max_frame": self.options.max_frame,
         }});
         let request = wire::encode(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
-        let frame = link.exchange(&request, &mut 0, Some(Instant::now() + self.options.enter_limit))?;
+        let frame = link.exchange(&request, &mut 0, Some(after(self.options.enter_limit)))?;
         match parse::<Readiness>(frame.body())? {
             Readiness::Template(_) => Ok(()),
             Readiness::Failed(failed) => {

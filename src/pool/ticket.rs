@@ -1,12 +1,14 @@
 //! A call that waits for its turn, or that somebody else makes.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::PoolError;
 use super::link::Link;
+use super::process::after;
 use super::request::{Reply, Request};
 
 /// A call in a project's queue.
@@ -37,6 +39,8 @@ pub(super) struct Ticket {
 struct State {
     phase: Phase,
     waker: Option<Waker>,
+    /// Nobody wants the outcome any more.
+    left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -76,9 +80,19 @@ impl Ticket {
         waits
     }
 
-    /// For whoever makes the call and finds that it could not be sent: has it wait again.
-    pub(super) fn wait_again(&self) {
-        self.lock().phase = Phase::Waiting;
+    /// For whoever makes the call and finds that it could not be sent: has it wait again, unless it was given up
+    /// meanwhile, or its time is up. Returns whether it waits.
+    pub(super) fn wait_again(&self) -> bool {
+        let mut state = self.lock();
+        let again = !state.left && !self.is_late(Instant::now());
+        if again {
+            state.phase = Phase::Waiting;
+        }
+        again
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|end| end <= now)
     }
 
     /// Gives the caller's thread its turn. After [`claim`](Self::claim).
@@ -109,15 +123,20 @@ impl Ticket {
             state.waker.take()
         };
         self.changed.notify_all();
-        // Not under the lock: an executor may poll at once.
-        if let Some(waker) = waker {
-            waker.wake();
+        // Not under the lock: an executor may poll at once. It is not ours: if it panics, that must not end a thread that
+        // others rely on.
+        if let Some(waker) = waker
+            && catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err()
+        {
+            tracing::error!("the waker of a call's handle has panicked");
         }
     }
 
-    /// Gives it up, where it was not sent. Returns whether it was given up by this.
+    /// Gives it up, where it was not sent. Returns whether it was given up by this. Where it is being sent it is not begun
+    /// again, should that fail.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.lock();
+        state.left = true;
         let waits = matches!(state.phase, Phase::Waiting);
         if waits {
             state.phase = Phase::Over;
@@ -159,7 +178,7 @@ impl Ticket {
 
     /// For a handle: waits for the outcome, `None` where the time is up first.
     pub(super) fn wait_done(&self, limit: Option<Duration>) -> Option<Result<Option<Reply>, PoolError>> {
-        let end = limit.map(|limit| Instant::now() + limit);
+        let end = limit.map(after);
         let mut state = self.lock();
         loop {
             if let Some(outcome) = state.take_done() {
@@ -177,11 +196,15 @@ impl Ticket {
 
     /// For a future.
     pub(super) fn poll_done(&self, waker: &Waker) -> Poll<Result<Option<Reply>, PoolError>> {
+        let waker = waker.clone();
         let mut state = self.lock();
         match state.take_done() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                state.waker = Some(waker.clone());
+                let before = state.waker.replace(waker);
+                drop(state);
+                // Not under the lock: it may be the last that keeps a task, and that one's own handles.
+                drop(before);
                 Poll::Pending
             }
         }

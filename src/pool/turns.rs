@@ -78,7 +78,11 @@ impl Inner {
         let ticket = Ticket::new(request, deadline, false);
         self.queue(slot, &ticket)?;
         if let Some(at) = deadline {
-            self.supervisor.send(Command::Expire { at, slot: Arc::clone(slot), ticket: Arc::clone(&ticket) });
+            self.supervisor.send(Command::Expire {
+                at,
+                slot: Arc::clone(slot),
+                ticket: Arc::downgrade(&ticket),
+            });
         }
         Ok(ticket)
     }

@@ -16,7 +16,7 @@ use super::turns::too_late;
 #[derive(Debug, Default)]
 #[must_use = "what is left to do has to be done, without the lock"]
 pub(super) struct After {
-    failed: Vec<(Arc<Ticket>, PoolError)>,
+    pub(super) failed: Vec<(Arc<Ticket>, PoolError)>,
     pub(super) warm: Vec<Arc<Ticket>>,
     evict: bool,
     permit: Option<Permit>,

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::inner::Inner;
 use super::link::Link;
 use super::output::{More, Output, Records, Stream, Tail};
-use super::process::Exit;
+use super::process::{Exit, after};
 use super::slot::Slot;
 use super::supervisor::Step;
 use super::templates::Template;
@@ -19,6 +19,10 @@ use super::worker::{Ended, Worker};
 
 /// How long a template is waited for, to tell how a worker of its ended.
 const STATUS: Duration = Duration::from_millis(500);
+
+/// How often a pipe is read once its process has ended: beyond what a pipe can hold, what comes is another process's that
+/// holds it, and that may never stop.
+const LAST_READS: usize = 8;
 
 /// How long a process has for each step of the ladder.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +163,7 @@ impl Watched {
                 Grace::KILLED
             }
         };
-        self.rung = Some((step, Instant::now() + time));
+        self.rung = Some((step, after(time)));
     }
 
     /// A template has no link here: it was asked over its socket.
@@ -196,7 +200,12 @@ impl Watched {
         self.worker.mark_dead();
         // What it has started goes with it: the group is its own until it is reaped.
         self.worker.process.signal_group(Signal::KILL);
-        while self.read() {}
+        for _ in 0..LAST_READS {
+            if !self.read() {
+                break;
+            }
+        }
+        self.more = false;
         match &self.parent {
             Some(template) => {
                 if !template.reap(self.pid()) {

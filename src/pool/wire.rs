@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::secrets::redacted;
+
 /// What a read asks for where it is not known how much is to come: a pipe's usual capacity.
 const READ: usize = 64 * 1024;
 
@@ -122,8 +124,9 @@ pub(super) struct RemoteError {
 impl From<RemoteError> for crate::PythonError {
     fn from(error: RemoteError) -> Self {
         let traceback = error.traceback.filter(|text| !text.is_empty());
-        let traceback = traceback.map(|text| text.trim_end().to_owned());
-        Self { type_name: error.type_name, mro: error.mro, message: error.message, traceback }
+        let traceback = traceback.map(|text| redacted(text.trim_end()).into_owned());
+        let message = redacted(&error.message).into_owned();
+        Self { type_name: error.type_name, mro: error.mro, message, traceback }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::process::{Exit, Process};
+use super::process::{Exit, Process, after};
 
 /// A worker process, from its start to its end. Talking to it takes the [`Link`](super::link::Link), of which there is one.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Worker {
 
     /// Waits for what [`set_ended`](Self::set_ended) tells. `None` where the process lives on.
     pub(super) fn wait_ended(&self, limit: Duration) -> Option<Arc<Ended>> {
-        let until = Instant::now() + limit;
+        let until = after(limit);
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(ended) = &*end {

@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::Value;
 use sgtk_host::{Bootstrap, Call, PoolError, WorkerPool, WorkerPoolBuilder};
-use sgtk_host_fixtures::{Core, Project, Studio, misbehaving_plugins};
+use sgtk_host_fixtures::{Core, Project, Studio, isolated, misbehaving_plugins};
+
+use crate::output::Listener;
+use crate::support::until;
 
 const PROJECTS: [(u32, &str, &str); 3] =
     [(176, "bunny", "v0.22.7"), (177, "sintel", "v0.23.8"), (178, "spring", "v0.24.0")];
@@ -63,6 +66,32 @@ fn its_key_is_in_no_argument_variable_error_or_stack() {
         let text = fs::read(format!("/proc/{pid}/{file}")).unwrap();
         assert!(!String::from_utf8_lossy(&text).contains(Studio::KEY), "{file}");
     }
+}
+
+#[test]
+fn its_key_is_in_nothing_that_a_worker_prints_or_logs() {
+    let name = "bootstrapped::its_key_is_in_nothing_that_a_worker_prints_or_logs";
+    isolated(
+        name,
+        |_| {},
+        || {
+            let listener = Listener::install();
+            let studio = studio();
+            for templates in [false, true] {
+                let pool = options(&studio).templates(templates).build().unwrap();
+                let text = format!("printed {} {templates}", Studio::KEY);
+                pool.call::<Value>("bunny", Call::new("told:say").arg(&text).arg(&text)).unwrap();
+                let error = pool.call::<Value>("bunny", Call::new("bad_exits:at_once").arg(3)).unwrap_err();
+                let shown = format!("{error} {error:?}");
+                assert!(shown.contains("printed [hidden]") && !shown.contains(Studio::KEY), "{shown}");
+                until("what was printed", || {
+                    let text = listener.text();
+                    text.matches(&format!("printed [hidden] {templates}")).count() >= 2
+                });
+            }
+            assert!(!listener.text().contains(Studio::KEY));
+        },
+    );
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_pool_may_be_dropped_by_a_waker_that_it_calls_itself() {
         let mut running: CallHandle<bool> =
             pool.submit("a", Call::new("work:sign").arg(&begun).arg(&gate)).unwrap();
         until("it runs", || begun.exists());
-        let late = Call::new("work:pid").time_limit(Duration::from_millis(30));
+        let late = Call::new("work:pid").time_limit(Duration::from_secs(1));
         let mut waiting: CallHandle<u32> = pool.submit("a", late).unwrap();
         let waker = Waker::from(Arc::new(Drops(Mutex::new(Some(pool)))));
         let context = &mut Context::from_waker(&waker);

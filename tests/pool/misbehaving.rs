@@ -185,6 +185,15 @@ fn leaves_grandchildren() {
 }
 
 #[test]
+fn leaves_grandchildren_that_never_stop_printing() {
+    harm("leaves_grandchildren_that_never_stop_printing", |harm| {
+        let how = harm.lost(Call::new("bad_children:escapes_and_floods"));
+        assert!(how.contains("status 9"), "{how}");
+        harm.works();
+    });
+}
+
+#[test]
 fn forks() {
     harm("forks", |harm| {
         let call = |function: &str| harm.call(Call::new(format!("bad_children:{function}"))).unwrap();

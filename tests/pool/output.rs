@@ -38,7 +38,7 @@ impl Visit for Heard {
 }
 
 #[derive(Clone, Default)]
-struct Listener(Arc<Mutex<Vec<Heard>>>);
+pub(crate) struct Listener(Arc<Mutex<Vec<Heard>>>);
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -56,10 +56,15 @@ impl<S: Subscriber> Layer<S> for Listener {
 }
 
 impl Listener {
-    fn install() -> Listener {
+    pub(crate) fn install() -> Listener {
         let listener = Listener::default();
         tracing_subscriber::registry().with(listener.clone()).init();
         listener
+    }
+
+    /// All that was heard so far, as text.
+    pub(crate) fn text(&self) -> String {
+        format!("{:?}", self.0.lock().unwrap())
     }
 
     fn with_target(&self, target: &str) -> Vec<Heard> {

@@ -1,12 +1,20 @@
 //! Order, bounds, time limits, giving up.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sgtk_host::pool::WhenFull;
 use sgtk_host::{Call, CallHandle, Delivery, PoolError, WorkerPool};
+use sgtk_host_fixtures::isolated;
 
+use crate::processes::resident_memory;
 use crate::support::{LONG, Studio, until};
 
 /// Has the project's worker busy until the gate is opened.
@@ -161,6 +169,22 @@ fn a_handle_that_is_dropped_before_its_turn_takes_its_call_along() {
 }
 
 #[test]
+fn a_handle_that_is_dropped_while_its_call_is_half_sent_takes_it_along() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let pid: u32 = pool.call("a", Call::new("work:pid")).unwrap();
+    let signal = |signal| kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+    signal(Signal::STOP);
+    // More than a pipe takes.
+    let handle: CallHandle<Value> =
+        pool.submit("a", Call::new("work:note").arg("x".repeat(1 << 20))).unwrap();
+    until("it has its turn", || pool.stats().projects[0].queued == 0);
+    drop(handle);
+    signal(Signal::KILL);
+    assert_eq!(pool.call::<Vec<Value>>("a", Call::new("work:noted")).unwrap().len(), 0);
+}
+
+#[test]
 fn the_answer_of_a_call_whose_handle_was_dropped_reaches_no_other_call() {
     let studio = Studio::of(&["a"]);
     let pool = studio.pool();
@@ -171,6 +195,29 @@ fn the_answer_of_a_call_whose_handle_was_dropped_reaches_no_other_call() {
         drop(running);
         assert_eq!(pool.call::<u32>("a", Call::new("work:echo").arg(number)).unwrap(), number);
     }
+}
+
+#[test]
+fn nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up() {
+    let name = "queues::nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up";
+    isolated(
+        name,
+        |_| {},
+        || {
+            let studio = Studio::of(&["a"]);
+            let pool = studio.pool();
+            let text = "x".repeat(1 << 20);
+            let call = || {
+                let call = Call::new("work:size").arg(&text).time_limit(Duration::from_secs(3600));
+                assert_eq!(pool.submit::<usize>("a", call).unwrap().wait().unwrap(), 1 << 20);
+            };
+            call();
+            let before = resident_memory();
+            (0..200).for_each(|_| call());
+            let grown = resident_memory().saturating_sub(before);
+            assert!(grown < 50 << 20, "{grown} bytes of 200 MiB");
+        },
+    );
 }
 
 #[test]
@@ -197,6 +244,79 @@ fn a_submitted_call_can_be_polled_and_awaited() {
         sum
     });
     assert_eq!(sum, 4950);
+}
+
+#[test]
+fn a_result_can_be_taken_once_and_a_second_time_is_an_error() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let call = || pool.submit::<u32>("a", Call::new("work:echo").arg(5)).unwrap();
+    let mut handle = call();
+    assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
+    assert!(handle.poll_result().is_none());
+    assert!(matches!(handle.wait(), Err(PoolError::Taken { .. })));
+
+    let mut handle = call();
+    assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
+    let polled = Pin::new(&mut handle).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(PoolError::Taken { .. }))));
+}
+
+struct Counts(AtomicU32);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_last_waker_that_polled_is_woken_and_no_other() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let busy = Busy::at(&studio, &pool, "a");
+    let mut handle: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
+    let counts = [0, 0].map(|none| Arc::new(Counts(AtomicU32::new(none))));
+    for count in &counts {
+        let waker = Waker::from(Arc::clone(count));
+        assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    // Nobody keeps the first one any more.
+    assert_eq!(Arc::strong_count(&counts[0]), 1);
+    busy.end();
+    assert_eq!(handle.wait().unwrap(), 5);
+    until("it is woken", || counts[1].0.load(Ordering::SeqCst) == 1);
+    assert_eq!(counts[0].0.load(Ordering::SeqCst), 0);
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker, as the test wants it");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_no_other_call() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.pool();
+    let busy = Busy::at(&studio, &pool, "a");
+    // Its own attendant wakes the one, the supervisor the other.
+    let mut ends: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
+    let late = Call::new("work:echo").time_limit(Duration::from_secs(1));
+    let mut expires: CallHandle<u32> = pool.submit("a", late).unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    for handle in [&mut ends, &mut expires] {
+        assert!(Pin::new(handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert!(matches!(expires.wait(), Err(PoolError::TimeLimit { sent: false, .. })));
+    busy.end();
+    assert_eq!(ends.wait().unwrap(), 5);
+    let dies = pool.submit::<Value>("a", Call::new("work:leave").arg(3)).unwrap();
+    let Err(PoolError::WorkerLost { how, .. }) = dies.wait() else { panic!("it is lost") };
+    assert_eq!(how, "it ended with status 3");
+    assert_eq!(pool.call::<u32>("a", Call::new("work:echo").arg(6)).unwrap(), 6);
 }
 
 #[test]

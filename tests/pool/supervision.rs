@@ -137,6 +137,25 @@ fn a_core_whose_import_hangs_is_given_up_after_the_limit() {
 }
 
 #[test]
+fn limits_may_be_as_good_as_for_ever() {
+    let studio = Studio::of(&["a"]);
+    studio.configs.broken("x", Broken::SyntaxError).unwrap();
+    let ever = Duration::MAX;
+    for templates in [false, true] {
+        let options = studio.options().start_time_limit(ever).enter_time_limit(ever).call_time_limit(ever);
+        let options = options.idle_timeout(ever).grace(ever, ever).back_off(ever, ever).slice(ever);
+        let pool = options.revalidate_after(ever).templates(templates).build().unwrap();
+        assert!(pool.call::<u32>("a", Call::new("work:pid")).is_ok());
+        let mut handle = pool.submit::<u32>("a", Call::new("work:pid")).unwrap();
+        assert!(handle.wait_timeout(ever).unwrap().is_ok());
+        for _ in 0..2 {
+            assert!(pool.call::<Value>("x", Call::new("work:about")).unwrap_err().never_ran());
+        }
+        pool.shutdown(ever).unwrap();
+    }
+}
+
+#[test]
 fn projects_without_a_configuration_and_pythons_that_are_none_are_errors_that_name_them() {
     let studio = Studio::of(&["a"]);
     let pool = studio.pool();
