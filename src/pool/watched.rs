@@ -22,7 +22,7 @@ const STATUS: Duration = Duration::from_millis(500);
 
 /// How often a pipe is read once its process has ended: beyond what a pipe can hold, what comes is another process's that
 /// holds it, and that may never stop.
-const LAST_READS: usize = 8;
+const LAST_READS: usize = 2;
 
 /// How long a process has for each step of the ladder.
 #[derive(Clone, Copy, Debug)]
