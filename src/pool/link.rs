@@ -19,6 +19,9 @@ const DYING: Duration = Duration::from_secs(2);
 /// How often a process without a descriptor is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long a message of the agent's own may be, whatever the limit on results is, which the agent keeps itself.
+const OWN: usize = 4 << 20;
+
 /// The two pipes to a worker, and what is remembered between calls.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -145,10 +148,11 @@ impl Link {
     }
 
     fn take(&mut self) -> Result<Option<Frame>, Fault> {
-        self.received.next(self.max_frame).map_err(|too_large| {
+        let limit = self.max_frame.max(OWN);
+        self.received.next(limit).map_err(|too_large| {
             Fault::Nonsense(format!(
-                "it sent {} bytes at once, or no frame at all, where {} is the limit",
-                too_large.0, self.max_frame
+                "it sent {} bytes at once, or no frame at all, where {limit} is the limit",
+                too_large.0
             ))
         })
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value, json};
 use sgtk_host::{Call, Delivery, PoolError, WorkerPool};
-use sgtk_host_fixtures::misbehaving_plugins;
+use sgtk_host_fixtures::{Broken, misbehaving_plugins};
 
 use crate::support::Studio;
 
@@ -154,6 +154,25 @@ fn results_that_json_has_no_word_for_follow_their_rules() {
     // All of it in one worker, which is none the worse for it.
     let stats = pool.stats();
     assert_eq!((stats.started + stats.forked, stats.lost), (1, 0));
+}
+
+#[test]
+fn a_small_limit_is_one_on_values_and_not_on_errors() {
+    let studio = Studio::of(&["a"]);
+    studio.configs.broken("x", Broken::RaisesImportError).unwrap();
+    for templates in [false, true] {
+        let options = studio.options().plugin_path(misbehaving_plugins()).templates(templates);
+        let pool = options.max_frame(1024).build().unwrap();
+        let error = pool.call::<Value>("a", Call::new("bad_raises:long_text").arg(100_000)).unwrap_err();
+        assert_eq!(error.python().map(|error| error.type_name.as_str()), Some("RuntimeError"), "{error}");
+        let error = pool.call::<Value>("a", Call::new("work:echo").arg("x".repeat(1000))).unwrap_err();
+        assert!(matches!(error, PoolError::Unsendable { .. }), "{error:?}");
+        let error = pool.call::<Value>("a", Call::new("bad_results:mebibytes").arg(1)).unwrap_err();
+        assert!(matches!(error, PoolError::NoJson { .. }), "{error:?}");
+        assert_eq!(pool.stats().lost, 0);
+        let error = pool.call::<Value>("x", Call::new("work:about")).unwrap_err();
+        assert!(error.python().is_some_and(|error| error.is_a("ImportError")), "{error}");
+    }
 }
 
 #[test]

@@ -6,6 +6,10 @@ import sys
 #: Characters of a message or a traceback that are sent.
 LONGEST = 1 << 16
 
+#: Characters of a class's name, and how many of its bases, that are sent: all of it has to fit into one message.
+LONGEST_NAME = 500
+MOST_BASES = 100
+
 #: Texts that must not leave the process; see `conceal`.
 _secrets = []
 
@@ -31,10 +35,10 @@ def describe(error, note=None):
     """The exception as the daemon wants it; `note` says what was being done."""
     kind = type(error)
     described = {
-        "type": clean(type_name(kind)),
+        "type": clean(type_name(kind), LONGEST_NAME),
         "message": clean(message(error)),
         "traceback": clean(traceback_of(error)),
-        "mro": [clean(plain_name(base)) for base in type.__dict__["__mro__"].__get__(kind)],
+        "mro": [clean(plain_name(base), LONGEST_NAME) for base in type.__dict__["__mro__"].__get__(kind)[:MOST_BASES]],
     }
     if note:
         described["note"] = clean(note)

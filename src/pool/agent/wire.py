@@ -8,8 +8,11 @@ import resource
 import select
 import sys
 
-#: Bytes in a frame, either way, unless the daemon says otherwise.
+#: Bytes of a result, unless the daemon says otherwise.
 MAX_FRAME = 64 << 20
+
+#: Bytes in a message of the agent's own, errors among them, whatever the limit on results is. The daemon knows it, too.
+OWN = 4 << 20
 
 #: The pipes by name; -1 where there is none, as in a child that a plugin has forked.
 descriptors = {}
@@ -164,14 +167,14 @@ def close(name):
 
 
 def limit_frames(limit):
-    """Sets the limit of a frame's length, in bytes."""
+    """Sets the limit of a result's length, in bytes."""
     global _max_frame
     if limit:
         _max_frame = limit
 
 
 def max_frame():
-    """The limit of a frame's length, in bytes."""
+    """The limit of a result's length, in bytes."""
     return _max_frame
 
 
@@ -222,12 +225,12 @@ def send(descriptor, data, write=os.write):
 
 
 def send_frame(descriptor, data):
-    """Writes `data` as a frame.
+    """Writes a message of the agent's own as a frame.
 
     Raises FrameTooLong, having written nothing.
     """
-    if len(data) > _max_frame:
-        raise FrameTooLong("%d bytes of JSON are more than the limit of %d" % (len(data), _max_frame))
+    if len(data) > OWN:
+        raise FrameTooLong("%d bytes of JSON are more than the limit of %d" % (len(data), OWN))
     send(descriptor, len(data).to_bytes(4, "little") + data)
 
 
