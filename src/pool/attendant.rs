@@ -16,7 +16,7 @@ impl Inner {
     /// Under the slot's lock, with a job for it.
     pub(super) fn spawn_attendant(self: &Arc<Self>, slot: &Arc<Slot>) -> io::Result<JoinHandle<()>> {
         let (inner, slot) = (Arc::clone(self), Arc::clone(slot));
-        let builder = std::thread::Builder::new().name(format!("sgtk-{}", slot.project));
+        let builder = std::thread::Builder::new().name(format!("sgtk-{}", slot.project.replace('\0', " ")));
         builder.spawn(move || {
             while let Some(job) = slot.next_job() {
                 inner.attend(&slot, job);

@@ -95,6 +95,16 @@ fn its_key_is_in_nothing_that_a_worker_prints_or_logs() {
 }
 
 #[test]
+fn any_text_can_be_its_name() {
+    let studio = studio();
+    for name in ["bunny \0", "", "\u{1f407}/../bunny"] {
+        let pool = options(&studio).bootstrap(name, bootstrap(&studio, 176, Studio::KEY)).build().unwrap();
+        let call = pool.submit::<Value>(name, Call::new("told:bootstrapped")).unwrap();
+        assert_eq!(call.wait().unwrap()["project"], "bunny", "{name:?}");
+    }
+}
+
+#[test]
 fn a_bootstrap_that_fails_says_at_which_step_and_why() {
     let studio = studio();
     for templates in [false, true] {
