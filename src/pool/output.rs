@@ -67,9 +67,19 @@ impl Lines {
             let (part, rest) = bytes.split_at(LONGEST - self.begun.len());
             self.begun.extend_from_slice(part);
             bytes = rest;
-            self.tell(line);
+            self.tell_part(line);
         }
         self.begun.extend_from_slice(bytes);
+    }
+
+    /// Tells what there is of a line that goes on, but for a character that is not complete yet.
+    fn tell_part(&mut self, line: &mut impl FnMut(&str)) {
+        let last = self.begun.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let begins = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let kept = if begins { last.to_vec() } else { Vec::new() };
+        self.begun.truncate(self.begun.len() - kept.len());
+        self.tell(line);
+        self.begun = kept;
     }
 
     /// Ends the line.
@@ -245,6 +255,20 @@ mod tests {
         let long = vec![b'x'; 3 * LONGEST + 5];
         let found = lines(&[&long, b"\nafter\n"]);
         assert_eq!(found.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, LONGEST, 5, 5]);
+    }
+
+    #[test]
+    fn a_long_line_is_parted_between_characters_and_binary_ones_anywhere() {
+        for (text, ends) in
+            [("x".to_owned() + &"é".repeat(LONGEST), "é"), ("ab".to_owned() + &"😀".repeat(LONGEST), "😀")]
+        {
+            let found = lines(&[text.as_bytes(), b"\n"]);
+            assert!(
+                found.len() > 2 && found.concat() == text && found.iter().all(|part| part.ends_with(ends))
+            );
+        }
+        let found = lines(&[&[0xe2; 2 * LONGEST], b"\n"]);
+        assert_eq!(found.concat().chars().count(), 2 * LONGEST);
     }
 
     #[test]
