@@ -135,7 +135,11 @@ impl Inner {
         }
         state.queue.push_back(Arc::clone(ticket));
         let after = match std::mem::replace(&mut state.work, Work::Busy) {
-            Work::Idle(link) => self.give_job(slot, &mut state, Job::Make(link)),
+            Work::Idle(mut link) => {
+                // Its slice begins now, not when it went idle.
+                link.since = Instant::now();
+                self.give_job(slot, &mut state, Job::Make(link))
+            }
             other => {
                 state.work = other;
                 self.want(slot, &mut state)
