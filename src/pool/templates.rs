@@ -66,8 +66,9 @@ pub(super) struct Template {
     worker: Arc<Worker>,
     fingerprint: Fingerprint,
     socket: OwnedFd,
-    /// What became of the forks asked for, one at a time.
-    forked: Mutex<Receiver<Forked>>,
+    /// What became of the forks asked for, one at a time. `None` once there was no answer in time: a late one would be taken
+    /// for that to the next request.
+    forked: Mutex<Option<Receiver<Forked>>>,
 }
 
 #[derive(Debug)]
@@ -212,7 +213,7 @@ impl Inner {
         }
         tracing::info!(core = key.core, pid = worker.pid(), "a template is ready");
         let fingerprint = fingerprint.clone();
-        Ok(Arc::new(Template { worker, fingerprint, socket, forked: Mutex::new(receiver) }))
+        Ok(Arc::new(Template { worker, fingerprint, socket, forked: Mutex::new(Some(receiver)) }))
     }
 
     fn ready(&self, key: &Key, link: &mut Link) -> Result<(), Trouble> {
@@ -280,7 +281,9 @@ impl Template {
 
     fn fork(&self, given: Given) -> io::Result<Pid> {
         // One at a time: answers come in order.
-        let forked = self.forked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.forked.lock().unwrap_or_else(PoisonError::into_inner);
+        let forked =
+            answers.take().ok_or_else(|| io::Error::other("it did not answer an earlier request"))?;
         let frame = wire::encode_text("{\"fork\":{}}");
         let passed = [
             given.stdout.as_fd(),
@@ -301,6 +304,7 @@ impl Template {
         }
         drop(given);
         let news = forked.recv_timeout(FORK).map_err(io::Error::other)?;
+        *answers = Some(forked);
         news.pid
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other(news.reason.unwrap_or_else(|| "it did not fork".to_owned())))
