@@ -39,6 +39,16 @@ use crate::config::Fingerprint;
 /// How long a fork may take.
 const FORK: Duration = Duration::from_secs(10);
 
+// Where there are none of these flags there are no templates, but there is this code.
+#[cfg(target_os = "linux")]
+const SOCKET: SocketFlags = SocketFlags::CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const SOCKET: SocketFlags = SocketFlags::empty();
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// A core, and the Python that imports it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -182,7 +192,7 @@ impl Inner {
     ) -> Result<Arc<Template>, StartError> {
         let system = |action| move |cause: io::Error| StartError::System { action, cause };
         let (ends, given) = spawn::pipes().map_err(system("make a template's pipes"))?;
-        let sockets = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let sockets = socketpair(AddressFamily::UNIX, SocketType::STREAM, SOCKET, None);
         let (socket, forks) = sockets.map_err(io::Error::from).map_err(system("make a template's socket"))?;
         let pid = spawn::spawn(&key.python, &self.options.variables, given, Some(forks))
             .map_err(|error| StartError::Python { python: key.python.clone(), reason: error.to_string() })?;
@@ -298,7 +308,7 @@ impl Template {
         if !ancillary.push(SendAncillaryMessage::ScmRights(&passed)) {
             return Err(io::Error::other("no room for a worker's descriptors"));
         }
-        let sent = sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        let sent = sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut ancillary, NO_SIGNAL)?;
         if sent < frame.len() {
             return Err(io::Error::other("the template's socket took only a part of a request"));
         }
@@ -317,7 +327,7 @@ impl Template {
 
     fn say(&self, text: &str) -> bool {
         let frame = wire::encode_text(text);
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let flags = NO_SIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.socket, &frame, flags).is_ok_and(|sent| sent == frame.len())
     }
 
