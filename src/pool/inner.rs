@@ -139,7 +139,13 @@ impl Inner {
     /// # Errors
     /// [`PoolError::StillRunning`] names processes that not even SIGKILL has ended.
     pub(super) fn shut_down(&self, grace: Duration) -> Result<(), PoolError> {
-        self.slots.write().unwrap_or_else(PoisonError::into_inner).closed = true;
+        let before =
+            std::mem::replace(&mut self.slots.write().unwrap_or_else(PoisonError::into_inner).closed, true);
+        if before {
+            // Another call sees to it. It may be the one that waits for the very thread that this one is on.
+            self.supervisor.send(Command::Close { at: after(grace) });
+            return Ok(());
+        }
         self.capacity.forget_waiting();
         let mut threads = Vec::new();
         for slot in self.slots() {

@@ -239,7 +239,9 @@ impl Watch {
                         process.set_status(status);
                     }
                 }
-                Command::Close { at } => self.close = Some(at),
+                Command::Close { at } => {
+                    self.close = Some(self.close.map_or(at, |before| before.min(at)));
+                }
                 Command::Stop => {
                     self.stop = true;
                     self.close = Some(Instant::now());

@@ -1,10 +1,11 @@
 //! Starts, ends, replacement.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sgtk_host::pool::{StartError, WorkerState};
+use sgtk_host::pool::{StartError, WhenFull, WorkerState};
 use sgtk_host::{Call, Delivery, PoolError, WorkerPool};
 use sgtk_host_fixtures::{Broken, Core};
 
@@ -156,6 +157,94 @@ fn limits_may_be_as_good_as_for_ever() {
 }
 
 #[test]
+fn a_python_that_never_begins_to_speak_is_given_up_after_the_limit() {
+    let studio = Studio::of(&["a"]);
+    let python = studio.plugins.path().join("python");
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *sys.executable*) echo \"$0\";; *) echo silence; exec sleep 600;; esac\n";
+    std::fs::write(&python, script).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let options = studio.options().python(&python).start_time_limit(Duration::from_millis(500));
+    let pool = options.templates(false).build().unwrap();
+    let error = pool.call::<Value>("a", Call::new("work:pid")).unwrap_err();
+    let PoolError::NotStarted { cause, .. } = &error else { panic!("{error:?}") };
+    let StartError::TooSlow { phase, output, .. } = &**cause else { panic!("{cause:?}") };
+    assert_eq!((*phase, output.as_str()), ("starting", "silence"));
+}
+
+#[test]
+fn a_shutdown_ends_workers_that_are_being_started() {
+    let studio = Studio::of(&[]);
+    let config = studio.configs.localized("x", &Core::newer("v0.24.0")).unwrap();
+    let commands = config.join("install/core/python/tank/commands.py");
+    let begun = studio.plugins.path().join("begun");
+    let text = format!("import time\nopen({begun:?}, 'w').close()\ntime.sleep(600)\n");
+    std::fs::write(commands, text).unwrap();
+    for templates in [false, true] {
+        let pool = studio.options().templates(templates).build().unwrap();
+        let waits = pool.submit::<Value>("x", Call::new("work:about")).unwrap();
+        until("the import begins", || begun.exists());
+        pool.shutdown(Duration::ZERO).unwrap();
+        assert!(matches!(waits.wait(), Err(PoolError::ShutDown { .. })));
+        std::fs::remove_file(&begun).unwrap();
+    }
+}
+
+#[test]
+fn a_shutdown_ends_the_wait_of_callers_in_the_queue_and_of_those_before_it() {
+    let studio = Studio::of(&["a"]);
+    let pool = studio.options().queue_limit(1).when_full(WhenFull::Wait).build().unwrap();
+    let begun = studio.plugins.path().join("begun");
+    let running: sgtk_host::CallHandle<bool> =
+        pool.submit("a", Call::new("work:sign").arg(&begun).arg("/never")).unwrap();
+    until("it runs", || begun.exists());
+    std::thread::scope(|scope| {
+        let callers = [0, 1].map(|_| scope.spawn(|| pool.call::<Value>("a", Call::new("work:pid"))));
+        until("one waits for its turn", || pool.stats().projects[0].queued == 1);
+        pool.shutdown(Duration::ZERO).unwrap();
+        for caller in callers {
+            assert!(matches!(caller.join().unwrap(), Err(PoolError::ShutDown { .. })));
+        }
+    });
+    assert_eq!(running.wait().unwrap_err().delivery(), Delivery::MayHaveRun);
+}
+
+#[test]
+fn a_worker_is_asked_to_end_and_terminated_only_where_it_does_not_and_killed_only_after_that() {
+    let studio = Studio::of(&["a"]);
+    studio.plugin("ends", include_str!("ends.py"));
+    let told = studio.plugins.path().join("told");
+    let grace = Duration::from_millis(300);
+    for (deaf, expected) in [(false, "asked"), (true, "asked terminated")] {
+        let pool = studio.options().grace(grace, grace).build().unwrap();
+        let pid: u32 = pool.call("a", Call::new("ends:tell").arg(&told).arg(deaf)).unwrap();
+        pool.shutdown(LONG).unwrap();
+        assert!(!crate::processes::runs(pid));
+        assert_eq!(std::fs::read_to_string(&told).unwrap().trim(), expected);
+        std::fs::remove_file(&told).unwrap();
+    }
+}
+
+#[test]
+fn nobody_wakes_a_worker_that_has_nothing_to_do() {
+    let studio = Studio::of(&["a", "b"]);
+    let pool = studio.pool();
+    let pid: u32 = pool.call("a", Call::new("work:pid")).unwrap();
+    let status = |field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    };
+    until("it sleeps", || status("State").starts_with('S'));
+    let before = status("voluntary_ctxt_switches");
+    for _ in 0..100 {
+        pool.call::<u32>("b", Call::new("work:pid")).unwrap();
+        assert_eq!(state(&pool, "a"), WorkerState::Idle);
+    }
+    assert_eq!(status("voluntary_ctxt_switches"), before);
+}
+
+#[test]
 fn projects_without_a_configuration_and_pythons_that_are_none_are_errors_that_name_them() {
     let studio = Studio::of(&["a"]);
     let pool = studio.pool();
@@ -256,6 +345,8 @@ fn a_shutdown_fails_waiting_calls_lets_running_ones_end_and_accepts_no_more() {
     std::thread::scope(|scope| {
         let shutdown = scope.spawn(|| pool.shutdown(LONG));
         assert!(matches!(waiting.wait(), Err(PoolError::ShutDown { .. })));
+        // A second one leaves it to the first, and does not shorten what that one has promised.
+        pool.shutdown(LONG).unwrap();
         std::fs::write(&gate, "").unwrap();
         assert!(running.wait().unwrap());
         shutdown.join().unwrap().unwrap();
