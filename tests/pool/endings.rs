@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use rustix::process::WaitOptions;
 use serde_json::Value;
 use sgtk_host::{Call, CallHandle, PoolError, WorkerPool};
 use sgtk_host_fixtures::{bundled, bundled_versions, in_child, isolated};
@@ -150,6 +151,39 @@ fn a_pool_works_where_the_daemon_takes_no_notice_of_its_children() {
                 pool.call::<u32>("a", Call::new("work:pid")).unwrap();
                 drop(pool);
                 assert_eq!(descendants().len(), 0);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_pool_works_where_the_daemon_reaps_all_children_itself() {
+    isolated(
+        "endings::a_pool_works_where_the_daemon_reaps_all_children_itself",
+        |_| {},
+        || {
+            // Any child, as soon as it ends: the pool finds no status.
+            std::thread::spawn(|| {
+                loop {
+                    if rustix::process::wait(WaitOptions::empty()).is_err() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            });
+            let studio = Studio::of(&["a"]);
+            for templates in [true, false] {
+                let pool = studio.options().templates(templates).build().unwrap();
+                for _ in 0..5 {
+                    pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                    let error = pool.call::<Value>("a", Call::new("work:die")).unwrap_err();
+                    assert!(matches!(error, PoolError::WorkerLost { sent: true, .. }), "{error:?}");
+                }
+                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                let sleeps = Call::new("work:sleep").arg(600).time_limit(Duration::from_millis(300));
+                let error = pool.call::<Value>("a", sleeps).unwrap_err();
+                assert!(matches!(error, PoolError::TimeLimit { sent: true, .. }), "{error:?}");
+                pool.shutdown(LONG).unwrap();
+                until("all are reaped", || descendants().is_empty());
             }
         },
     );

@@ -46,15 +46,17 @@ fn forked_workers_of_one_template_draw_different_random_numbers() {
 }
 
 #[test]
-fn a_forked_worker_has_only_its_own_pipes() {
+fn a_worker_has_only_its_own_pipes_forked_or_started() {
     let configs = bundled().unwrap();
-    let pool = pool(&configs, true);
-    identity(&pool, "project_e");
-    let open: Value = pool.call("project_f", Call::new("told:descriptors")).unwrap();
-    let links = || open.as_object().unwrap().values().filter_map(Value::as_str);
-    // Requests, answers, records, lifeline, standard output and error.
-    assert_eq!(links().filter(|link| link.starts_with("pipe:")).count(), 6, "{open}");
-    assert_eq!(links().filter(|link| link.starts_with("socket:")).count(), 0, "{open}");
+    for templates in [false, true] {
+        let pool = pool(&configs, templates);
+        identity(&pool, "project_e");
+        let open: Value = pool.call("project_f", Call::new("told:descriptors")).unwrap();
+        let links = || open.as_object().unwrap().values().filter_map(Value::as_str);
+        // Requests, answers, records, lifeline, standard output and error.
+        assert_eq!(links().filter(|link| link.starts_with("pipe:")).count(), 6, "{open}");
+        assert_eq!(links().filter(|link| link.starts_with("socket:")).count(), 0, "{open}");
+    }
 }
 
 #[test]
