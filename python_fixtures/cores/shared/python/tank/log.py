@@ -63,8 +63,7 @@ class LogManager(object):
     def initialize_base_file_handler_from_path(self, path):
         """Begins a log file, and returns the one before it."""
         before = self.uninitialize_base_file_handler()
-        if not os.path.isdir(os.path.dirname(path)):
-            os.makedirs(os.path.dirname(path))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         self.log_file = path
         self.base_file_handler = LogFileHandler(path, maxBytes=5 << 20, backupCount=1, encoding="utf8")
         self.base_file_handler.setLevel(logging.INFO)
