@@ -186,7 +186,8 @@ impl WorkerPool {
     }
 
     /// Shuts the pool down: no call is accepted any more, those that wait fail, those that run have `grace` to end. Then
-    /// workers are asked to end, get SIGTERM, and SIGKILL. Returns when all processes and threads of the pool have ended;
+    /// workers are asked to end, get SIGTERM, and SIGKILL, each with its process group; what a plugin has started in a session
+    /// of its own is out of reach. Returns when all processes and threads of the pool have ended;
     /// further calls of it return at once.
     ///
     /// # Errors

@@ -13,6 +13,12 @@ fn version(host: &Host, project: &str) -> String {
     host.with_sgtk(project, |sgtk| sgtk.getattr("__version__")?.extract()).unwrap()
 }
 
+/// The versions of a core and of the libraries that it brings.
+fn versions(sgtk: &sgtk_host::Lease<'_>) -> Vec<String> {
+    let versions = "[sgtk.__version__, sgtk.util.yaml_cache.YAML_VERSION, sgtk.util.shotgun.API_VERSION]";
+    eval(sgtk.py(), versions, &[("sgtk", sgtk.sgtk().as_any())])
+}
+
 fn watchful(configs: &Configs) -> Host {
     options(configs).revalidate_after(Duration::ZERO).build().unwrap()
 }
@@ -36,11 +42,7 @@ fn a_core_that_was_upgraded_in_place_is_imported_anew_with_its_libraries() {
             configs.upgrade(project, &new).unwrap();
             Python::attach(|py| {
                 let sgtk = host.lease(py, project).unwrap();
-                let seen: Vec<String> = eval(
-                    py,
-                    "[sgtk.__version__, sgtk.util.yaml_cache.YAML_VERSION, sgtk.util.shotgun.API_VERSION]",
-                    &[("sgtk", sgtk.sgtk().as_any())],
-                );
+                let seen = versions(&sgtk);
                 assert_eq!(seen, [new.version(); 3], "stale zips of {project}");
                 assert_eq!(
                     eval::<Vec<String>>(py, "sgtk.util.foreign_modules()", &[("sgtk", sgtk.sgtk().as_any())]),
@@ -63,11 +65,7 @@ fn a_shared_core_that_was_upgraded_is_imported_anew_for_each_project_on_it() {
         for project in ["project_e", "project_f"] {
             Python::attach(|py| {
                 let sgtk = host.lease(py, project).unwrap();
-                let seen: Vec<String> = eval(
-                    py,
-                    "[sgtk.__version__, sgtk.util.yaml_cache.YAML_VERSION, sgtk.util.shotgun.API_VERSION]",
-                    &[("sgtk", sgtk.sgtk().as_any())],
-                );
+                let seen = versions(&sgtk);
                 assert_eq!(seen, ["v0.23.12"; 3], "{project}");
             });
         }
