@@ -47,23 +47,36 @@
 
 #[cfg(doctest)]
 mod compile_fail;
-pub mod config;
 mod engine;
 mod error;
 pub mod host;
 pub mod interpreter;
-#[cfg(unix)]
-pub mod pool;
-mod secrets;
+mod python_error;
 
 pub use engine::{
-    Bootstrap, BootstrapBuilder, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Entity,
-    Progress,
+    BootstrapCallbacks, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Progress,
 };
-pub use error::{Error, PythonError, Result};
+pub use error::{Error, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
+pub use pyo3;
+pub use python_error::python_error;
+pub use sgtk_config::{Bootstrap, BootstrapBuilder, Entity, PythonError, SettingError};
 #[cfg(unix)]
-pub use pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
+pub use sgtk_pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
+
+/// Which core belongs to a project, from files alone: what `sgtk-config` knows.
+pub mod config {
+    pub use sgtk_config::{
+        ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Platform, PointerProblem, Rule, Step,
+        Trail,
+    };
+}
+
+/// What else there is of the worker pool, which is `sgtk-pool`.
+#[cfg(unix)]
+pub mod pool {
+    pub use sgtk_pool::{ProjectStats, StartError, WhenFull, WorkerState};
+}
 
 /// Runs the README's examples.
 #[cfg(doctest)]

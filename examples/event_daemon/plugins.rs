@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use sgtk_host::PythonError;
 
 use crate::events::Event;
 use crate::projects::InPlace;
@@ -44,7 +43,7 @@ pub(crate) struct Fault {
 
 impl From<PyErr> for Fault {
     fn from(error: PyErr) -> Self {
-        let error = PythonError::from(error);
+        let error = sgtk_host::python_error(&error);
         Self { text: error.to_string(), type_name: error.type_name, message: error.message }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sgtk_host::{Bootstrap, Engine, Error, Host};
+use sgtk_host::{Bootstrap, BootstrapCallbacks, Engine, Error, Host};
 use sgtk_host_fixtures::{Core, Project, Studio, bundled_versions};
 
 /// A site on this machine that knows the projects of the bundled events, each with a distributed configuration.
@@ -50,13 +50,13 @@ impl Site {
             .core(self.studio.start())
             .site(self.studio.site().url())
             .script_user(Studio::SCRIPT, Studio::KEY)
-            .on_progress(move |progress| {
-                drawn.set_position((progress.fraction * 100.0) as u64);
-                drawn.set_message(progress.message.clone());
-                ControlFlow::Continue(())
-            })
             .build()?;
-        let engine = host.bootstrap(&bootstrap);
+        let callbacks = BootstrapCallbacks::new().on_progress(move |progress| {
+            drawn.set_position((progress.fraction * 100.0) as u64);
+            drawn.set_message(progress.message.clone());
+            ControlFlow::Continue(())
+        });
+        let engine = host.bootstrap_with(&bootstrap, &callbacks);
         bar.finish_and_clear();
         engine
     }

@@ -10,11 +10,13 @@ use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use super::bootstrap::{OnProgress, Progress};
-use super::{Bootstrap, BootstrapStep};
+use sgtk_config::Bootstrap;
+use sgtk_config::keys::redacted;
+
+use super::BootstrapStep;
+use super::callbacks::{BootstrapCallbacks, OnProgress, Progress};
 use crate::error::{Error, Result};
 use crate::host::PrivateState;
-use crate::secrets::redacted;
 
 create_exception!(
     sgtk_host,
@@ -46,7 +48,11 @@ struct Reported {
 }
 
 impl Attempt {
-    pub(super) fn new(bootstrap: &Bootstrap, state: &Arc<PrivateState>) -> Arc<Self> {
+    pub(super) fn new(
+        bootstrap: &Bootstrap,
+        callbacks: &BootstrapCallbacks,
+        state: &Arc<PrivateState>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             target: bootstrap.to_string(),
             state: Arc::clone(state),
@@ -56,7 +62,7 @@ impl Attempt {
                 message: String::new(),
                 ended: None,
             }),
-            on_progress: Mutex::new(bootstrap.on_progress.clone()),
+            on_progress: Mutex::new(callbacks.on_progress.clone()),
         })
     }
 
@@ -144,7 +150,7 @@ impl Attempt {
         BootstrapEnded::new_err(text)
     }
 
-    /// The functions that `bootstrap.py` takes: `enter`, `progress`, `swap_core`.
+    /// The functions that the steps in Python take: `enter`, `progress`, `swap_core`.
     pub(super) fn functions<'py>(
         self: &Arc<Self>,
         py: Python<'py>,

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use sgtk_config::Bootstrap;
+use sgtk_config::keys::Secrets;
 
 use super::attempt::Attempt;
-use super::bootstrap::Credentials;
+use super::callbacks::BootstrapCallbacks;
 use super::live::{self, LiveEngine};
 use super::root_handlers::{self, RootHandlers};
-use super::{Bootstrap, BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
+use super::{BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
 use crate::error::{Error, Result};
 use crate::host::{Host, PrivateState, TimeLimit, WarningFilters};
 use crate::interpreter::{Interpreter, InterpreterError};
-use crate::secrets::Secrets;
 
 /// How long the threads of a failed bootstrap may take to end.
 const THREADS_GRACE: Duration = Duration::from_secs(8);
@@ -35,13 +36,21 @@ impl Host {
     /// and the next bootstrap may begin. Before anything begins: [`Error::NestedLease`], [`Error::LeaseTimeout`],
     /// [`Error::HostShutDown`].
     pub fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<Engine> {
+        self.bootstrap_with(bootstrap, &BootstrapCallbacks::new())
+    }
+
+    /// As [`bootstrap`](Self::bootstrap), with functions of the daemon's that are called on the way.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bootstrap_with(&self, bootstrap: &Bootstrap, callbacks: &BootstrapCallbacks) -> Result<Engine> {
         let span = tracing::info_span!("bootstrap", target = %bootstrap);
         let _entered = span.enter();
         self.refuse_if_closed(&bootstrap.to_string())?;
         live::end_with_the_interpreter(self);
         Python::attach(|py| {
             steps_in_python::prepare(py)?;
-            let begun = Begun::begin(py, self, bootstrap)?;
+            let begun = Begun::begin(py, self, bootstrap, callbacks)?;
             begun.go_through()
         })
     }
@@ -51,6 +60,7 @@ impl Host {
 struct Begun<'a, 'py> {
     py: Python<'py>,
     bootstrap: &'a Bootstrap,
+    callbacks: &'a BootstrapCallbacks,
     state: Arc<PrivateState>,
     attempt: Arc<Attempt>,
     turn: crate::host::Turn<'py>,
@@ -61,7 +71,12 @@ struct Begun<'a, 'py> {
 }
 
 impl<'a, 'py> Begun<'a, 'py> {
-    fn begin(py: Python<'py>, host: &Host, bootstrap: &'a Bootstrap) -> Result<Self> {
+    fn begin(
+        py: Python<'py>,
+        host: &Host,
+        bootstrap: &'a Bootstrap,
+        callbacks: &'a BootstrapCallbacks,
+    ) -> Result<Self> {
         let state = PrivateState::new(host, &bootstrap.to_string());
         let turn = state.take_turn(py)?;
         // It may have been shut down while this waited.
@@ -69,7 +84,8 @@ impl<'a, 'py> Begun<'a, 'py> {
         Ok(Self {
             py,
             bootstrap,
-            attempt: Attempt::new(bootstrap, &state),
+            callbacks,
+            attempt: Attempt::new(bootstrap, callbacks, &state),
             state,
             turn,
             filters: WarningFilters::now(py)?,
@@ -98,10 +114,10 @@ impl<'a, 'py> Begun<'a, 'py> {
     /// The steps. The interpreter is to be cleaned up where one fails.
     fn engine(&self) -> Result<(Py<PyAny>, EngineInfo)> {
         let py = self.py;
-        let limit = self.bootstrap.time_limit;
+        let limit = self.bootstrap.time_limit();
         let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
         let start =
-            self.state.configs().core_to_start_from(&self.bootstrap.to_string(), &self.bootstrap.core);
+            self.state.configs().core_to_start_from(&self.bootstrap.to_string(), self.bootstrap.core());
         let imported = start.map_err(Error::from).and_then(|location| self.state.import(py, location));
         let bootstrapped = imported.map(|()| self.toolkits_part());
         // The limit ends here, whatever came of it.
@@ -133,9 +149,9 @@ impl<'a, 'py> Begun<'a, 'py> {
         let sgtk = self.state.sgtk(py).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let options = python_value(py, &self.bootstrap.to_json())?;
         let [enter, progress, swap_core] = self.attempt.functions(py)?;
-        let make_user = match &self.bootstrap.credentials {
-            Credentials::Script { .. } => None,
-            Credentials::User(make) => {
+        let make_user = match &self.callbacks.user {
+            None => None,
+            Some(make) => {
                 let make = Arc::clone(make);
                 let call = move |arguments: &Bound<'_, pyo3::types::PyTuple>,
                                  _: Option<&Bound<'_, PyDict>>| {

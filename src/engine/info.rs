@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::{Entity, steps_in_python};
+use sgtk_config::Entity;
+
+use super::steps_in_python;
 
 /// An engine, in values of its own: nothing of the interpreter is kept alive.
 #[derive(Clone, Debug, PartialEq, Eq)]

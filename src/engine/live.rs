@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use super::{EngineInfo, root_handlers, steps_in_python};
 use crate::error::{Error, Result};
 use crate::host::{Host, PrivateState, wait_for_all};
-use crate::secrets::Secrets;
+use crate::python_error::python_error;
+use sgtk_config::keys::Secrets;
 
 /// How long the threads of an engine may take to end once it is destroyed. Toolkit's own thread for metrics looks up every
 /// few seconds.
@@ -88,8 +89,10 @@ impl LiveEngine {
         // Still attached since its turn came: who shares it from now on finds no engine.
         self.state.end();
         let Some(engine) = self.handle().take() else { return Ok(()) };
-        let failed =
-            |error: PyErr| Error::Destroy { target: self.info.target.clone(), cause: Box::new(error.into()) };
+        let failed = |error: PyErr| Error::Destroy {
+            target: self.info.target.clone(),
+            cause: Box::new(python_error(&error)),
+        };
         let destroyed = in_place.and_then(|pin| {
             let destroyed = steps_in_python::call(py, "destroy", ()).map(drop).map_err(failed);
             let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));

@@ -4,7 +4,8 @@ use std::fmt;
 
 use pyo3::prelude::*;
 
-use crate::error::{Error, PythonError};
+use crate::error::Error;
+use crate::python_error::class_names;
 
 /// A step of a bootstrap, in the order in which they come. Without a core of the project's own, those of the swap are left
 /// out.
@@ -128,11 +129,11 @@ impl BootstrapFailure {
     /// What an exception of Python's at that step means. An exception that it was raised for tells more than one that
     /// only says that something failed.
     pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -> Self {
-        let mut chain = vec![PythonError::class_names(py, error)];
+        let mut chain = vec![class_names(py, error)];
         let mut next = cause(py, error);
         // Chains are short; a circle, which Python code can make, ends here too.
         while let Some(error) = next.filter(|_| chain.len() < 20) {
-            chain.push(PythonError::class_names(py, &error));
+            chain.push(class_names(py, &error));
             next = cause(py, &error);
         }
         Self::of_classes(&chain, step)

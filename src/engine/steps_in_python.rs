@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::BOOTSTRAP_SOURCE;
+use sgtk_config::BOOTSTRAP_STEPS;
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -21,7 +21,7 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
     // As modules have it: its imports are its own, not its callers'.
     globals.set_item("__loader__", py.None())?;
     let code = py.import("builtins")?.getattr("compile")?;
-    let code = code.call1((BOOTSTRAP_SOURCE, "<sgtk-host>/bootstrap.py", "exec"))?;
+    let code = code.call1((BOOTSTRAP_STEPS, "<sgtk-host>/bootstrap.py", "exec"))?;
     py.import("builtins")?.getattr("exec")?.call1((code, &globals))?;
     Ok(globals.unbind())
 }

@@ -12,9 +12,9 @@ use super::first_import::Settings;
 use super::residents::Residents;
 use super::world::World;
 use super::{Host, Inner, late_import, zip_code};
-use crate::config::{Configs, plugin_folder};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
+use sgtk_config::{Configs, SettingError, plugin_folder};
 
 /// Options for a [`Host`]. Each method states its default.
 #[derive(Clone, Debug)]
@@ -180,5 +180,5 @@ impl HostBuilder {
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> Error {
-    Error::Setting { setting, value: format!("'{value}'"), reason: reason.to_owned() }
+    SettingError::new(setting, format!("'{value}'"), reason).into()
 }

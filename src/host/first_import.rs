@@ -22,8 +22,9 @@ use super::time_limit::TimeLimit;
 use super::warning_filters::WarningFilters;
 use super::world::World;
 use super::zip_directories;
-use crate::config::CoreLocation;
 use crate::error::{Error, Result};
+use crate::python_error::python_error;
+use sgtk_config::CoreLocation;
 
 /// What a first import needs to know beside the core.
 pub(super) struct Settings {
@@ -77,7 +78,7 @@ pub(super) fn first_import(
         project: state.project().to_owned(),
         core: state.location().install_core().to_owned(),
         version: state.location().version().unwrap_or("unknown").to_owned(),
-        cause: Box::new(error.into()),
+        cause: Box::new(python_error(&error)),
     })?;
     let settled = {
         let world = World::lock(py)?;

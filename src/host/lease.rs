@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 use super::first_import;
 use super::pin::Pin;
-use crate::config::CoreLocation;
 use crate::error::Result;
+use sgtk_config::CoreLocation;
 
 /// A project's `sgtk`, in place until the lease is dropped.
 ///

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::late_import::import_for_host;
-use crate::secrets::redacted;
+use sgtk_config::keys::redacted;
 
 /// Gives the `sgtk` and `tank` loggers of the project that is in place a handler that forwards their records.
 ///

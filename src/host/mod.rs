@@ -56,9 +56,9 @@ use self::gate::{Key, Manner};
 use self::residents::Residents;
 use self::state::ImportState;
 use self::world::{GATE, World};
-use crate::config::{Configs, CoreLocation};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
+use sgtk_config::{Configs, CoreLocation};
 
 /// Numbers the states of all hosts, so that the gate can tell them apart.
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
@@ -112,6 +112,17 @@ impl Host {
     #[must_use]
     pub fn interpreter(&self) -> Interpreter {
         self.inner.interpreter
+    }
+
+    /// Options for a pool of workers with the host's configurations, plugin folders and Python.
+    #[cfg(unix)]
+    pub fn worker_pool(&self) -> sgtk_pool::WorkerPoolBuilder {
+        let pool = sgtk_pool::WorkerPool::builder().config_rules(self.inner.configs.clone());
+        let folders = &self.inner.settings.plugin_paths;
+        let pool = folders.iter().fold(pool, |pool, folder| pool.plugin_path(folder));
+        // A program that joined an interpreter without an executable leaves the choice to the pool.
+        let executable = self.inner.interpreter.executable();
+        if executable.is_file() { pool.python(executable) } else { pool }
     }
 
     /// The configurations that the host serves.

@@ -12,8 +12,8 @@ use super::pin::{self, Pin, Turn};
 use super::state::ImportState;
 use super::world::World;
 use super::{Host, first_import, new_key, retire, threads};
-use crate::config::{Configs, CoreLocation};
 use crate::error::{Error, Result};
+use sgtk_config::{Configs, CoreLocation};
 
 /// See the module's documentation.
 ///

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::gate::Key;
 use super::new_key;
 use super::state::ImportState;
-use crate::config::{CoreLocation, Fingerprint};
+use sgtk_config::{CoreLocation, Fingerprint};
 
 /// A project whose core is imported, parked or in place.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::layers::{DictShare, ListShare};
 use super::log_levels::Levels;
 use super::overlay::OverlayShare;
 use super::ownership::Rules;
-use crate::config::CoreLocation;
+use sgtk_config::CoreLocation;
 
 /// One project's import state, in place or parked.
 ///

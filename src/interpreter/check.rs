@@ -4,7 +4,9 @@ use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::{ExecutableFault, PythonVersion, trial};
+use sgtk_config::python::run;
+
+use super::{ExecutableFault, PythonVersion};
 
 /// Begins the line that answers; a launcher may write lines of its own.
 const MARK: &str = "sgtk-host-check";
@@ -46,7 +48,7 @@ pub(super) fn check(
             command.env_remove(name);
         }
     }
-    let outcome = trial::run(command, limit)
+    let outcome = run(command, limit)
         .map_err(|source| ExecutableFault::Unrunnable { source })?
         .ok_or(ExecutableFault::Hung { limit })?;
     if let Some(status) = outcome.status.filter(|status| !ExitStatus::success(status)) {

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::PythonVersion;
-use crate::PythonError;
+use sgtk_config::PythonError;
 
 /// Why the interpreter could not be started or stopped.
 #[derive(Debug, thiserror::Error)]

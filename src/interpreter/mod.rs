@@ -29,7 +29,6 @@ mod shutdown;
 mod signals;
 mod start;
 mod threads;
-mod trial;
 mod version;
 
 use std::path::Path;
@@ -38,16 +37,6 @@ pub use builder::InterpreterBuilder;
 pub use error::{ExecutableFault, InterpreterError};
 pub use start::Origin;
 pub use version::PythonVersion;
-
-/// The Python executable that this process runs, or would run as. Neither starts the interpreter nor waits for it.
-#[cfg(unix)]
-pub(crate) fn own_executable() -> Option<std::path::PathBuf> {
-    let running = Interpreter::current().map(|interpreter| interpreter.executable().to_owned());
-    running.filter(|path| path.is_file()).or_else(|| executable::default(PythonVersion::of_library()?).ok())
-}
-
-#[cfg(unix)]
-pub(crate) use trial::run as run_for_output;
 
 /// The process's one interpreter, started: a handle that is cheap to copy and valid until the process ends.
 ///

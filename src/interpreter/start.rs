@@ -15,7 +15,7 @@ use super::builder::Settings;
 use super::config::{self, Wanted};
 use super::signals::Sigint;
 use super::{InterpreterError, PythonVersion, check, executable, finish, library};
-use crate::PythonError;
+use crate::python_error::python_error;
 
 /// Who started the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,7 +198,7 @@ fn launch(settings: &Settings, limit: Duration) -> Result<Running, InterpreterEr
     let search_path = settings.search_path.as_deref().unwrap_or_default();
     let completed = Python::attach(|py| {
         finish::complete(py, sigint, search_path)
-            .map_err(|error| InterpreterError::Incomplete { source: error.into() })
+            .map_err(|error| InterpreterError::Incomplete { source: python_error(&error) })
     });
     release();
     let running = Running {
@@ -223,7 +223,7 @@ fn abandon(error: InterpreterError) -> InterpreterError {
     if !may_be_attached() {
         return error;
     }
-    let raised = Python::attach(PyErr::take).map(PythonError::from);
+    let raised = Python::attach(PyErr::take).map(|error| python_error(&error));
     // So that a thread which attaches all the same does not wait for ever.
     release();
     match (error, raised) {
@@ -242,7 +242,7 @@ fn join(settings: &Settings) -> Result<Running, InterpreterError> {
         finish::executable(py)
     })
     .ok_or(InterpreterError::Finalizing)?
-    .map_err(|error| InterpreterError::Incomplete { source: error.into() })?;
+    .map_err(|error| InterpreterError::Incomplete { source: python_error(&error) })?;
     let running = Running {
         origin: Origin::Joined,
         version,

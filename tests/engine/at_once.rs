@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_host::{Error, Host};
+use sgtk_host::{BootstrapCallbacks, Error, Host};
 use sgtk_host_fixtures::bundled;
 
 use crate::support::{PROJECTS, alone, bootstrap, command, counts, host, options, studio};
@@ -88,7 +88,7 @@ fn a_bootstrap_that_a_shutdown_overtakes_leaves_no_engine() {
         let before = Python::attach(counts);
         let (ending, ended) = mpsc::channel();
         let of_callback = host.clone();
-        let options = options(&studio, 176).on_progress(move |progress| {
+        let callbacks = BootstrapCallbacks::new().on_progress(move |progress| {
             if progress.fraction < 0.05 {
                 let host = of_callback.clone();
                 let thread = std::thread::spawn(move || host.shutdown());
@@ -97,7 +97,7 @@ fn a_bootstrap_that_a_shutdown_overtakes_leaves_no_engine() {
             }
             ControlFlow::Continue(())
         });
-        let error = host.bootstrap(&options.build().unwrap()).unwrap_err();
+        let error = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &callbacks).unwrap_err();
         assert!(matches!(error, Error::HostShutDown { .. }), "{error}");
         let thread: JoinHandle<Result<(), Error>> = ended.recv().unwrap();
         thread.join().unwrap().unwrap();
@@ -222,17 +222,17 @@ fn a_bootstrap_on_its_way_when_the_interpreter_ends_leaves_no_engine() {
         let (entered, has_entered) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel::<()>();
         let waits = std::sync::Mutex::new(may_go_on);
-        let bootstrap = options(&studio, 176).on_progress(move |progress| {
+        let callbacks = BootstrapCallbacks::new().on_progress(move |progress| {
             if progress.fraction >= 0.95 && entered.send(()).is_ok() {
                 // The second time nobody sends any more.
                 let _ = waits.lock().unwrap().recv();
             }
             ControlFlow::Continue(())
         });
-        let bootstrap = bootstrap.build().unwrap();
+        let bootstrap = options(&studio, 176).build().unwrap();
         let started = {
             let host = host.clone();
-            std::thread::spawn(move || host.bootstrap(&bootstrap))
+            std::thread::spawn(move || host.bootstrap_with(&bootstrap, &callbacks))
         };
         has_entered.recv().unwrap();
         let ending = {

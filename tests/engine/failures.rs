@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sgtk_host::{BootstrapBuilder, BootstrapFailure, BootstrapStep, Error, Host};
+use sgtk_host::{BootstrapBuilder, BootstrapCallbacks, BootstrapFailure, BootstrapStep, Error, Host};
 use sgtk_host_fixtures::{AppBundle, Broken, Core, EngineBundle, Fault, Project, Studio};
 
 use crate::daemon_code::Daemon;
@@ -47,7 +47,19 @@ impl<'a> Watch<'a> {
         expected: (BootstrapStep, BootstrapFailure),
         words: &str,
     ) {
-        let error = self.host.bootstrap(&options.build().unwrap()).expect_err(what);
+        self.fails_with(what, options, BootstrapCallbacks::new(), expected, words);
+    }
+
+    #[track_caller]
+    fn fails_with(
+        &self,
+        what: &str,
+        options: BootstrapBuilder,
+        callbacks: BootstrapCallbacks,
+        expected: (BootstrapStep, BootstrapFailure),
+        words: &str,
+    ) {
+        let error = self.host.bootstrap_with(&options.build().unwrap(), &callbacks).expect_err(what);
         let text = error.to_string();
         let Error::Bootstrap { step, kind, cause, .. } = &error else { panic!("{what}: {text}") };
         assert_eq!((*step, *kind), expected, "{what}: {text}");
@@ -112,15 +124,17 @@ fn wrong_options_fail_at_their_step() {
             "/is/not/there",
         );
         watch.fails("no such engine", options(176).engine("tk-none"), (StartEngine, Engine), "tk-none");
-        watch.fails(
+        watch.fails_with(
             "no user",
-            options(176).user(|_| Err(PyValueError::new_err("nobody is here"))),
+            options(176),
+            BootstrapCallbacks::new().user(|_| Err(PyValueError::new_err("nobody is here"))),
             (Authenticate, Other),
             "nobody is here",
         );
-        watch.fails(
+        watch.fails_with(
             "a user's callback that panics",
-            options(176).user(|_| panic!("a panic of the test's own")),
+            options(176),
+            BootstrapCallbacks::new().user(|_| panic!("a panic of the test's own")),
             (Authenticate, Other),
             "panicked",
         );
@@ -271,7 +285,7 @@ fn an_engine_that_does_not_tell_its_configuration_is_none() {
         let studio = studio();
         let host = host(&studio);
         let watch = Watch::new(&studio, &host);
-        let options = options(&studio, 176).on_progress(|progress| {
+        let callbacks = BootstrapCallbacks::new().on_progress(|progress| {
             if (0.97..0.98).contains(&progress.fraction) {
                 let code = c"
 import tank
@@ -287,7 +301,13 @@ tank.platform.start_engine = without(tank.platform.start_engine)
             }
             std::ops::ControlFlow::Continue(())
         });
-        watch.fails("no configuration told", options, (Verify, Other), "names no folder");
+        watch.fails_with(
+            "no configuration told",
+            options(&studio, 176),
+            callbacks,
+            (Verify, Other),
+            "names no folder",
+        );
     });
 }
 
@@ -297,14 +317,14 @@ fn a_failure_while_bundles_are_cached_names_that_step() {
         let studio = studio();
         let host = host(&studio);
         let watch = Watch::new(&studio, &host);
-        let stop = options(&studio, 176).on_progress(|progress| {
+        let stop = BootstrapCallbacks::new().on_progress(|progress| {
             if progress.fraction > 0.19 {
                 std::ops::ControlFlow::Break(())
             } else {
                 std::ops::ControlFlow::Continue(())
             }
         });
-        let error = host.bootstrap(&stop.build().unwrap()).unwrap_err();
+        let error = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &stop).unwrap_err();
         let Error::BootstrapStopped { target, step } = &error else { panic!("{error}") };
         assert_eq!((&**target, *step), ("Project 176 (tk-shell)", CacheBundles));
         watch.as_before("after a bootstrap that was stopped");

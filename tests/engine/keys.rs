@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sgtk_host::{Error, Host};
+use sgtk_host::{BootstrapCallbacks, Error, Host};
 use sgtk_host_fixtures::{Fault, Studio};
 
 use crate::support::{alone, options, studio};
@@ -49,7 +49,7 @@ fn what_goes_wrong_after_a_failure_tells_no_key_either() {
         let log = logged();
         let studio = studio();
         let host = Host::builder().configs(studio.home()).build().unwrap();
-        let stops = options(&studio, 176).on_progress(|_| {
+        let stops = BootstrapCallbacks::new().on_progress(|_| {
             Python::attach(|py| {
                 let scope = PyDict::new(py);
                 scope.set_item("key", Studio::KEY).unwrap();
@@ -65,7 +65,7 @@ sys.modules['tank'].LogManager = key
             });
             ControlFlow::Break(())
         });
-        let error = host.bootstrap(&stops.build().unwrap()).unwrap_err();
+        let error = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &stops).unwrap_err();
         assert!(matches!(error, Error::BootstrapStopped { .. }), "{error}");
         let log = log.text();
         assert!(log.contains("cannot close, with [hidden]"), "{log}");

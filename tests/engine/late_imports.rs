@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use pyo3::prelude::*;
-use sgtk_host::Engine;
+use sgtk_host::{BootstrapCallbacks, Engine};
 use sgtk_host_fixtures::Studio;
 
 use crate::support::{PROJECTS, alone, assert_own, bootstrap, command, host, options, studio};
@@ -84,14 +84,14 @@ fn a_core_that_is_swapped_after_the_bootstrap_is_an_error_and_not_the_core_befor
             let kept: Arc<Mutex<Option<Py<PyAny>>>> = Arc::default();
             let keep = Arc::clone(&kept);
             let site = studio.site().url();
-            let options = options(&studio, 176).user(move |sgtk| {
+            let callbacks = BootstrapCallbacks::new().user(move |sgtk| {
                 let handler = sgtk.py().import("tank.bootstrap.import_handler")?;
                 *keep.lock().unwrap() = Some(handler.getattr("CoreImportHandler")?.unbind());
                 let authenticator =
                     sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
                 authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
             });
-            let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+            let engine = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &callbacks).unwrap();
             let handler = kept.lock().unwrap().take().unwrap();
             let swapped = engine
                 .with(|engine| handler.call_method1(engine.py(), "swap_core", (studio.start(),)).map(drop));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use sgtk_host::Progress;
+use sgtk_host::{BootstrapCallbacks, Progress};
 
 use crate::support::{PROJECTS, alone, assert_own, host, options, studio};
 
@@ -15,11 +15,11 @@ fn progress_never_goes_back_and_ends_at_one_once() {
         for (id, ..) in PROJECTS {
             let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
             let told = Arc::clone(&seen);
-            let options = options(&studio, id).on_progress(move |progress| {
+            let callbacks = BootstrapCallbacks::new().on_progress(move |progress| {
                 told.lock().unwrap().push(progress.clone());
                 ControlFlow::Continue(())
             });
-            let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+            let engine = host.bootstrap_with(&options(&studio, id).build().unwrap(), &callbacks).unwrap();
             let seen = seen.lock().unwrap();
             let fractions: Vec<f64> = seen.iter().map(|progress| progress.fraction).collect();
             assert!(fractions.is_sorted(), "{fractions:?}");
@@ -42,12 +42,12 @@ fn a_callback_that_panics_is_left_alone_and_the_bootstrap_goes_on() {
         let host = host(&studio);
         let calls = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&calls);
-        let options = options(&studio, 176).on_progress(move |progress| {
+        let callbacks = BootstrapCallbacks::new().on_progress(move |progress| {
             *counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
             assert!(progress.fraction < 0.1, "a panic of the test's own");
             ControlFlow::Continue(())
         });
-        let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+        let engine = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &callbacks).unwrap();
         assert_own(&engine, "v0.22.7");
         assert_eq!(*calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner), 3);
     });
@@ -61,11 +61,11 @@ fn a_user_can_be_made_by_a_callback() {
         let studio = studio();
         let host = host(&studio);
         let site = studio.site().url();
-        let options = options(&studio, 176).user(move |sgtk| {
+        let callbacks = BootstrapCallbacks::new().user(move |sgtk| {
             let authenticator = sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
             authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
         });
-        let engine = host.bootstrap(&options.build().unwrap()).unwrap();
+        let engine = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &callbacks).unwrap();
         assert_own(&engine, "v0.22.7");
     });
 }
@@ -80,7 +80,7 @@ fn a_callback_whose_wish_to_stop_is_swallowed_gets_it_at_the_end() {
         let studio = studio();
         let host = host(&studio);
         let site = studio.site().url();
-        let stops = options(&studio, 176).on_progress(|progress| {
+        let stops = BootstrapCallbacks::new().on_progress(|progress| {
             if progress.fraction < 0.05 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         // Code of the core's that catches whatever a callback raises.
@@ -104,7 +104,7 @@ manager._report = swallowing(manager._report)
             let authenticator = sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
             authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &site))
         });
-        let error = host.bootstrap(&stops.build().unwrap()).unwrap_err();
+        let error = host.bootstrap_with(&options(&studio, 176).build().unwrap(), &stops).unwrap_err();
         assert!(matches!(error, Error::BootstrapStopped { .. }), "{error}");
         assert_eq!(host.engines(), []);
     });

@@ -198,15 +198,18 @@ fn a_plugin_folder_that_is_none_is_refused() {
             let configs = bundled().unwrap();
             let error = options(&configs).plugin_path("/no/such/folder").build().unwrap_err();
             assert!(
-                matches!(&error, Error::Setting { setting: "plugin_path", value, .. } if value == "'/no/such/folder'"),
+                matches!(&error, Error::Setting { source } if source.setting == "plugin_path" && source.value == "'/no/such/folder'"),
                 "{error}"
             );
             for name in ["sgtk", "tank", "", "a.b"] {
                 let error = options(&configs).exempt(name).build().unwrap_err();
-                assert!(matches!(error, Error::Setting { setting: "exempt", .. }), "{error}");
+                assert!(matches!(&error, Error::Setting { source } if source.setting == "exempt"), "{error}");
             }
             let error = options(&configs).max_resident(0).build().unwrap_err();
-            assert!(matches!(error, Error::Setting { setting: "max_resident", .. }), "{error}");
+            assert!(
+                matches!(&error, Error::Setting { source } if source.setting == "max_resident"),
+                "{error}"
+            );
         },
     );
 }

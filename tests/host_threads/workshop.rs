@@ -68,7 +68,7 @@ pub(crate) fn run<'py>(
         scope.set_item(name, value).unwrap();
     }
     if let Err(error) = py.run(&CString::new(code).unwrap(), Some(&scope), None) {
-        panic!("{}", sgtk_host::PythonError::from(error));
+        panic!("{}", sgtk_host::python_error(&error));
     }
     scope
 }

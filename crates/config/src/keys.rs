@@ -1,0 +1,176 @@
+//! Keys that must be seen nowhere: not in errors, not in logs, whatever Toolkit's code writes there.
+//!
+//! `sgtk-host` and `sgtk-pool` put the keys of a [`Bootstrap`](crate::Bootstrap) to use themselves.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// What stands in a text where a secret stood.
+const HIDDEN: &str = "[hidden]";
+
+/// A secret that is shorter than this, in bytes, is not looked for: its letters are in every text.
+const SHORTEST: usize = 4;
+
+/// The secrets that are in use, in all the forms in which a text may hold them.
+static IN_USE: RwLock<Vec<Arc<Forms>>> = RwLock::new(Vec::new());
+
+struct Forms(Vec<SecretString>);
+
+/// Secrets in use. As long as this lives, [`redacted`] hides them.
+#[must_use = "the secrets are hidden as long as this lives"]
+pub struct Secrets(Arc<Forms>);
+
+impl Secrets {
+    /// Puts secrets to use. Of an address with `user:password@` in it, the password is one of its own.
+    pub fn in_use(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        let mut forms: Vec<String> = Vec::new();
+        for secret in secrets {
+            let secret = secret.expose_secret();
+            forms.extend(written(secret));
+            if let Some(password) = password(secret) {
+                forms.extend(written(password));
+            }
+        }
+        forms.retain(|form| form.len() >= SHORTEST);
+        forms.sort();
+        forms.dedup();
+        let forms = Arc::new(Forms(forms.into_iter().map(SecretString::from).collect()));
+        IN_USE.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&forms));
+        Self(forms)
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        let mut in_use = IN_USE.write().unwrap_or_else(PoisonError::into_inner);
+        in_use.retain(|forms| !Arc::ptr_eq(forms, &self.0));
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// A secret as a text may show it: as it is, in JSON, each of them by Python's `repr` as well, and in an address. What the
+/// client logs of a request is the `repr` of JSON.
+fn written(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
+    let mut forms = vec![percent_encoded(secret, b"/"), percent_encoded(secret, b"")];
+    for text in [secret.to_owned(), json.to_owned(), ascii_json(json)] {
+        let doubled = text.replace('\\', "\\\\");
+        forms.extend([doubled.replace('\'', "\\'"), doubled, text]);
+    }
+    forms
+}
+
+/// JSON as Python writes it by default: what is not ASCII as its UTF-16 units.
+fn ascii_json(json: &str) -> String {
+    let escape = |unit: &u16| format!("\\u{unit:04x}");
+    let mut units = [0; 2];
+    json.chars().fold(String::new(), |text, character| match character {
+        _ if character.is_ascii() => text + character.encode_utf8(&mut [0; 4]),
+        _ => text + &character.encode_utf16(&mut units).iter().map(escape).collect::<String>(),
+    })
+}
+
+/// As `urllib.parse.quote` writes it.
+fn percent_encoded(text: &str, safe: &[u8]) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| match byte {
+        b'_' | b'.' | b'-' | b'~' => encoded + char::from(byte).encode_utf8(&mut [0; 4]),
+        _ if byte.is_ascii_alphanumeric() || safe.contains(&byte) => {
+            encoded + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        _ => encoded + &format!("%{byte:02X}"),
+    })
+}
+
+fn password(address: &str) -> Option<&str> {
+    let (login, _) = address.rsplit_once('@')?;
+    let login = login.split_once("://").map_or(login, |(_, login)| login);
+    Some(login.split_once(':')?.1)
+}
+
+/// The text without the secrets that are in use.
+pub fn redacted(text: &str) -> Cow<'_, str> {
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let forms = in_use.iter().flat_map(|forms| &forms.0).map(ExposeSecret::expose_secret);
+    let mut shown: Vec<&str> = forms.filter(|form| text.contains(form)).collect();
+    // The longer first, so that no part of one is left over where another, of other options perhaps, is hidden in it.
+    shown.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    let mut text = Cow::Borrowed(text);
+    for form in shown {
+        if text.contains(form) {
+            text = Cow::Owned(text.replace(form, HIDDEN));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text.to_owned())
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form_as_long_as_it_is_in_use() {
+        let key = "it's a \"key\" \\ of ours";
+        let secrets = Secrets::in_use([secret(key)]);
+        let json = serde_json::to_string(key).unwrap();
+        let text = format!("raw {key}, json {json}, repr 'it\\'s a \"key\" \\\\ of ours'");
+        assert_eq!(redacted(&text), "raw [hidden], json \"[hidden]\", repr '[hidden]'");
+        drop(secrets);
+        assert_eq!(redacted(key), key);
+    }
+
+    #[test]
+    fn what_python_makes_of_a_key_in_a_request_or_an_address_is_hidden() {
+        let _secrets = Secrets::in_use([secret("it's \"a\" k\\y/é😀")]);
+        // As CPython 3.11 prints them.
+        for text in [
+            r#"dumps: {"script_key": "it's \"a\" k\\y/\u00e9\ud83d\ude00"}"#,
+            r#"of that: b'{"script_key": "it\'s \\"a\\" k\\\\y/\\u00e9\\ud83d\\ude00"}'"#,
+            r"quote: it%27s%20%22a%22%20k%5Cy/%C3%A9%F0%9F%98%80",
+            r"quote, nothing safe: it%27s%20%22a%22%20k%5Cy%2F%C3%A9%F0%9F%98%80",
+        ] {
+            let hidden = redacted(text);
+            assert!(hidden.contains(HIDDEN) && !hidden.contains("it"), "{hidden}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_part_of_another_leaves_nothing_of_it() {
+        let _shorter = Secrets::in_use([secret("studio key")]);
+        let _longer = Secrets::in_use([secret("studio key, the second")]);
+        assert_eq!(redacted("studio key and studio key, the second"), "[hidden] and [hidden]");
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_hidden_by_itself_too() {
+        let _secrets = Secrets::in_use([secret("renderer:opensesame@proxy.example:8080")]);
+        let text = "http://renderer:opensesame@proxy.example:8080 refused password opensesame";
+        assert_eq!(redacted(text), "http://[hidden] refused password [hidden]");
+    }
+
+    #[test]
+    fn a_secret_that_two_have_in_use_stays_hidden_until_the_second_lets_go() {
+        let first = Secrets::in_use([secret("shared key of two")]);
+        let second = Secrets::in_use([secret("shared key of two")]);
+        drop(first);
+        assert_eq!(redacted("shared key of two"), HIDDEN);
+        drop(second);
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_in_its_debug_form() {
+        assert_eq!(format!("{:?}", Secrets::in_use([secret("a key to hide")])), "Secrets(..)");
+    }
+}

@@ -1,0 +1,34 @@
+//! What a daemon has to know of ShotGrid (Flow Production Tracking) Toolkit before any Python runs: which core a project
+//! has, which Python that asks for, and what to bootstrap.
+//!
+//! Nothing here links or starts Python. `sgtk-host` (cores in this process) and `sgtk-pool` (a process for each project)
+//! both stand on it, and re-export what their callers need.
+//!
+//! - [`Configs`] finds a project's core from the files of its pipeline configuration, and tells how: [`CoreLocation`],
+//!   [`Trail`], [`ConfigError`].
+//! - [`Bootstrap`] is what a bootstrap of a distributed configuration needs to know, as data.
+//! - [`keys`] hides keys and passwords in all that leaves the process as text.
+//! - [`PythonError`] is a Python exception as text.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bootstrap;
+pub mod keys;
+mod locate;
+mod plugin_folder;
+#[doc(hidden)]
+pub mod python;
+mod python_error;
+mod setting;
+
+pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
+pub use locate::{
+    ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Platform, PointerProblem, Rule, Step, Trail,
+};
+pub use python_error::PythonError;
+pub use setting::SettingError;
+
+// For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
+#[doc(hidden)]
+pub use bootstrap::STEPS as BOOTSTRAP_STEPS;
+#[doc(hidden)]
+pub use plugin_folder::plugin_folder;

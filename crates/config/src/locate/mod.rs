@@ -1,0 +1,59 @@
+//! Which core belongs to a project, from files alone.
+//!
+//! A centralized pipeline configuration is a folder for each project below one base folder. Its core is found by three
+//! rules, tried in order:
+//!
+//! 1. **localized**: `<config>/install/core/_core_upgrader.py` exists, so the core lies inside the configuration;
+//! 2. **attached**: `<config>/install/core/core_Linux.cfg` (or `core_Darwin.cfg`, `core_Windows.cfg`) names the folder
+//!    whose `install/core` is the core;
+//! 3. **studio**: neither, so it is `<base>/studio/install/core`.
+//!
+//! The rules and their order are those of the recipe in ShotGrid's developer documentation ("How can I load different
+//! Toolkit core modules using the shotgunEvent daemon?"); how a pointer file reads is taken from `tk-core` itself. What
+//! those two leave open (a pointer that cannot be followed, a link to nowhere) is an error here and never another
+//! project's core.
+//!
+//! ```
+//! use sgtk_config::{Configs, CoreKind};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let core = folder.path().join("project_a/install/core");
+//! # for package in ["sgtk", "tank"] {
+//! #     std::fs::create_dir_all(core.join("python").join(package))?;
+//! #     std::fs::write(core.join("python").join(package).join("__init__.py"), "")?;
+//! # }
+//! # std::fs::write(core.join("_core_upgrader.py"), "")?;
+//! # let base = folder.path();
+//! let configs = Configs::new(base);
+//! let core = configs.locate("project_a")?;
+//! assert_eq!(core.kind(), CoreKind::Localized);
+//! assert_eq!(core.python(), base.join("project_a/install/core/python"));
+//! println!("{}", core.trail());
+//! # Ok(())
+//! # }
+//! ```
+
+mod bootstrapped;
+mod configs;
+mod environment;
+mod error;
+mod expand;
+mod fingerprint;
+mod interpreter_file;
+mod listing;
+mod location;
+mod platform;
+mod pointer;
+mod presence;
+mod project_name;
+mod resolve;
+mod trail;
+mod version;
+
+pub use configs::Configs;
+pub use error::{ConfigError, PointerProblem};
+pub use fingerprint::Fingerprint;
+pub use location::{CoreKind, CoreLocation};
+pub use platform::Platform;
+pub use trail::{Rule, Step, Trail};

@@ -1,0 +1,183 @@
+//! What is called, and with what.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::error::PoolError;
+use super::finite;
+use super::request::Request;
+use super::wire;
+
+/// A call of a Python function in a project's worker.
+///
+/// The function may have parameters called `sgtk`, `tank`, `engine` and `context`: what is not given is filled in with the
+/// project's own.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use sgtk_pool::Call;
+///
+/// let call = Call::new("publish:on_event")
+///     .arg(1234)
+///     .kwarg("user", "ann")
+///     .time_limit(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is called before it is given to a pool"]
+pub struct Call {
+    name: String,
+    args: String,
+    count: usize,
+    kwargs: String,
+    names: Vec<String>,
+    limit: Option<Duration>,
+    fault: Option<(String, String)>,
+}
+
+impl Call {
+    /// A function by `module:function`, where the module is one that can be imported in the worker: from a plugin path,
+    /// the core, or an installed package. `module:Class.method` works as well.
+    pub fn new(function: impl Into<String>) -> Self {
+        Self {
+            name: function.into(),
+            args: String::new(),
+            count: 0,
+            kwargs: String::new(),
+            names: Vec::new(),
+            limit: None,
+            fault: None,
+        }
+    }
+
+    /// The next positional argument. A [`RawValue`](serde_json::value::RawValue) is passed on as it is.
+    ///
+    /// A value that has no JSON is told when the call is made.
+    pub fn arg(mut self, value: impl Serialize) -> Self {
+        if let Some(json) = self.encoded(format!("args[{}]", self.count), &value) {
+            if self.count > 0 {
+                self.args.push(',');
+            }
+            self.args.push_str(&json);
+            self.count += 1;
+        }
+        self
+    }
+
+    /// An argument by name. A value that has no JSON, and a name that was given before, are told when the call is made.
+    pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let name = name.into();
+        let place = format!("kwargs['{name}']");
+        if self.names.contains(&name) {
+            self.fault.get_or_insert((place, "it is given twice".to_owned()));
+            return self;
+        }
+        let Some(key) = self.encoded(place.clone(), &name) else { return self };
+        if let Some(json) = self.encoded(place, &value) {
+            if !self.names.is_empty() {
+                self.kwargs.push(',');
+            }
+            self.kwargs.push_str(&key);
+            self.kwargs.push(':');
+            self.kwargs.push_str(&json);
+            self.names.push(name);
+        }
+        self
+    }
+
+    /// How long it may take in all, from when it is given to the pool: waiting for its turn, and for the worker's start,
+    /// counts. Default: the pool's.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The function's name, as it was given.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        &self.name
+    }
+
+    fn encoded(&mut self, place: String, value: &impl Serialize) -> Option<String> {
+        let encoded = match finite::check(value, &place) {
+            Ok(()) => serde_json::to_string(value).map_err(|error| (place, error.to_string())),
+            Err(fault) => Err(fault),
+        };
+        encoded.map_err(|fault| self.fault.get_or_insert(fault)).ok()
+    }
+
+    /// The call as it is sent.
+    pub(super) fn into_request(
+        self,
+        id: u64,
+        limit: Option<Duration>,
+        max_frame: usize,
+    ) -> Result<Request, PoolError> {
+        let unsendable = |place: &str, reason: String| PoolError::Unsendable {
+            call: self.name.clone(),
+            place: place.to_owned(),
+            reason,
+        };
+        if let Some((place, reason)) = &self.fault {
+            return Err(unsendable(place, reason.clone()));
+        }
+        let parts = self.name.split_once(':').filter(|(module, function)| {
+            !module.is_empty() && !function.is_empty() && !function.contains(':')
+        });
+        if parts.is_none() {
+            return Err(unsendable("its name", "it is not of the form 'module:function'".to_owned()));
+        }
+        let name =
+            serde_json::to_string(&self.name).map_err(|error| unsendable("its name", error.to_string()))?;
+        let mut frame = Vec::with_capacity(64 + name.len() + self.args.len() + self.kwargs.len());
+        frame.extend([0; 4]);
+        frame.extend_from_slice(format!("{{\"id\":{id},\"call\":{name},\"args\":[").as_bytes());
+        frame.extend_from_slice(self.args.as_bytes());
+        frame.extend_from_slice(b"],\"kwargs\":{");
+        frame.extend_from_slice(self.kwargs.as_bytes());
+        frame.extend_from_slice(b"}}");
+        let size = frame.len() - 4;
+        if size > max_frame {
+            let reason = format!("they are {size} bytes of JSON, more than the limit of {max_frame}");
+            return Err(unsendable("its arguments", reason));
+        }
+        let frame = wire::with_length(frame);
+        Ok(Request { id, limit: self.limit.or(limit), name: self.name, frame })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(call: Call) -> Result<String, PoolError> {
+        let request = call.into_request(7, None, 1000)?;
+        Ok(String::from_utf8(request.frame[4..].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn arguments_are_sent_as_they_were_given() {
+        let raw =
+            serde_json::value::RawValue::from_string("{ \"n\" : 18446744073709551617 }".to_owned()).unwrap();
+        let call = Call::new("m:f").arg(1).arg(raw).kwarg("a", "é").kwarg("b", None::<i32>);
+        let expected = "{\"id\":7,\"call\":\"m:f\",\"args\":[1,{ \"n\" : 18446744073709551617 }],\
+                        \"kwargs\":{\"a\":\"é\",\"b\":null}}";
+        assert_eq!(body(call).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_told_with_its_place() {
+        let cases = [
+            (Call::new("m"), "its name"),
+            (Call::new(":f"), "its name"),
+            (Call::new("m:f").arg(1).arg(vec![1.0, f64::NAN]), "args[1][1]"),
+            (Call::new("m:f").kwarg("a", 1).kwarg("a", 2), "kwargs['a']"),
+            (Call::new("m:f").arg("x".repeat(2000)), "its arguments"),
+        ];
+        for (call, expected) in cases {
+            let Err(PoolError::Unsendable { place, .. }) = body(call) else { panic!("{expected}") };
+            assert_eq!(place, expected);
+        }
+    }
+}

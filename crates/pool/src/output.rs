@@ -1,0 +1,296 @@
+//! What a worker prints and logs, as `tracing` events.
+
+use std::collections::VecDeque;
+
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use super::wire::{LogRecord, Received};
+use sgtk_config::keys::redacted;
+
+/// A line beyond this many bytes is told in parts.
+const LONGEST: usize = 16 * 1024;
+
+/// How many of the last lines an error tells, and how much of each.
+const REMEMBERED: usize = 20;
+const REMEMBERED_BYTES: usize = 500;
+
+/// How many reads of one pipe come before another one's turn.
+const READS: usize = 16;
+
+/// The limit on log records: the agent cuts texts long before.
+const LARGEST_RECORD: usize = 16 * 1024 * 1024;
+
+/// The last lines of a process's output.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+}
+
+impl Tail {
+    fn add(&mut self, line: &str) {
+        if self.lines.len() == REMEMBERED {
+            self.lines.pop_front();
+        }
+        let mut end = line.len().min(REMEMBERED_BYTES);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        let cut = if end < line.len() { "…" } else { "" };
+        self.lines.push_back(format!("{}{cut}", line.get(..end).unwrap_or_default()));
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Bytes cut into lines. Binary ones are made text, long ones come in parts.
+#[derive(Debug, Default)]
+struct Lines {
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&str)) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (text, rest) = bytes.split_at(end);
+            self.grow(text, &mut line);
+            self.flush(&mut line);
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+        self.grow(bytes, &mut line);
+    }
+
+    fn grow(&mut self, mut bytes: &[u8], line: &mut impl FnMut(&str)) {
+        while self.begun.len() + bytes.len() > LONGEST {
+            let (part, rest) = bytes.split_at(LONGEST - self.begun.len());
+            self.begun.extend_from_slice(part);
+            bytes = rest;
+            self.tell_part(line);
+        }
+        self.begun.extend_from_slice(bytes);
+    }
+
+    /// Tells what there is of a line that goes on, but for a character that is not complete yet.
+    fn tell_part(&mut self, line: &mut impl FnMut(&str)) {
+        let last = self.begun.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let begins = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let kept = if begins { last.to_vec() } else { Vec::new() };
+        self.begun.truncate(self.begun.len() - kept.len());
+        self.tell(line);
+        self.begun = kept;
+    }
+
+    /// Ends the line.
+    fn flush(&mut self, line: &mut impl FnMut(&str)) {
+        if self.begun.last() == Some(&b'\r') {
+            self.begun.pop();
+        }
+        self.tell(line);
+    }
+
+    fn tell(&mut self, line: &mut impl FnMut(&str)) {
+        line(&String::from_utf8_lossy(&self.begun));
+        self.begun.clear();
+    }
+}
+
+/// Which of its two outputs a process has written to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Out,
+    Error,
+}
+
+/// One of a process's outputs.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) pipe: OwnedFd,
+    stream: Stream,
+    lines: Lines,
+}
+
+/// Whether a pipe may have more to read, later or ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Now,
+    Later,
+    Never,
+}
+
+impl Output {
+    pub(super) fn new(pipe: OwnedFd, stream: Stream) -> Self {
+        Self { pipe, stream, lines: Lines::default() }
+    }
+
+    /// Tells what there is, up to a fair share.
+    pub(super) fn read(&mut self, project: &str, pid: u32, tail: &mut Tail) -> More {
+        let mut buffer = [0; 16 * 1024];
+        for _ in 0..READS {
+            match rustix::io::read(&self.pipe, &mut buffer) {
+                Ok(0) => {
+                    self.finish(project, pid, tail);
+                    return More::Never;
+                }
+                Ok(read) => {
+                    let bytes = buffer.get(..read).unwrap_or_default();
+                    let stream = self.stream;
+                    self.lines.feed(bytes, |line| tell(project, pid, stream, line, tail));
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return More::Later,
+                Err(_) => return More::Never,
+            }
+        }
+        More::Now
+    }
+
+    /// Tells a last line that was not ended.
+    pub(super) fn finish(&mut self, project: &str, pid: u32, tail: &mut Tail) {
+        if !self.lines.begun.is_empty() {
+            let stream = self.stream;
+            self.lines.flush(&mut |line: &str| tell(project, pid, stream, line, tail));
+        }
+    }
+}
+
+fn tell(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tail) {
+    let line = redacted(line);
+    tail.add(&line);
+    match stream {
+        Stream::Out => tracing::info!(target: "sgtk_pool::worker", project, pid, stream = "stdout", "{line}"),
+        Stream::Error => {
+            tracing::warn!(target: "sgtk_pool::worker", project, pid, stream = "stderr", "{line}")
+        }
+    }
+}
+
+/// The pipe of a process's log records.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) pipe: OwnedFd,
+    received: Received,
+}
+
+impl Records {
+    pub(super) fn new(pipe: OwnedFd) -> Self {
+        Self { pipe, received: Received::default() }
+    }
+
+    /// Emits what there is, up to a fair share.
+    pub(super) fn read(&mut self, project: &str, pid: u32) -> More {
+        for _ in 0..READS {
+            match self.received.read_from(&self.pipe) {
+                Ok(0) => return More::Never,
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return More::Later,
+                Err(_) => return More::Never,
+            }
+            loop {
+                match self.received.next(LARGEST_RECORD) {
+                    Ok(Some(frame)) => match serde_json::from_slice(frame.body()) {
+                        Ok(record) => emit(project, pid, &record),
+                        Err(error) => {
+                            tracing::warn!(project, pid, %error, "a worker's log record is none");
+                        }
+                    },
+                    Ok(None) => break,
+                    Err(_) => {
+                        tracing::warn!(project, pid, "a worker's log records cannot be read any further");
+                        return More::Never;
+                    }
+                }
+            }
+        }
+        More::Now
+    }
+}
+
+/// Emits one record. Levels between two of `tracing`'s count as the lower one, as in the host.
+fn emit(project: &str, worker: u32, record: &LogRecord) {
+    let (logger, thread) = (record.logger.as_str(), record.thread.as_str());
+    let message = match &record.exc {
+        Some(traceback) => format!("{}\n{}", record.message, traceback.trim_end()),
+        None => record.message.clone(),
+    };
+    let message = redacted(&message);
+    // A process that a plugin has forked logs through the same pipe.
+    let pid = if record.pid == 0 { i64::from(worker) } else { record.pid };
+    match record.level {
+        ..10 => tracing::trace!(target: "sgtk", project, pid, logger, thread, "{message}"),
+        10..20 => tracing::debug!(target: "sgtk", project, pid, logger, thread, "{message}"),
+        20..30 => tracing::info!(target: "sgtk", project, pid, logger, thread, "{message}"),
+        30..40 => tracing::warn!(target: "sgtk", project, pid, logger, thread, "{message}"),
+        _ => tracing::error!(target: "sgtk", project, pid, logger, thread, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(parts: &[&[u8]]) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut lines = Lines::default();
+        for part in parts {
+            lines.feed(part, |line| found.push(line.to_owned()));
+        }
+        if !lines.begun.is_empty() {
+            lines.flush(&mut |line: &str| found.push(line.to_owned()));
+        }
+        found
+    }
+
+    #[test]
+    fn lines_are_told_without_their_ends() {
+        assert_eq!(lines(&[b"a\r\n\nb", b"c\n", b"d"]), ["a", "", "bc", "d"]);
+    }
+
+    #[test]
+    fn a_long_line_comes_in_parts_and_nothing_of_it_is_lost() {
+        let long = vec![b'x'; 3 * LONGEST + 5];
+        let found = lines(&[&long, b"\nafter\n"]);
+        assert_eq!(found.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, LONGEST, 5, 5]);
+    }
+
+    #[test]
+    fn a_long_line_is_parted_between_characters_and_binary_ones_anywhere() {
+        for (text, ends) in
+            [("x".to_owned() + &"é".repeat(LONGEST), "é"), ("ab".to_owned() + &"😀".repeat(LONGEST), "😀")]
+        {
+            let found = lines(&[text.as_bytes(), b"\n"]);
+            assert!(
+                found.len() > 2 && found.concat() == text && found.iter().all(|part| part.ends_with(ends))
+            );
+        }
+        let found = lines(&[&[0xe2; 2 * LONGEST], b"\n"]);
+        assert_eq!(found.concat().chars().count(), 2 * LONGEST);
+    }
+
+    #[test]
+    fn the_tail_keeps_the_last_lines_and_cuts_long_ones_between_characters() {
+        let mut tail = Tail::default();
+        for number in 0..25 {
+            tail.add(&format!("{number}"));
+        }
+        tail.add(&"é".repeat(400));
+        let text = tail.text();
+        let kept: Vec<_> = text.lines().collect();
+        assert_eq!((kept.len(), kept[0]), (20, "6"));
+        assert_eq!(kept[19], format!("{}…", "é".repeat(250)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_lines_wherever_reads_end(
+            bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..200), cut in 0usize..200,
+        ) {
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(lines(&[first, second]), lines(&[&bytes]));
+        }
+    }
+}
