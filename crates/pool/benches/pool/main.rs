@@ -42,7 +42,7 @@ struct Program {
 impl Program {
     fn start(name: &str) -> Self {
         let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pool").join(name);
-        let mut command = Command::new(env!("SGTK_HOST_LINKED_PYTHON"));
+        let mut command = Command::new("python3");
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::WaitOptions;
 use serde_json::Value;
-use sgtk_host_fixtures::{in_child, isolated};
+use sgtk_host_fixtures::isolated;
 use sgtk_pool::{Call, CallHandle, PoolError, WorkerPool};
 
 use crate::processes::{descendants, descriptors, kill_worker, runs, threads};
