@@ -22,7 +22,8 @@ mod setting;
 
 pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
 pub use locate::{
-    ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Platform, PointerProblem, Rule, Step, Trail,
+    ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Names, Platform, PointerProblem, Rule, Step,
+    StudioFallback, Trail,
 };
 pub use python_error::PythonError;
 pub use setting::SettingError;

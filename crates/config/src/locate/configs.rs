@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::environment::Environment;
-use super::{ConfigError, CoreLocation, Platform, Trail, listing, resolve};
+use super::memory::Memory;
+use super::{ConfigError, CoreLocation, Platform, StudioFallback, Trail, listing, resolve};
 
 /// Names the base folder, as in the published recipe.
 const BASE_VARIABLE: &str = "SHOTGUN_BASE";
@@ -15,7 +16,9 @@ const DEFAULT_BASE: &str = "/mnt/sgtk/configs";
 
 /// The folder that holds a pipeline configuration for each project, and the rules by which a core is found in it.
 ///
-/// Cheap to clone. Nothing is cached: each [`locate`](Self::locate) reads the files as they are now. The process's
+/// Cheap to clone. Nothing is cached: each [`locate`](Self::locate) reads the files as they are now. What is remembered,
+/// by all clones together, is that a project had a core of its own or a pointer: from then on it is never answered with
+/// the studio core, whatever an upgrade or a share that is away takes from it for a moment ([`forget`](Self::forget)). The process's
 /// environment on the other hand is read **once**, when the value is made: while Python code changes the environment
 /// from other threads it cannot be read safely, and a pointer must not mean one thing or another by which project
 /// happens to be in place.
@@ -24,12 +27,13 @@ const DEFAULT_BASE: &str = "/mnt/sgtk/configs";
 pub struct Configs {
     pub(super) base: Arc<Path>,
     pub(super) platform: Platform,
-    pub(super) studio_fallback: bool,
+    pub(super) studio_fallback: StudioFallback,
+    pub(super) memory: Arc<Memory>,
     pub(super) environment: Arc<Environment>,
 }
 
 impl Configs {
-    /// Configurations below `base`, for the platform this is compiled for, with the studio fallback on.
+    /// Configurations below `base`, for the platform this is compiled for.
     ///
     /// A relative `base` is taken from the current folder, now: it stays where it is when the process changes folder.
     pub fn new(base: impl Into<PathBuf>) -> Self {
@@ -56,15 +60,16 @@ impl Configs {
         Self {
             base: base.into(),
             platform: Platform::current(),
-            studio_fallback: true,
+            studio_fallback: StudioFallback::default(),
+            memory: Arc::default(),
             environment: Arc::new(environment),
         }
     }
 
-    /// Whether a project without a core of its own and without a pointer gets `<base>/studio/install/core`, as in the
-    /// published recipe. On by default; off, such a project is an error, as it is in `tk-core`.
-    pub fn studio_fallback(mut self, on: bool) -> Self {
-        self.studio_fallback = on;
+    /// When a project without a core of its own and without a pointer gets `<base>/studio/install/core`. Default:
+    /// [`StudioFallback::ExistingConfigurations`].
+    pub fn studio_fallback(mut self, fallback: StudioFallback) -> Self {
+        self.studio_fallback = fallback;
         self
     }
 
@@ -72,6 +77,7 @@ impl Configs {
     /// compiled for.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = platform;
+        self.memory = Arc::default();
         self
     }
 
@@ -93,14 +99,20 @@ impl Configs {
 
     /// Finds the core of `project`, the name of a folder below the base folder.
     ///
-    /// The folder may be missing while the studio fallback is on. Links are followed, wherever they lead; the name
-    /// itself cannot lead out of the base folder.
+    /// Links are followed, wherever they lead; the name itself cannot lead out of the base folder.
     ///
     /// # Errors
-    /// A name that is no plain folder name, before any file is touched; a pointer that cannot be followed; a core that
-    /// is missing or incomplete; a file that cannot be read.
+    /// A name that is no plain folder name, before any file is touched; an unknown project; a configuration whose core or
+    /// pointer is missing at this moment; a pointer that cannot be followed; a core that is missing or incomplete; a file
+    /// that cannot be read.
     pub fn locate(&self, project: &str) -> Result<CoreLocation, ConfigError> {
         self.explain(project).1
+    }
+
+    /// Takes `project` for one that was never looked at: where its core and its pointer were removed for good, the studio
+    /// core may serve it again.
+    pub fn forget(&self, project: &str) {
+        self.memory.forget(project, &self.base.join(project).join("install").join("core"));
     }
 
     /// As [`locate`](Self::locate), with the trail also where it ended in an error.

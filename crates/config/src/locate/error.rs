@@ -1,5 +1,6 @@
 //! Why a project's core could not be found.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -28,12 +29,12 @@ pub enum ConfigError {
 
     /// The base folder could not be listed: it is missing, no folder, or not for this user. Check the mount and
     /// `SHOTGUN_BASE`.
-    #[error("failed to list base folder {}", base.display())]
+    #[error("failed to list base folder {}: {reason}", base.display())]
     BaseUnreadable {
         /// The base folder.
         base: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why: it is missing, it is no folder, permission is denied, or what the system says.
+        reason: String,
     },
 
     /// A file that decides where the core is could not be looked at or read: no permission, a link to nowhere, a
@@ -48,23 +49,60 @@ pub enum ConfigError {
         source: io::Error,
     },
 
-    /// The project has no folder, and the studio fallback is off. Check the name, or set the project up.
-    #[error("project {project:?} has no configuration: expected a folder at {}", folder.display())]
-    ConfigurationMissing {
+    /// There is no configuration of that name below the base folder. Check the name, or set the project up. With
+    /// [`StudioFallback::Always`](crate::StudioFallback::Always) such a project gets the studio core.
+    #[error("project {project:?} has no configuration: expected a folder at {}{closest}", folder.display())]
+    UnknownProject {
         /// The project asked for.
         project: String,
         /// Where its folder would be.
         folder: PathBuf,
+        /// Existing names that are close to it, the closest first.
+        closest: Names,
     },
 
-    /// The configuration has no core and no pointer for this platform, and the studio fallback is off. Write the
-    /// pointer (`tank attach_to_core` does), or turn the fallback on.
-    #[error("project {project:?} has no core of its own and no core pointer at {}", file.display())]
+    /// The project's folder has no files in `config/core`, so it is no configuration: an empty mount point, or one that
+    /// is being set up.
+    #[error("project {project:?} has no configuration: {} has no files in config/core", folder.display())]
+    NotAConfiguration {
+        /// The project asked for.
+        project: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
+
+    /// The configuration names no core for this platform: it has pointers for other platforms only, or nothing while
+    /// the studio fallback is off. Write the pointer (`tank attach_to_core` does).
+    #[error(
+        "project {project:?} has no core of its own and no core pointer at {}{}", file.display(), only(others)
+    )]
     PointerMissing {
         /// The project asked for.
         project: String,
         /// Where the pointer would be.
         file: PathBuf,
+        /// The pointers for other platforms that are there, if any.
+        others: String,
+    },
+
+    /// The configuration had a core of its own or a core pointer, and both are missing now. That is so while Toolkit
+    /// upgrades, localizes or shares a core, which takes minutes on a network drive: try again. Where it stays so, install
+    /// the core or write the pointer; to have the studio core instead, empty `install/core`, remove
+    /// `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or start the daemon again.
+    #[error(
+        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor a core pointer \
+         at {}; an upgrade may be running",
+        core.display(), pointer.display()
+    )]
+    CoreUndecided {
+        /// The project asked for.
+        project: String,
+        /// The configuration's `install/core` folder.
+        core: PathBuf,
+        /// What is left there of a core.
+        found: String,
+        /// Where the pointer would be.
+        pointer: PathBuf,
     },
 
     /// Something else stands where the core pointer should: a folder, a pipe, a device. Put a text file there.
@@ -137,17 +175,48 @@ pub enum ConfigError {
         pointer: PathBuf,
     },
 
-    /// The core's `python` folder does not hold what `import sgtk` takes: the core is half installed, half upgraded,
-    /// or no core. Install it again.
-    #[error("the core of project {project:?} is incomplete: {} lacks {missing}", python.display())]
+    /// The core lacks what `import sgtk` takes, or what it had before: it is half installed, being upgraded, or no core.
+    /// Try again once the upgrade is over, else install it again.
+    #[error("the core of project {project:?} is incomplete: {} lacks {missing}; an upgrade may be running", core.display())]
     CoreIncomplete {
         /// The project asked for.
         project: String,
-        /// The core's `python` folder.
-        python: PathBuf,
+        /// The core's `install/core` folder, or `python` in it.
+        core: PathBuf,
         /// What it lacks, separated by commas.
         missing: String,
     },
+}
+
+fn only(others: &str) -> String {
+    if others.is_empty() { String::new() } else { format!(", only {others}") }
+}
+
+/// Names of projects, for an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl Names {
+    /// The names.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl From<Vec<String>> for Names {
+    fn from(names: Vec<String>) -> Self {
+        Self(names)
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, others)) = self.0.split_first() else { return Ok(()) };
+        write!(f, "; did you mean {first:?}")?;
+        others.iter().try_for_each(|name| write!(f, " or {name:?}"))?;
+        f.write_str("?")
+    }
 }
 
 /// Why what a core pointer says cannot be followed.

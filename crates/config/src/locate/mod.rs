@@ -6,12 +6,12 @@
 //! 1. **localized**: `<config>/install/core/_core_upgrader.py` exists, so the core lies inside the configuration;
 //! 2. **attached**: `<config>/install/core/core_Linux.cfg` (or `core_Darwin.cfg`, `core_Windows.cfg`) names the folder
 //!    whose `install/core` is the core;
-//! 3. **studio**: neither, so it is `<base>/studio/install/core`.
+//! 3. **studio**: neither, and nothing shows that there was one, so it is `<base>/studio/install/core`.
 //!
 //! The rules and their order are those of the recipe in ShotGrid's developer documentation ("How can I load different
 //! Toolkit core modules using the shotgunEvent daemon?"); how a pointer file reads is taken from `tk-core` itself. What
-//! those two leave open (a pointer that cannot be followed, a link to nowhere) is an error here and never another
-//! project's core.
+//! those two leave open (a pointer that cannot be followed, a link to nowhere, a core that is being upgraded) is an error
+//! here and never another project's core.
 //!
 //! ```
 //! use sgtk_config::{Configs, CoreKind};
@@ -38,11 +38,14 @@ mod bootstrapped;
 mod configs;
 mod environment;
 mod error;
+mod evidence;
 mod expand;
+mod fallback;
 mod fingerprint;
 mod interpreter_file;
 mod listing;
 mod location;
+mod memory;
 mod platform;
 mod pointer;
 mod presence;
@@ -52,7 +55,8 @@ mod trail;
 mod version;
 
 pub use configs::Configs;
-pub use error::{ConfigError, PointerProblem};
+pub use error::{ConfigError, Names, PointerProblem};
+pub use fallback::StudioFallback;
 pub use fingerprint::Fingerprint;
 pub use location::{CoreKind, CoreLocation};
 pub use platform::Platform;

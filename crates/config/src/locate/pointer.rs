@@ -59,7 +59,7 @@ fn folder(value: &str, platform: Platform, environment: &Environment) -> Result<
     if value.starts_with(QUOTES) || value.ends_with(QUOTES) {
         return Err(PointerProblem::Quoted);
     }
-    if ["None", "undefined"].iter().any(|word| value.eq_ignore_ascii_case(word)) {
+    if ["None", "undefined", "undefined_location"].iter().any(|word| value.eq_ignore_ascii_case(word)) {
         return Err(PointerProblem::Undefined);
     }
     let expanded = expand::variables(value, platform, environment)?;
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn toolkits_words_for_no_path_are_refused() {
-        for text in ["None", "undefined\n", "none", "UNDEFINED"] {
+        for text in ["None", "undefined\n", "none", "UNDEFINED", "undefined_location"] {
             assert_eq!(problem(text), PointerProblem::Undefined, "{text:?}");
         }
         assert_eq!(on_linux("/None").unwrap().folder, PathBuf::from("/None"));

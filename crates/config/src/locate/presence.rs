@@ -78,7 +78,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// A file in place of a folder on the way counts as absence too, as it does for Python's `os.path.exists`.
-fn is_absence(error: &io::Error) -> bool {
+pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

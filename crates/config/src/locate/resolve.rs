@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::presence::{self, Contents};
 use super::{
-    ConfigError, Configs, CoreKind, CoreLocation, Platform, PointerProblem, Rule, Trail, interpreter_file,
-    pointer, project_name, version,
+    ConfigError, Configs, CoreKind, CoreLocation, Platform, PointerProblem, Rule, StudioFallback, Trail,
+    evidence, interpreter_file, listing, memory, pointer, project_name, version,
 };
 
 /// The folder below the base folder that holds the core of projects that name none.
@@ -35,9 +35,11 @@ pub(super) fn resolve(
     let (kind, core_root) = search.core_root(trail)?;
     let install_core = install_core(&core_root);
     let python = search.python_folder(&install_core, trail)?;
+    let marks = search.marks(&install_core, trail)?;
     let version = version::read(&install_core, trail);
     let interpreter = interpreter_file::read(&core_root, configs.platform, &configs.environment, trail);
     let has_storage_roots = search.has_storage_roots(trail)?;
+    configs.memory.remember(project, kind, &install_core, marks);
 
     Ok(CoreLocation {
         project: project.to_owned(),
@@ -75,13 +77,10 @@ impl Search<'_> {
             self.refuse_proxies(&root, trail)?;
             return Ok((CoreKind::Attached, root));
         }
-        if !self.configs.studio_fallback {
-            let project = self.project.to_owned();
-            return Err(if exists {
-                ConfigError::PointerMissing { project, file: self.pointer_file(self.configs.platform) }
-            } else {
-                ConfigError::ConfigurationMissing { project, folder: self.configuration.to_owned() }
-            });
+        // The studio core's own folder can be answered with no other core than that.
+        if self.project != STUDIO {
+            self.refuse_what_had_a_core(trail)?;
+            self.refuse_unless_fallback_is_meant(exists, trail)?;
         }
         let root = self.studio(trail)?;
         self.refuse_proxies(&root, trail)?;
@@ -99,6 +98,70 @@ impl Search<'_> {
         };
         trail.add(Rule::Configuration, self.configuration, found);
         Ok(is_folder)
+    }
+
+    /// A configuration that had a core of its own or a pointer gets no other one, whatever is missing at this moment.
+    fn refuse_what_had_a_core(&self, trail: &mut Trail) -> Result<(), ConfigError> {
+        let file = self.pointer_file(self.configs.platform);
+        let pointers = self.pointers_of_others();
+        if !pointers.is_empty() {
+            let project = self.project.to_owned();
+            return Err(ConfigError::PointerMissing { project, file, others: pointers.join(" and ") });
+        }
+        let core = install_core(self.configuration);
+        let left = evidence::of_core(self.configuration)
+            .map_err(|source| self.unreadable(Rule::CoreBefore, &core, source, trail))?;
+        let found = left.or_else(|| {
+            let kind = self.configs.memory.kind(self.project)?;
+            Some(format!("nothing, and the core was {kind} when it was last found"))
+        });
+        let Some(found) = found else { return Ok(()) };
+        trail.add(Rule::CoreBefore, &core, found.as_str());
+        Err(ConfigError::CoreUndecided { project: self.project.to_owned(), core, found, pointer: file })
+    }
+
+    fn refuse_unless_fallback_is_meant(&self, exists: bool, trail: &mut Trail) -> Result<(), ConfigError> {
+        let fallback = self.configs.studio_fallback;
+        let project = self.project.to_owned();
+        if !exists && fallback != StudioFallback::Always {
+            // Where the base folder itself cannot be listed, that is the reason.
+            let names = listing::projects(&self.configs.base)?;
+            return Err(ConfigError::UnknownProject {
+                closest: listing::closest(self.project, names).into(),
+                folder: self.configuration.to_owned(),
+                project,
+            });
+        }
+        match fallback {
+            StudioFallback::Always => Ok(()),
+            StudioFallback::Never => {
+                let file = self.pointer_file(self.configs.platform);
+                Err(ConfigError::PointerMissing { project, file, others: String::new() })
+            }
+            StudioFallback::ExistingConfigurations => {
+                let settings = self.configuration.join("config").join("core");
+                let is_configuration = evidence::is_configuration(self.configuration)
+                    .map_err(|source| self.unreadable(Rule::Configuration, &settings, source, trail))?;
+                if is_configuration {
+                    return Ok(());
+                }
+                trail.add(Rule::Configuration, &settings, "no files");
+                Err(ConfigError::NotAConfiguration { project, folder: self.configuration.to_owned() })
+            }
+        }
+    }
+
+    /// Which of the files are there that a whole core has. One that was there before is missed.
+    fn marks(&self, core: &Path, trail: &mut Trail) -> Result<Vec<&'static str>, ConfigError> {
+        let marks = memory::MARKS.into_iter().filter(|mark| core.join(mark).exists()).collect::<Vec<_>>();
+        let before = self.configs.memory.marks(core);
+        let missing: Vec<_> = before.into_iter().filter(|mark| !marks.contains(mark)).collect();
+        if missing.is_empty() {
+            return Ok(marks);
+        }
+        let missing = format!("{}, which it had before", missing.join(" and "));
+        trail.add(Rule::CoreBefore, core, format!("no {missing}"));
+        Err(ConfigError::CoreIncomplete { project: self.project.to_owned(), core: core.to_owned(), missing })
     }
 
     fn is_localized(&self, trail: &mut Trail) -> Result<bool, ConfigError> {
@@ -138,7 +201,10 @@ impl Search<'_> {
         match contents {
             Contents::Bytes(bytes) => Ok(Some(bytes)),
             Contents::Missing => {
-                trail.add(Rule::CorePointer, &file, self.pointers_of_others());
+                let others = self.pointers_of_others();
+                let but =
+                    if others.is_empty() { String::new() } else { format!(", but {}", others.join(" and ")) };
+                trail.add(Rule::CorePointer, &file, format!("nothing{but}"));
                 Ok(None)
             }
             Contents::NotAFile(found) => {
@@ -152,18 +218,11 @@ impl Search<'_> {
         }
     }
 
-    /// For the trail: a pointer for other platforms only is most often one that was forgotten for this one.
-    fn pointers_of_others(&self) -> String {
-        let others: Vec<_> = Platform::ALL
+    fn pointers_of_others(&self) -> Vec<&'static str> {
+        let others = Platform::ALL
             .into_iter()
-            .filter(|&platform| platform != self.configs.platform && self.pointer_file(platform).is_file())
-            .map(Platform::core_pointer)
-            .collect();
-        if others.is_empty() {
-            "nothing".to_owned()
-        } else {
-            format!("nothing, but {}", others.join(" and "))
-        }
+            .filter(|&platform| platform != self.configs.platform && self.pointer_file(platform).is_file());
+        others.map(Platform::core_pointer).collect()
     }
 
     fn studio(&self, trail: &mut Trail) -> Result<PathBuf, ConfigError> {
@@ -250,7 +309,7 @@ pub(super) fn check_python_folder(
     }
     let missing = missing.join(", ");
     trail.add(Rule::PythonFolder, python, format!("no {missing}"));
-    Err(ConfigError::CoreIncomplete { project: project.to_owned(), python: python.to_owned(), missing })
+    Err(ConfigError::CoreIncomplete { project: project.to_owned(), core: python.to_owned(), missing })
 }
 
 /// Looks whether the folder that a pointer names is there and has a core.

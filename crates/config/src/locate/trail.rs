@@ -13,6 +13,8 @@ pub enum Rule {
     LocalizedCore,
     /// The file that names an attached configuration's core.
     CorePointer,
+    /// What shows that the configuration had a core or a pointer, or what the core had before.
+    CoreBefore,
     /// The core next to all configurations.
     StudioCore,
     /// The folder that Python imports from.
@@ -31,6 +33,7 @@ impl fmt::Display for Rule {
             Self::Configuration => "configuration",
             Self::LocalizedCore => "localized core",
             Self::CorePointer => "core pointer",
+            Self::CoreBefore => "core before",
             Self::StudioCore => "studio core",
             Self::PythonFolder => "python folder",
             Self::Version => "version",

@@ -26,11 +26,17 @@ fn the_studio_core_is_a_project_only_where_it_is_a_configuration_too() {
 }
 
 #[test]
-fn a_base_that_cannot_be_listed_is_an_error() {
+fn a_base_that_cannot_be_listed_is_an_error_that_says_why() {
     let studio = Studio::new();
-    let base = studio.path("absent");
-    let error = Configs::new(&base).projects().unwrap_err();
-    assert!(matches!(&error, ConfigError::BaseUnreadable { base: named, .. } if *named == base), "{error:?}");
+    studio.write("file", "");
+    for (name, why) in [("absent", "it is missing"), ("file", "it is not a folder")] {
+        let base = studio.path(name);
+        let configs = Configs::new(&base);
+        for error in [configs.projects().unwrap_err(), configs.locate("a").unwrap_err()] {
+            assert_eq!(error.to_string(), format!("failed to list base folder {}: {why}", base.display()));
+            assert!(matches!(&error, ConfigError::BaseUnreadable { base: named, .. } if *named == base));
+        }
+    }
 }
 
 // Other systems' file systems refuse such a name.

@@ -6,6 +6,7 @@
 
 mod kinds;
 mod listing;
+mod missing;
 mod names;
 mod pointers;
 mod studio;

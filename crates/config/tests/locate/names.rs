@@ -3,7 +3,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use sgtk_config::{ConfigError, Configs, CoreKind};
+use sgtk_config::{ConfigError, Configs, CoreKind, StudioFallback};
 
 use crate::studio::Studio;
 
@@ -50,7 +50,7 @@ fn a_refused_name_touches_no_file() {
 fn a_name_is_never_expanded() {
     let studio = studio_with_decoys();
     for name in ["~", "$STUDIO", "%STUDIO%"] {
-        let core = studio.configs().locate(name).unwrap();
+        let core = studio.configs().studio_fallback(StudioFallback::Always).locate(name).unwrap();
         assert_eq!(core.pipeline_configuration(), studio.path("configs").join(name));
     }
 }
@@ -64,7 +64,7 @@ proptest! {
     ) {
         let studio = studio_with_decoys();
         let base = studio.path("configs");
-        match studio.configs().locate(&name) {
+        match studio.configs().studio_fallback(StudioFallback::Always).locate(&name) {
             Ok(core) => {
                 prop_assert_eq!(core.pipeline_configuration().parent(), Some(base.as_path()));
                 prop_assert_eq!(core.kind(), CoreKind::Studio);

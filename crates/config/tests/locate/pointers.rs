@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use proptest::prelude::*;
-use sgtk_config::{ConfigError, CoreKind, Platform, PointerProblem};
+use sgtk_config::{ConfigError, CoreKind, Platform, PointerProblem, StudioFallback};
 
 use crate::studio::{PLATFORMS, Studio, spelled};
 
@@ -204,7 +204,7 @@ proptest! {
         for platform in PLATFORMS {
             let same = file.with_file_name(platform.core_pointer());
             fs::write(&same, &contents).unwrap();
-            match studio.configs().platform(platform).studio_fallback(true).locate("a") {
+            match studio.configs().platform(platform).studio_fallback(StudioFallback::Always).locate("a") {
                 Ok(core) => {
                     prop_assert_eq!(core.kind(), CoreKind::Attached);
                     prop_assert!(core.install_core().is_absolute());

@@ -88,6 +88,7 @@ fn a_project_that_gets_a_core_of_its_own_is_noticed() {
 #[test]
 fn a_studio_project_that_gets_a_pointer_is_noticed() {
     let studio = Studio::new();
+    studio.pipeline_configuration("a");
     let location = studio.configs().locate("a").unwrap();
     let before = Fingerprint::of(&location);
     let pointer = studio.attached("a", "$STUDIO/shared");
