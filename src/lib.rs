@@ -78,7 +78,17 @@ pub mod pool {
     pub use sgtk_pool::{ProjectStats, StartError, WhenFull, WorkerState};
 }
 
-/// Runs the README's examples.
+/// Runs the examples of the README and of the pages in `docs`.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/engines.md")]
+    struct Engines;
+    #[doc = include_str!("../docs/linking.md")]
+    struct Linking;
+    #[doc = include_str!("../docs/test-harnesses.md")]
+    struct TestHarnesses;
+    #[doc = include_str!("../docs/workers.md")]
+    struct Workers;
+}

@@ -10,7 +10,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use python::{eval, linked, run, script, virtual_environment};
+use python::{eval, linked, run, script, virtual_environment, virtual_environment_that_starts_with};
 use sgtk_host::interpreter::{ExecutableFault, Interpreter, InterpreterError, Origin};
 use sgtk_host_fixtures::isolated;
 
@@ -181,7 +181,7 @@ fn threads_that_race_the_start_all_see_a_complete_interpreter() {
         let folder = tempfile::tempdir().unwrap();
         // Lets go of the interpreter again and again while it is being started.
         let slow = "import sys, time\nfor _ in range(100):\n    time.sleep(0.002)\nsys.complete = getattr(sys, 'complete', 0) + 1\n";
-        let chosen = virtual_environment(folder.path(), &[("sitecustomize.py", slow)]);
+        let chosen = virtual_environment_that_starts_with(folder.path(), slow);
         let barrier = Barrier::new(8);
         let racing = &|late: bool| {
             barrier.wait();
@@ -218,7 +218,7 @@ fn start_up_code_that_asks_for_a_start_gets_an_error_instead_of_waiting_for_itse
     alone("start_up_code_that_asks_for_a_start_gets_an_error_instead_of_waiting_for_itself", || {
         pyo3::append_to_inittab!(asks_for_a_start);
         let folder = tempfile::tempdir().unwrap();
-        let chosen = virtual_environment(folder.path(), &[("sitecustomize.py", "import asks_for_a_start\n")]);
+        let chosen = virtual_environment_that_starts_with(folder.path(), "import asks_for_a_start\n");
         Interpreter::builder().executable(chosen).start().unwrap();
         assert_eq!(
             eval("__import__('asks_for_a_start').answer"),
@@ -280,7 +280,7 @@ fn a_wrong_executable_is_an_error_after_which_a_right_one_starts() {
 fn start_up_code_that_exits_is_an_error_and_final() {
     alone("start_up_code_that_exits_is_an_error_and_final", || {
         let folder = tempfile::tempdir().unwrap();
-        let chosen = virtual_environment(folder.path(), &[("sitecustomize.py", "raise SystemExit(7)\n")]);
+        let chosen = virtual_environment_that_starts_with(folder.path(), "raise SystemExit(7)\n");
         let error = Interpreter::builder().executable(chosen).start().unwrap_err();
         assert!(matches!(error, InterpreterError::Initialization { .. }), "{error}");
         assert!(error.to_string().contains("SystemExit: 7"), "{error}");

@@ -28,10 +28,18 @@ fn interrupt() {
     unsafe { libc::raise(libc::SIGINT) };
 }
 
+/// What SIGINT does in a program is inherited: a shell starts what it puts in the background with SIGINT ignored. A test
+/// says for itself which of the two it is about.
+fn started_with(action: libc::sighandler_t) {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGINT, action) };
+}
+
 #[test]
 fn ctrl_c_still_ends_a_program_that_has_imported_subprocess() {
     const CHILD: &str = "SGTK_HOST_TEST_INTERRUPTS_ITSELF";
     if std::env::var_os(CHILD).is_some() {
+        started_with(libc::SIG_DFL);
         Interpreter::start_default().unwrap();
         run("import signal, subprocess, asyncio\nasyncio.run(asyncio.sleep(0))");
         interrupt();
@@ -47,6 +55,7 @@ fn ctrl_c_still_ends_a_program_that_has_imported_subprocess() {
 fn ctrl_c_still_ends_a_program_whose_interpreter_was_joined() {
     const CHILD: &str = "SGTK_HOST_TEST_INTERRUPTS_ITSELF_JOINED";
     if std::env::var_os(CHILD).is_some() {
+        started_with(libc::SIG_DFL);
         Python::initialize();
         Interpreter::start_default().unwrap();
         run("import subprocess");
@@ -62,8 +71,20 @@ fn ctrl_c_still_ends_a_program_whose_interpreter_was_joined() {
 #[test]
 fn python_knows_that_ctrl_c_is_not_its_own() {
     alone("python_knows_that_ctrl_c_is_not_its_own", || {
+        started_with(libc::SIG_DFL);
         Interpreter::start_default().unwrap();
         assert_eq!(eval("__import__('signal').getsignal(2) is __import__('signal').SIG_DFL"), "True");
+    });
+}
+
+#[test]
+fn a_program_that_was_started_with_ctrl_c_ignored_goes_on_ignoring_it() {
+    alone("a_program_that_was_started_with_ctrl_c_ignored_goes_on_ignoring_it", || {
+        started_with(libc::SIG_IGN);
+        Interpreter::start_default().unwrap();
+        run("import signal, subprocess, asyncio\nasyncio.run(asyncio.sleep(0))");
+        interrupt();
+        assert_eq!(eval("__import__('signal').getsignal(2) is __import__('signal').SIG_IGN"), "True");
     });
 }
 
