@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The project's core could not be found from its files. Mend the file that the error names.
+    /// The project's core could not be found from its files. Correct the file that the error names.
     #[error(transparent)]
     Config {
         /// Which rule failed, on which file.
@@ -34,7 +34,7 @@ pub enum Error {
     },
 
     /// The core's own code raised while it was imported, or did not end in time. The interpreter is as it was before.
-    /// Mend the core; the next lease tries again.
+    /// Repair the core; the next lease tries again.
     #[error("failed to import sgtk for project '{project}' from core {core} ({version}): {cause}", core = core.display())]
     Import {
         /// The project.

@@ -49,7 +49,7 @@
 mod compile_fail;
 mod engine;
 mod error;
-pub mod host;
+mod host;
 pub mod interpreter;
 mod python_error;
 
@@ -57,7 +57,7 @@ pub use engine::{
     BootstrapCallbacks, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Progress,
 };
 pub use error::{Error, Result};
-pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk};
+pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk, set_late_import_timeout};
 pub use pyo3;
 pub use python_error::python_error;
 pub use sgtk_config::{Bootstrap, BootstrapBuilder, Entity, PythonError, SettingError};

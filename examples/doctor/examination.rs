@@ -145,7 +145,7 @@ fn first_import(host: &Host, name: &str) -> Project {
         }
         Err(error) => project.error = Some(error),
     }
-    let residents = host.resident();
+    let residents = host.residents();
     let resident = residents.into_iter().find(|resident| resident.project == name);
     project.modules = resident.map(|resident| resident.modules);
     project

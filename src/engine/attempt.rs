@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
@@ -13,8 +14,8 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use sgtk_config::Bootstrap;
 use sgtk_config::keys::redacted;
 
-use super::BootstrapStep;
 use super::callbacks::{BootstrapCallbacks, OnProgress, Progress};
+use super::step::BootstrapStep;
 use crate::error::{Error, Result};
 use crate::host::PrivateState;
 
@@ -68,7 +69,7 @@ impl Attempt {
 
     fn reported(&self) -> MutexGuard<'_, Reported> {
         // Held for moments only, and never while Python code or a callback runs.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 
     pub(super) fn step(&self) -> BootstrapStep {
@@ -92,7 +93,7 @@ impl Attempt {
         let _ = self.tell(py, &progress);
     }
 
-    /// Takes Toolkit's word for how far it is, which goes backwards and repeats itself at times.
+    /// Notes how far Toolkit says it is, which goes backwards and repeats itself at times.
     fn report(&self, py: Python<'_>, fraction: Option<f64>, message: &str) -> Result<(), PyErr> {
         let progress = {
             let mut reported = self.reported();
@@ -118,7 +119,7 @@ impl Attempt {
     fn tell(&self, py: Python<'_>, progress: &Progress) -> ControlFlow<()> {
         let Progress { fraction, message } = progress;
         tracing::info!(target = self.target, fraction, message, "bootstrap progress");
-        let callback = self.on_progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let callback = self.on_progress.lock().clone();
         let Some(callback) = callback else { return ControlFlow::Continue(()) };
         // Detached, as it may wait for a thread that waits for the interpreter.
         match py.detach(|| catch_unwind(AssertUnwindSafe(|| callback(progress)))) {
@@ -128,7 +129,7 @@ impl Attempt {
                     target = self.target,
                     "the progress callback panicked, and is not called again"
                 );
-                *self.on_progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *self.on_progress.lock() = None;
                 ControlFlow::Continue(())
             }
         }
@@ -171,7 +172,7 @@ impl Attempt {
             let message = message.map(|message| message.to_string_lossy().into_owned()).unwrap_or_default();
             attempt.report(arguments.py(), fraction, &message)
         })?;
-        // Left undone without a word, it would have the caller go on with another core than he asked for.
+        // Left undone silently, the caller would go on with another core than was asked for.
         let refuse = || Err(PyRuntimeError::new_err("the bootstrap that this core swap was for is over"));
         let swap_core = function(py, self, refuse, |attempt, arguments| {
             let python_folder: std::path::PathBuf = arguments.get_item(0)?.extract()?;

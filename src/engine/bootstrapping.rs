@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -12,15 +12,16 @@ use sgtk_config::keys::Secrets;
 
 use super::attempt::Attempt;
 use super::callbacks::BootstrapCallbacks;
-use super::live::{self, LiveEngine};
+use super::engine::Engine;
+use super::failure::BootstrapFailure;
+use super::info::EngineInfo;
+use super::live::{self, LiveEngine, THREADS_GRACE};
 use super::root_handlers::{self, RootHandlers};
-use super::{BootstrapFailure, BootstrapStep, Engine, EngineInfo, steps_in_python};
+use super::step::BootstrapStep;
+use super::{classify, steps_in_python};
 use crate::error::{Error, Result};
-use crate::host::{Host, PrivateState, TimeLimit, WarningFilters};
+use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters};
 use crate::interpreter::{Interpreter, InterpreterError};
-
-/// How long the threads of a failed bootstrap may take to end.
-const THREADS_GRACE: Duration = Duration::from_secs(8);
 
 impl Host {
     /// Bootstraps an engine: imports the starting core, has Toolkit find the project's configuration, core and bundles, and
@@ -63,7 +64,7 @@ struct Begun<'a, 'py> {
     callbacks: &'a BootstrapCallbacks,
     state: Arc<PrivateState>,
     attempt: Arc<Attempt>,
-    turn: crate::host::Turn<'py>,
+    turn: Turn<'py>,
     filters: WarningFilters<'py>,
     root_handlers: RootHandlers<'py>,
     secrets: Secrets,
@@ -179,7 +180,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             "bootstrapped"
         );
         let root_handlers = self.root_handlers.appeared().unwrap_or_default();
-        let engine = LiveEngine::born(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
+        let engine = LiveEngine::register(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
         self.attempt.complete(py);
         drop(self.turn);
         self.state.retire_those_before(py);
@@ -217,7 +218,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             return self.failure_at(step, why);
         }
         let step = self.attempt.step();
-        let kind = BootstrapFailure::of_exception(self.py, &error, step);
+        let kind = classify::of_exception(self.py, &error, step);
         self.bootstrap_error(step, kind, error.into())
     }
 
@@ -229,7 +230,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         if matches!(error, Error::BootstrapStopped { .. }) {
             return error;
         }
-        let kind = BootstrapFailure::of_error(&error, step);
+        let kind = classify::of_error(&error, step);
         self.bootstrap_error(step, kind, error)
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::info::EngineInfo;
+use super::lease::EngineLease;
 use super::live::{self, LiveEngine};
-use super::{EngineInfo, EngineLease};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Dependent, Host};
 
 /// A bootstrapped engine, in an import state of its own: alive beside the engines and cores of other projects.
 ///
@@ -96,7 +97,7 @@ impl Engine {
         let ended = Python::attach(|py| self.live.destroy(py));
         if matches!(ended, Err(Error::NestedLease { .. })) {
             let live = Arc::clone(&self.live);
-            let later = move || live::report(&live, Python::attach(|py| live.destroy(py)));
+            let later = move || live.report(Python::attach(|py| live.destroy(py)));
             let spawned = std::thread::Builder::new().name("sgtk-host destroy".to_owned()).spawn(later);
             if let Err(error) = spawned {
                 let target = &self.live.info.target;
@@ -114,7 +115,7 @@ impl Drop for Engine {
         }
         match self.end() {
             Err(Error::NestedLease { .. }) => {}
-            ended => live::report(&self.live, ended),
+            ended => self.live.report(ended),
         }
     }
 }
@@ -136,30 +137,5 @@ impl Host {
     #[must_use]
     pub fn engines(&self) -> Vec<EngineInfo> {
         live::of_host(self).iter().map(|engine| engine.info.clone()).collect()
-    }
-
-    /// Destroys all engines of the host, the last first, and drops its parked cores. From then on it refuses leases and
-    /// bootstraps, those too that wait for their turn. Waits for the leases that are held and for a bootstrap that is on its
-    /// way, which then fails; may be called again.
-    ///
-    /// # Errors
-    /// The first error of an engine's end. All others are ended as well, and further errors go to `tracing`.
-    /// [`Error::NestedLease`] where this thread holds a lease: the host takes no more, but nothing was ended.
-    /// [`Error::LeaseTimeout`] after the host's limit: what could not be ended lives on until this is called again.
-    pub fn shutdown(&self) -> Result<()> {
-        self.close();
-        Python::attach(|py| {
-            // What was begun before counts among the living from then on, or has failed.
-            let mut outcome = self.wait_for_all(py);
-            for engine in live::of_host(self).iter().rev() {
-                let destroyed = engine.destroy(py);
-                if outcome.is_ok() {
-                    outcome = destroyed;
-                } else {
-                    live::report(engine, destroyed);
-                }
-            }
-            outcome.and(self.evict_all(py))
-        })
     }
 }

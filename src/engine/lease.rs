@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use pyo3::prelude::*;
 
-use super::EngineInfo;
+use super::info::EngineInfo;
 use crate::error::Result;
 use crate::host::Pin;
 

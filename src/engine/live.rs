@@ -1,25 +1,27 @@
 //! The engines of the process that are alive, whoever has their handles.
 
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 
-use super::{EngineInfo, root_handlers, steps_in_python};
+use super::info::EngineInfo;
+use super::{root_handlers, steps_in_python};
 use crate::error::{Error, Result};
-use crate::host::{Host, PrivateState, wait_for_all};
+use crate::host::{Dependent, Host, PrivateState, wait_for_all};
 use crate::python_error::python_error;
 use sgtk_config::keys::Secrets;
 
-/// How long the threads of an engine may take to end once it is destroyed. Toolkit's own thread for metrics looks up every
-/// few seconds.
-const THREADS_GRACE: Duration = Duration::from_secs(8);
+/// How long the threads of an engine may take to end once it is destroyed, or its bootstrap has failed. Toolkit's own thread
+/// for metrics looks up every few seconds.
+pub(super) const THREADS_GRACE: Duration = Duration::from_secs(8);
 
 static ALIVE: Mutex<Vec<Arc<LiveEngine>>> = Mutex::new(Vec::new());
 
 fn alive() -> MutexGuard<'static, Vec<Arc<LiveEngine>>> {
     // Held for moments only, and never while Python code runs.
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+    ALIVE.lock()
 }
 
 /// An engine and the import state that it lives in.
@@ -35,8 +37,8 @@ pub(super) struct LiveEngine {
 }
 
 impl LiveEngine {
-    /// Counts an engine among the living.
-    pub(super) fn born(
+    /// Adds an engine to those that are alive.
+    pub(super) fn register(
         info: EngineInfo,
         state: Arc<PrivateState>,
         engine: Py<PyAny>,
@@ -51,11 +53,13 @@ impl LiveEngine {
             _secrets: secrets,
         });
         alive().push(Arc::clone(&engine));
+        let as_dependent = Arc::clone(&engine) as Arc<dyn Dependent>;
+        engine.state.host().add_dependent(Arc::downgrade(&as_dependent));
         engine
     }
 
     fn handle(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.engine.lock()
     }
 
     /// The engine's object. Only while it is in place.
@@ -103,14 +107,14 @@ impl LiveEngine {
                 Err(Error::ThreadsLeft { target: self.info.target.clone(), threads })
             };
             // Before others have their turn and see that it is gone.
-            self.count_out();
+            self.unregister();
             let parked = pin.release();
             destroyed.and(ended).and(parked)
         });
         // Where nothing could be put in place, they are there yet.
         let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));
         drop(engine);
-        self.count_out();
+        self.unregister();
         let modules = self.state.modules(py);
         self.state.retire(py);
         tracing::info!(
@@ -122,15 +126,26 @@ impl LiveEngine {
         destroyed
     }
 
-    /// Counts it among the living no more.
-    fn count_out(&self) {
+    /// Removes it from those that are alive.
+    fn unregister(&self) {
         alive().retain(|other| !std::ptr::eq(Arc::as_ptr(other), self));
     }
 
     fn remove_root_handlers(&self, py: Python<'_>) -> PyResult<()> {
-        let handlers =
-            std::mem::take(&mut *self.root_handlers.lock().unwrap_or_else(PoisonError::into_inner));
+        let handlers = std::mem::take(&mut *self.root_handlers.lock());
         root_handlers::remove(py, handlers)
+    }
+}
+
+impl Dependent for LiveEngine {
+    fn end(&self, py: Python<'_>) -> Result<()> {
+        self.destroy(py)
+    }
+
+    fn report(&self, ended: Result<()>) {
+        if let Err(error) = ended {
+            tracing::error!(target = self.info.target, %error, "failed to destroy an engine in good order");
+        }
     }
 }
 
@@ -144,24 +159,17 @@ pub(super) fn end_with_the_interpreter(host: &Host) {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let registered = host.interpreter().on_shutdown(|py| {
-            // A bootstrap on its way sees that the interpreter ends, or its engine is among the living from then on.
+            // A bootstrap on its way sees that the interpreter ends, or its engine is registered from then on.
             if let Err(error) = wait_for_all(py, None) {
                 tracing::warn!(%error, "failed to wait for bootstraps at the end of the interpreter");
             }
             let engines = alive().clone();
             for engine in engines.iter().rev() {
-                report(engine, engine.destroy(py));
+                engine.report(engine.destroy(py));
             }
         });
         if let Err(error) = registered {
             tracing::warn!(%error, "engines will not be destroyed at the end of the interpreter");
         }
     });
-}
-
-/// Tells of an error that nobody can be given.
-pub(super) fn report(engine: &LiveEngine, destroyed: Result<()>) {
-    if let Err(error) = destroyed {
-        tracing::error!(target = engine.info.target, %error, "failed to destroy an engine in good order");
-    }
 }

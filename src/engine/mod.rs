@@ -3,11 +3,13 @@
 mod attempt;
 mod bootstrapping;
 mod callbacks;
+mod classify;
 #[expect(
     clippy::module_inception,
     reason = "the engine is this layer's main idea, beside those of bootstrapping it"
 )]
 mod engine;
+mod failure;
 mod info;
 mod lease;
 mod live;
@@ -17,6 +19,7 @@ mod steps_in_python;
 
 pub use callbacks::{BootstrapCallbacks, Progress};
 pub use engine::Engine;
+pub use failure::BootstrapFailure;
 pub use info::EngineInfo;
 pub use lease::EngineLease;
-pub use step::{BootstrapFailure, BootstrapStep};
+pub use step::BootstrapStep;

@@ -2,19 +2,30 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
+use sgtk_config::{Configs, SettingError, plugin_folder};
 
-use super::first_import::Settings;
-use super::residents::Residents;
-use super::world::World;
-use super::{Host, Inner, late_import, zip_code};
+use super::Host;
+use super::imports::first::Settings;
+use super::imports::wrappers;
+use super::inner::Inner;
+use super::python::zip_code;
+use super::state::world;
+use super::upkeep::residents::Residents;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
-use sgtk_config::{Configs, SettingError, plugin_folder};
+
+impl Host {
+    /// Options for a host. All have defaults.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+}
 
 /// Options for a [`Host`]. Each method states its default.
 #[derive(Clone, Debug)]
@@ -27,7 +38,6 @@ pub struct HostBuilder {
     max_resident: Option<usize>,
     revalidate_after: Duration,
     lease_timeout: Option<Duration>,
-    late_import_timeout: Duration,
     import_timeout: Option<Duration>,
     forward_logs: bool,
 }
@@ -42,7 +52,6 @@ impl Default for HostBuilder {
             max_resident: None,
             revalidate_after: Duration::from_secs(5),
             lease_timeout: None,
-            late_import_timeout: Duration::from_secs(30),
             import_timeout: Some(Duration::from_secs(300)),
             forward_logs: false,
         }
@@ -84,9 +93,10 @@ impl HostBuilder {
     }
 
     /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped, which
-    /// takes about a tenth of a second. Default: no limit. A core takes about 5 to 15 MiB for each project.
-    pub fn max_resident(mut self, projects: usize) -> Self {
-        self.max_resident = Some(projects);
+    /// takes about a tenth of a second; `None` for no limit. Default: no limit. A core takes about 5 to 15 MiB for each
+    /// project.
+    pub fn max_resident(mut self, projects: impl Into<Option<usize>>) -> Self {
+        self.max_resident = projects.into();
         self
     }
 
@@ -97,23 +107,16 @@ impl HostBuilder {
         self
     }
 
-    /// How long a lease waits for its turn. Default: for ever.
-    pub fn lease_timeout(mut self, limit: Duration) -> Self {
-        self.lease_timeout = Some(limit);
-        self
-    }
-
-    /// How long a late import of a parked project's code waits for its turn, where a module has to be loaded; then it
-    /// fails with an `ImportError`. The last host that was built decides for the process. Default: 30 s.
-    pub fn late_import_timeout(mut self, limit: Duration) -> Self {
-        self.late_import_timeout = limit;
+    /// How long a lease waits for its turn, `None` for ever. Default: for ever.
+    pub fn lease_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.lease_timeout = timeout.into();
         self
     }
 
     /// How long a core's first import may take before it is stopped, `None` for ever. Python code is stopped between two
     /// instructions; code that waits in C, for a lock or a socket, is not reached until it returns. Default: 300 s.
-    pub fn import_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.import_timeout = limit;
+    pub fn import_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.import_timeout = timeout.into();
         self
     }
 
@@ -153,14 +156,14 @@ impl HostBuilder {
             None => Interpreter::start_default()?,
         };
         Python::attach(|py| {
-            World::prepare(py)?;
+            world::prepare(py)?;
             zip_code::install(py)?;
-            late_import::install(py, self.late_import_timeout)
+            wrappers::install(py)
         })?;
         let settings = Settings {
             plugin_paths,
             exempt: Arc::new(self.exempt.into_iter().collect::<HashSet<_>>()),
-            import_limit: self.import_timeout,
+            import_timeout: self.import_timeout,
         };
         let inner = Inner {
             interpreter,
@@ -171,8 +174,9 @@ impl HostBuilder {
             lease_timeout: self.lease_timeout,
             forward_logs: self.forward_logs,
             residents: Residents::default(),
-            private: Mutex::default(),
+            states: Mutex::default(),
             started_from: Mutex::default(),
+            dependents: Mutex::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Host { inner: Arc::new(inner) })

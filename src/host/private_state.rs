@@ -1,19 +1,24 @@
 //! An import state that is no parked project's of the host's, but of the one who made it: an engine's.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
-
-use super::gate::{Key, Manner};
-use super::pin::{self, Pin, Turn};
-use super::state::ImportState;
-use super::world::World;
-use super::{Host, first_import, new_key, retire, threads};
-use crate::error::{Error, Result};
 use sgtk_config::{Configs, CoreLocation};
+
+use super::Host;
+use super::gate::{Key, Manner};
+use super::lease::pin::Pin;
+use super::lease::quiet::wait_for_imports;
+use super::lease::turn::Turn;
+use super::ownership::import_state::ImportState;
+use super::state::retire;
+use super::state::verify::{sgtk_in_place, verify};
+use super::state::world::{self, modules_of, place};
+use super::upkeep::threads;
+use crate::error::{Error, Result};
 
 /// See the module's documentation.
 ///
@@ -24,8 +29,6 @@ pub(crate) struct PrivateState {
     host: Host,
     key: Key,
     states: Mutex<States>,
-    /// The address of the `sgtk` module that was verified. The state keeps it alive.
-    verified: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -41,14 +44,7 @@ struct States {
 impl PrivateState {
     /// A state of `host`'s with nothing in it. Errors and logs call it by its label.
     pub(crate) fn new(host: &Host, label: &str) -> Arc<Self> {
-        let state = Arc::new(Self {
-            host: host.clone(),
-            key: new_key(label),
-            states: Mutex::default(),
-            verified: AtomicUsize::new(0),
-        });
-        host.inner.add_private(&state);
-        state
+        Arc::new(Self { host: host.clone(), key: Key::unique(label), states: Mutex::default() })
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -72,7 +68,7 @@ impl PrivateState {
     /// # Errors
     /// Those of a first import; nothing is in place then.
     pub(crate) fn import(&self, py: Python<'_>, location: CoreLocation) -> Result<()> {
-        let state = self.host.inner.first_import(py, self.key.clone(), location)?;
+        let state = self.host.inner.import(py, self.key.clone(), location)?;
         self.host.inner.keep_known(py, &state);
         self.states().now = Some(state);
         Ok(())
@@ -86,9 +82,9 @@ impl PrivateState {
     /// Those of a first import; the core before is in place again then.
     pub(crate) fn swap(&self, py: Python<'_>, location: CoreLocation) -> Result<()> {
         let before = self.current()?;
-        pin::wait_for_imports(py, &before);
+        wait_for_imports(py, &before);
         // Out first: leaving tells what the environment's changes are.
-        self.host.inner.take_out(py)?;
+        place(py, None)?;
         let swapped = self.host.inner.import_after(py, self.key.clone(), location, Some(&before));
         match swapped {
             Ok(state) => {
@@ -105,28 +101,23 @@ impl PrivateState {
         }
     }
 
-    /// Ends the making: verifies what is in place, has it used for a pipeline configuration, and drops what gave way to it.
+    /// Completes the state: has it used for a pipeline configuration, and verifies what is in place.
     ///
     /// # Errors
     /// [`Error::WrongCore`], [`Error::NotInPlace`].
     pub(crate) fn settle(&self, py: Python<'_>, configuration: PathBuf) -> Result<()> {
         let state = self.current()?;
         state.settle(state.location().clone().for_configuration(configuration));
-        {
-            let world = World::lock(py)?;
-            world.set_current_pc(py).and_then(|()| world.adopt(py))?;
-        }
-        let sgtk = first_import::sgtk_in_place(py, &state)?;
-        first_import::verify(py, &state, sgtk.as_any())?;
-        self.verified.store(sgtk.as_ptr() as usize, Ordering::Relaxed);
-        Ok(())
+        world::settle_first_import(py)?;
+        let sgtk = sgtk_in_place(py, &state)?;
+        verify(py, &state, &sgtk)
     }
 
     /// Drops the states that gave way. What is left of their code has its successor's modules.
     pub(crate) fn retire_those_before(&self, py: Python<'_>) {
         let before = std::mem::take(&mut self.states().before);
         for state in &before {
-            retire::retire(py, state, &self.host.inner.roots_in_use(py));
+            self.host.inner.retire(py, state);
         }
     }
 
@@ -163,9 +154,8 @@ impl PrivateState {
                 return Err(self.dropped());
             }
             let state = self.current()?;
-            let is_verified =
-                |sgtk: &Bound<'_, PyModule>| self.verified.load(Ordering::Relaxed) == sgtk.as_ptr() as usize;
-            self.host.inner.enter_again(py, &state, is_verified)
+            self.host.inner.enter_again(py, &state)?;
+            Ok(state)
         };
         Pin::acquire(py, &self.key, manner, self.host.inner.lease_timeout, bring)
     }
@@ -175,12 +165,12 @@ impl PrivateState {
     /// # Errors
     /// [`Error::NotInPlace`].
     pub(crate) fn sgtk<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyModule>> {
-        first_import::sgtk_in_place(py, &*self.current()?)
+        sgtk_in_place(py, &*self.current()?)
     }
 
     /// How many modules it owns, when it is parked.
     pub(crate) fn modules(&self, py: Python<'_>) -> usize {
-        self.current().map_or(0, |state| state.modules(py).len())
+        self.current().map_or(0, |state| modules_of(py, &state).len())
     }
 
     /// Waits for the threads that run the state's code to end, and asks those that do not to exit. Returns the names of
@@ -203,13 +193,13 @@ impl PrivateState {
             states.now.take()
         };
         let Some(state) = state else { return };
-        if !retire::is_left_to_its_holders(py, &state) {
-            retire::retire(py, &state, &self.host.inner.roots_in_use(py));
+        if !retire::leave_to_its_holders(py, &state) {
+            self.host.inner.retire(py, &state);
         }
     }
 
     /// The state that is put in place, where there is one.
-    pub(super) fn state(&self) -> Option<Arc<ImportState>> {
+    fn state(&self) -> Option<Arc<ImportState>> {
         self.states().now.clone()
     }
 
@@ -221,21 +211,15 @@ impl PrivateState {
         Error::Dropped { project: self.key.project().to_owned() }
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, States> {
+    fn states(&self) -> MutexGuard<'_, States> {
         // Held for moments only, and never while Python code runs.
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+        self.states.lock()
     }
 }
 
 /// Puts back what a failed swap has taken out, so that the code which asked for the swap can go on and tell of it.
 fn place_again(py: Python<'_>, state: &Arc<ImportState>) {
-    let placed = World::lock(py).and_then(|mut world| {
-        let (replaced, outcome) = world.place(py, Some(state));
-        drop(world);
-        drop(replaced);
-        outcome
-    });
-    if let Err(error) = placed {
+    if let Err(error) = place(py, Some(state)) {
         tracing::error!(project = state.project(), %error, "failed to put a core back after a failed swap");
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 use pyo3::prelude::*;
 
-use super::pin::Turn;
-use super::world::World;
-use super::{Host, first_import, new_key, retire};
+use super::Host;
+use super::gate::Key;
+use super::lease::turn::Turn;
+use super::state::verify::sgtk_in_place;
+use super::state::world::{World, place};
 use crate::error::Result;
 
 /// The host of the free function, made from the environment on its first call.
@@ -60,20 +62,20 @@ impl Host {
         Python::attach(|py| {
             self.refuse_if_closed(project)?;
             self.inner.configs.locate(project)?;
-            let key = new_key(project);
+            let key = Key::unique(project);
             let turn = Turn::take(py, &key, self.inner.lease_timeout)?;
             // It may have been shut down while this waited.
             self.refuse_if_closed(project)?;
             let location = self.inner.configs.locate(project)?;
             // On an error the turn puts back what was in place.
-            let state = self.inner.first_import(py, key, location)?;
-            let sgtk = first_import::sgtk_in_place(py, &state)?.unbind();
+            let state = self.inner.import(py, key, location)?;
+            let sgtk = sgtk_in_place(py, &state)?.unbind();
             // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
-            self.inner.take_out(py)?;
-            let before = World::lock(py)?.set_ambient(Some(Arc::clone(&state)));
+            place(py, None)?;
+            let before = World::lock(py)?.set_outside(Some(Arc::clone(&state)));
             drop(turn);
             if let Some(before) = before {
-                retire::retire(py, &before, state.contents(py).rules.roots());
+                self.inner.retire(py, &before);
             }
             Ok(sgtk)
         })
@@ -86,11 +88,11 @@ impl Host {
     /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after the host's limit.
     pub fn forget_sgtk(&self) -> Result<bool> {
         Python::attach(|py| {
-            let turn = Turn::take(py, &new_key("no project"), self.inner.lease_timeout)?;
-            let before = World::lock(py)?.set_ambient(None);
+            let turn = Turn::take(py, &Key::unique("no project"), self.inner.lease_timeout)?;
+            let before = World::lock(py)?.set_outside(None);
             drop(turn);
             if let Some(before) = &before {
-                retire::retire(py, before, &[]);
+                self.inner.retire(py, before);
             }
             Ok(before.is_some())
         })

@@ -127,7 +127,7 @@ fn a_lease_that_waits_when_its_host_is_shut_down_is_refused() {
         let error = late.join().unwrap().unwrap_err();
         assert!(matches!(error, Error::HostShutDown { .. }), "{error}");
         ending.join().unwrap().unwrap();
-        assert!(host.resident().is_empty());
+        assert!(host.residents().is_empty());
     });
 }
 

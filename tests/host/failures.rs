@@ -72,7 +72,7 @@ fn a_failed_import_leaves_the_process_as_it_was() {
                     };
                     assert_says(&error, &broken, &configs, said);
                     daemon.assert_as_before(&format!("{broken:?}"));
-                    assert_eq!(host.resident().len(), 0);
+                    assert_eq!(host.residents().len(), 0);
                     assert_audit_is_empty(&host);
                     daemon.run(
                         "sys.path[:2] = []\nsys.meta_path.remove(Finder)\ndel sys.modules['tank_of_water']",

@@ -223,7 +223,7 @@ held.clear()
             assert_eq!(self.daemon.get::<Vec<String>>("toolkit_names()"), [""; 0]);
             assert!(self.daemon.get::<bool>("'TANK_CURRENT_PC' not in os.environ"));
         }
-        assert!(self.host.resident().len() <= 4);
+        assert!(self.host.residents().len() <= 4);
     }
 }
 

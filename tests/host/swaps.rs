@@ -184,7 +184,7 @@ fn the_least_recently_used_goes_when_there_are_more_than_may_be() {
             let daemon = Daemon::new();
             daemon.remember();
             let residents =
-                || -> Vec<String> { host.resident().into_iter().map(|one| one.project).collect() };
+                || -> Vec<String> { host.residents().into_iter().map(|one| one.project).collect() };
             lease_own(&host, "project_a", "v0.24.0", |_| ());
             lease_own(&host, "project_b", "v0.22.5", |_| ());
             lease_own(&host, "project_a", "v0.24.0", |_| ());

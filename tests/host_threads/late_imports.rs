@@ -207,8 +207,8 @@ fn a_late_import_that_gets_no_turn_in_time_is_an_error_that_names_both_projects(
         "late_imports::a_late_import_that_gets_no_turn_in_time_is_an_error_that_names_both_projects",
         || {
             let configs = bundled().unwrap();
-            let host =
-                options(&configs).late_import_timeout(std::time::Duration::from_millis(1)).build().unwrap();
+            let host = options(&configs).build().unwrap();
+            sgtk_host::set_late_import_timeout(std::time::Duration::from_millis(1));
             let missing = keep(&host, "project_a", "sgtk.util.late.__globals__['nested']");
             Python::attach(|py| {
                 let _lease = host.lease(py, "project_b").unwrap();

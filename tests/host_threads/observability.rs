@@ -132,11 +132,11 @@ fn the_resident_cores_are_listed_with_what_they_take() {
     alone("observability::the_resident_cores_are_listed_with_what_they_take", || {
         let configs = bundled().unwrap();
         let host = host(&configs);
-        assert!(host.resident().is_empty());
+        assert!(host.residents().is_empty());
         for project in ["project_b", "project_a", "project_b"] {
             host.with_sgtk(project, |_| Ok(())).unwrap();
         }
-        let residents = host.resident();
+        let residents = host.residents();
         let seen: Vec<_> =
             residents.iter().map(|one| (one.project.as_str(), one.core.version(), one.entries)).collect();
         assert_eq!(seen, [("project_a", Some("v0.24.0"), 1), ("project_b", Some("v0.22.5"), 2)]);

@@ -35,9 +35,9 @@ fn a_core_that_was_upgraded_in_place_is_imported_anew_with_its_libraries() {
             ("project_e", "v0.23.10", Core::newer("v0.23.11")),
         ] {
             assert_eq!(version(&host, project), old);
-            let entries = host.resident().iter().find(|one| one.project == project).unwrap().entries;
+            let entries = host.residents().iter().find(|one| one.project == project).unwrap().entries;
             assert_eq!(version(&host, project), old);
-            let again = host.resident().iter().find(|one| one.project == project).unwrap().entries;
+            let again = host.residents().iter().find(|one| one.project == project).unwrap().entries;
             assert_eq!(again, entries + 1, "what did not change is not imported anew");
             configs.upgrade(project, &new).unwrap();
             Python::attach(|py| {
@@ -126,7 +126,7 @@ fn the_least_recently_used_core_is_dropped_first() {
     alone("staying_true::the_least_recently_used_core_is_dropped_first", || {
         let configs = bundled().unwrap();
         let host = options(&configs).max_resident(2).build().unwrap();
-        let resident = || host.resident().into_iter().map(|one| one.project).collect::<Vec<_>>();
+        let resident = || host.residents().into_iter().map(|one| one.project).collect::<Vec<_>>();
         version(&host, "project_a");
         version(&host, "project_b");
         version(&host, "project_a");
@@ -157,7 +157,7 @@ fn an_eviction_waits_for_the_leases_to_end() {
                 assert!(py.detach(|| evicting.join().unwrap()));
             });
         });
-        assert!(host.resident().is_empty());
+        assert!(host.residents().is_empty());
     });
 }
 

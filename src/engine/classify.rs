@@ -1,0 +1,136 @@
+//! What kind of failure an exception or an error is.
+//!
+//! Exceptions are told by the names of their classes: after a core was swapped, its classes are others of the same names.
+
+use pyo3::prelude::*;
+
+use super::failure::BootstrapFailure;
+use super::step::BootstrapStep;
+use crate::error::Error;
+use crate::python_error::class_names;
+
+const AUTHENTICATION: &[&str] = &["AuthenticationFault", "ShotgunAuthenticationError"];
+const SITE: &[&str] = &[
+    "ProtocolError",
+    "ConnectionError",
+    "TimeoutError",
+    // `socket.timeout` before Python 3.10, which is no TimeoutError there.
+    "timeout",
+    "gaierror",
+    "SSLError",
+    "HttpLib2Error",
+    "HTTPException",
+    "URLError",
+    "TankAppStoreConnectionError",
+];
+const TIME_LIMIT: &[&str] = &["TimeLimitReached", "TimeLimitExceeded"];
+const ENGINE: &[&str] = &["TankEngineInitError", "TankMissingEnvironmentFile", "TankEngineEventError"];
+const CONFIGURATION: &[&str] = &[
+    "TankBootstrapError",
+    "TankDescriptorError",
+    "TankInitError",
+    "TankUnreadableFileError",
+    "TankInvalidCoreLocationError",
+    "TankNotPipelineConfigurationError",
+    "UnresolvableCoreConfigurationError",
+];
+
+/// The kind of failure that a Python exception at that step means. The exception that it was raised for counts as well: it
+/// often says more.
+pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -> BootstrapFailure {
+    let mut chain = vec![class_names(py, error)];
+    let mut next = cause(py, error);
+    // Chains are short; a circle, which Python code can make, ends here too.
+    while let Some(error) = next.filter(|_| chain.len() < 20) {
+        chain.push(class_names(py, &error));
+        next = cause(py, &error);
+    }
+    of_classes(&chain, step)
+}
+
+fn of_classes(chain: &[Vec<String>], step: BootstrapStep) -> BootstrapFailure {
+    let among = |names: &[&str]| chain.iter().flatten().any(|class| names.contains(&class.as_str()));
+    let outermost =
+        |names: &[&str]| chain.iter().take(1).flatten().any(|class| names.contains(&class.as_str()));
+    match step {
+        _ if among(TIME_LIMIT) => BootstrapFailure::TimeLimit,
+        _ if among(AUTHENTICATION) => BootstrapFailure::Authentication,
+        _ if among(SITE) => BootstrapFailure::SiteUnreachable,
+        // A proxy's page in place of JSON, for example.
+        BootstrapStep::ResolveConfiguration if outermost(&["JSONDecodeError"]) => {
+            BootstrapFailure::SiteUnreachable
+        }
+        _ if outermost(ENGINE) => BootstrapFailure::Engine,
+        _ if outermost(CONFIGURATION) => BootstrapFailure::Configuration,
+        BootstrapStep::StartEngine => BootstrapFailure::Engine,
+        // What Toolkit raises for want of a better class.
+        BootstrapStep::ResolveConfiguration | BootstrapStep::StartCore | BootstrapStep::CacheBundles
+            if outermost(&["TankError"]) =>
+        {
+            BootstrapFailure::Configuration
+        }
+        _ => BootstrapFailure::Other,
+    }
+}
+
+/// The kind of failure that an error of the host's means.
+pub(super) fn of_error(error: &Error, step: BootstrapStep) -> BootstrapFailure {
+    match error {
+        Error::Config { .. } | Error::WrongCore { .. } | Error::UnusablePath { .. } => {
+            BootstrapFailure::Configuration
+        }
+        Error::Import { cause, .. } => match of_classes(std::slice::from_ref(&cause.mro), step) {
+            BootstrapFailure::Other => BootstrapFailure::Configuration,
+            known => known,
+        },
+        Error::Python { source } => of_classes(std::slice::from_ref(&source.mro), step),
+        _ => BootstrapFailure::Other,
+    }
+}
+
+/// The exception that one was raised for, or while another was handled.
+fn cause(py: Python<'_>, error: &PyErr) -> Option<PyErr> {
+    if let Some(cause) = error.cause(py) {
+        return Some(cause);
+    }
+    let value = error.value(py);
+    let suppressed = value.getattr("__suppress_context__").ok()?.is_truthy().ok()?;
+    let context = value.getattr("__context__").ok().filter(|context| !suppressed && !context.is_none())?;
+    Some(PyErr::from_value(context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(chain: &[&[&str]], step: BootstrapStep) -> BootstrapFailure {
+        let chain: Vec<Vec<String>> =
+            chain.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect();
+        of_classes(&chain, step)
+    }
+
+    #[test]
+    fn a_failure_is_told_by_the_names_of_its_classes_and_those_of_its_causes() {
+        use BootstrapFailure::{Authentication, Configuration, Engine, Other, SiteUnreachable};
+        use BootstrapStep::{ResolveConfiguration, StartEngine, Verify};
+        let fault: &[&str] = &["AuthenticationFault", "Fault", "ShotgunError", "Exception"];
+        let refused: &[&str] = &["ConnectionRefusedError", "ConnectionError", "OSError", "Exception"];
+        let engine: &[&str] = &["TankMissingEngineError", "TankEngineInitError", "TankError", "Exception"];
+        let bootstrap: &[&str] = &["TankBootstrapError", "TankError", "Exception"];
+        let plain: &[&str] = &["ZeroDivisionError", "ArithmeticError", "Exception"];
+        for (chain, step, expected) in [
+            (&[fault][..], ResolveConfiguration, Authentication),
+            (&[bootstrap, fault], ResolveConfiguration, Authentication),
+            (&[refused], ResolveConfiguration, SiteUnreachable),
+            (&[engine, refused], StartEngine, SiteUnreachable),
+            (&[bootstrap], ResolveConfiguration, Configuration),
+            (&[engine], StartEngine, Engine),
+            (&[plain], StartEngine, Engine),
+            (&[&["TankError", "Exception"]], ResolveConfiguration, Configuration),
+            (&[&["TankError", "Exception"]], Verify, Other),
+            (&[plain, engine], ResolveConfiguration, Other),
+        ] {
+            assert_eq!(kind(chain, step), expected, "{chain:?} at {step}");
+        }
+    }
+}

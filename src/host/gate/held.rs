@@ -1,0 +1,46 @@
+//! Which project each thread holds.
+
+use std::cell::RefCell;
+
+use super::Key;
+
+thread_local! {
+    /// What this thread holds, or is putting in place: the same key several times, or nothing.
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Held {
+    key: Key,
+    /// The frame of the Python code that asked for it, by its address; 0 for none.
+    frame: usize,
+}
+
+/// Notes that this thread holds the key once more. `frame` is the Python code that asked for it, 0 for none.
+pub(crate) fn push(key: &Key, frame: usize) {
+    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), frame }));
+}
+
+/// Notes that this thread holds its key once less.
+pub(crate) fn pop() {
+    HELD.with_borrow_mut(|held| held.pop());
+}
+
+/// The key that this thread holds.
+pub(crate) fn key() -> Option<Key> {
+    HELD.with_borrow(|held| held.last().map(|held| held.key.clone()))
+}
+
+/// Whether this thread holds the key.
+pub(crate) fn holds(key: &Key) -> bool {
+    HELD.with_borrow(|held| held.last().is_some_and(|held| held.key == *key))
+}
+
+/// Whether this thread holds any project.
+pub(crate) fn holds_any() -> bool {
+    HELD.with_borrow(|held| !held.is_empty())
+}
+
+/// The frame of the Python code from which this thread first asked for what it holds, by its address.
+pub(crate) fn leased_from() -> Option<usize> {
+    HELD.with_borrow(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
+}

@@ -1,0 +1,117 @@
+//! Whose the code is that imports.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::RwLock;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::host::gate::held;
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::marks;
+use crate::host::ownership::rules::Ownership;
+use crate::host::ownership::toolkit_names::{is_core_name, top_level};
+use crate::host::python::frames::{running_frame, running_globals};
+use crate::host::python::modules::Origin;
+use crate::host::state::world::World;
+
+/// The top-level names of the libraries that any core of this process has brought along.
+static LIBRARIES: LazyLock<RwLock<HashSet<String>>> = LazyLock::new(RwLock::default);
+
+/// Notes the libraries that a core brings along.
+pub(crate) fn note_libraries(names: &HashSet<String>) {
+    LIBRARIES.write().extend(names.iter().cloned());
+}
+
+/// Whether projects may have modules of this name of their own.
+fn may_be_own(name: &str) -> bool {
+    let top = top_level(name);
+    is_core_name(top) || LIBRARIES.read().contains(top)
+}
+
+/// Whose code with these globals is, or the code that is running now, where it imports a module of that name. Code of a
+/// state that gave way to another is that one's.
+pub(crate) fn owner(
+    py: Python<'_>,
+    globals: Option<&Bound<'_, PyDict>>,
+    name: &Bound<'_, PyAny>,
+) -> Option<Arc<ImportState>> {
+    owner_by_marks(py, globals, name).map(|state| state.current())
+}
+
+fn owner_by_marks(
+    py: Python<'_>,
+    globals: Option<&Bound<'_, PyDict>>,
+    name: &Bound<'_, PyAny>,
+) -> Option<Arc<ImportState>> {
+    let running;
+    let globals = match globals {
+        Some(globals) => globals,
+        None => {
+            running = running_globals(py)?;
+            &running
+        }
+    };
+    let owner = marks::owner_of_globals(globals);
+    if owner.is_some() {
+        return owner;
+    }
+    // Modules have a loader, if only `None`. Code that was given globals of its own, by `exec`, is whose the code is that
+    // runs it.
+    let is_module = globals.contains(intern!(py, "__loader__")).unwrap_or(true);
+    if !is_module {
+        return owner_from_frames(py, name);
+    }
+    // A module that a project's code loads by hand, as hooks are, is that project's too.
+    if !name.extract::<&str>().is_ok_and(may_be_own) {
+        return None;
+    }
+    // What code of a state that gave way loads is its successor's, like all that it imports.
+    let owner = owner_from_frames(py, name)?.current();
+    // Where it cannot be marked, its next import is told in the same way.
+    let _ = claim(py, globals, Arc::clone(&owner));
+    Some(owner)
+}
+
+/// Whose the innermost code is that decides on an import of that name: a project's, or another module's where no project
+/// has modules of that name. Code that a lease of this thread was taken from does not decide.
+fn owner_from_frames(py: Python<'_>, name: &Bound<'_, PyAny>) -> Option<Arc<ImportState>> {
+    let past_modules = name.extract::<&str>().is_ok_and(may_be_own);
+    let leased_from = held::leased_from();
+    let mut frame = running_frame(py);
+    while let Some(running) = frame {
+        if leased_from == Some(running.as_ptr() as usize) {
+            return None;
+        }
+        let globals = running.getattr(intern!(py, "f_globals")).ok()?.cast_into::<PyDict>().ok()?;
+        let owner = marks::owner_of_globals(&globals);
+        let is_module = || globals.contains(intern!(py, "__loader__")).unwrap_or(true);
+        if owner.is_some() || !past_modules && is_module() {
+            return owner;
+        }
+        frame = running.getattr(intern!(py, "f_back")).ok().filter(|back| !back.is_none());
+    }
+    None
+}
+
+/// Marks the module with these globals if it is from the folders of the project that is in place. For threads that hold it.
+///
+/// The first import statement of a module runs before anybody else can, so a module is marked from then on: threads that
+/// it starts are told, and so are modules that never enter `sys.modules`.
+pub(crate) fn claim_for_place(py: Python<'_>, globals: &Bound<'_, PyDict>) -> PyResult<()> {
+    let in_place = World::lock(py)?.in_place().cloned();
+    in_place.map_or(Ok(()), |state| claim(py, globals, state))
+}
+
+fn claim(py: Python<'_>, globals: &Bound<'_, PyDict>, state: Arc<ImportState>) -> PyResult<()> {
+    let text = |key| PyResult::Ok(globals.get_item(key)?.and_then(|text| text.extract::<String>().ok()));
+    let Some(file) = text(intern!(py, "__file__"))? else { return Ok(()) };
+    let name = text(intern!(py, "__name__"))?.unwrap_or_default();
+    let ownership = state.rules(py).of_module(&name, &Origin::Path(file));
+    if ownership != Ownership::Own {
+        return Ok(());
+    }
+    marks::mark_globals(globals, &marks::new(py, &state)?)
+}

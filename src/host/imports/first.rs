@@ -1,0 +1,112 @@
+//! The first import of a project's core: into an import state of its own, verified, and undone where it fails.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use sgtk_config::CoreLocation;
+
+use super::caller;
+use super::provided::provided_names;
+use crate::error::{Error, Result};
+use crate::host::gate::Key;
+use crate::host::lease::quiet::wait_for_imports;
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::roots::Roots;
+use crate::host::python::import::{as_one_import, import_for_host};
+use crate::host::python::time_limit::TimeLimit;
+use crate::host::python::warning_filters::WarningFilters;
+use crate::host::state::retire::retire;
+use crate::host::state::verify::verify;
+use crate::host::state::world::{self, place};
+use crate::python_error::python_error;
+
+/// What a first import needs to know beside the core.
+pub(crate) struct Settings {
+    pub(crate) plugin_paths: Vec<String>,
+    pub(crate) exempt: Arc<HashSet<String>>,
+    pub(crate) import_timeout: Option<Duration>,
+}
+
+/// Puts a new state in place and imports `sgtk` into it. Only for the thread whose turn it is. Where it replaces the one
+/// `before`, it has the environment's changes of that one.
+///
+/// # Errors
+/// [`Error::Import`] where the core's code raises, [`Error::WrongCore`] where it is not the core that was to be
+/// imported. The interpreter is then as before, and nothing is in place.
+pub(crate) fn first_import(
+    py: Python<'_>,
+    settings: &Settings,
+    key: Key,
+    location: CoreLocation,
+    before: Option<&Arc<ImportState>>,
+    prepare: impl FnOnce(&str) -> PyResult<()>,
+) -> Result<Arc<ImportState>> {
+    let span = tracing::info_span!(
+        "import",
+        project = key.project(),
+        core = %location.install_core().display(),
+        version = location.version().unwrap_or("unknown"),
+    );
+    let _entered = span.enter();
+    let start = Instant::now();
+    let mut path = vec![utf8(location.python(), key.project())?];
+    path.extend(settings.plugin_paths.iter().cloned());
+    let provided = provided_names(py, &location)?;
+    caller::note_libraries(&provided);
+    let state = ImportState::new(key, location, &path, Arc::clone(&settings.exempt), provided);
+    world::add(py, &state, &path, before.map(Arc::as_ref))?;
+
+    let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
+    place(py, Some(&state))?;
+    prepare(state.project())?;
+    let imported = {
+        let limit =
+            settings.import_timeout.map(|limit| TimeLimit::start(py, "the import", limit)).transpose()?;
+        let imported = as_one_import(|| import_for_host(py, "sgtk"));
+        if let Some(limit) = limit { limit.finish(py, imported) } else { imported }
+    };
+    let sgtk = imported.map_err(|error| Error::Import {
+        project: state.project().to_owned(),
+        core: state.location().install_core().to_owned(),
+        version: state.location().version().unwrap_or("unknown").to_owned(),
+        cause: Box::new(python_error(&error)),
+    })?;
+    world::settle_first_import(py)?;
+    verify(py, &state, &sgtk)?;
+    undo.state = None;
+    tracing::info!(micros = start.elapsed().as_micros() as u64, "imported");
+    Ok(state)
+}
+
+/// Takes a state whose first import failed, or panicked, out of the interpreter.
+struct Undo<'py> {
+    py: Python<'py>,
+    state: Option<Arc<ImportState>>,
+    filters: WarningFilters<'py>,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let Some(state) = self.state.take() else { return };
+        // Threads that the core has started may be importing still.
+        wait_for_imports(self.py, &state);
+        if let Err(error) = place(self.py, None) {
+            tracing::error!(project = state.project(), %error, "failed to undo a failed import completely");
+        }
+        if let Err(error) = self.filters.restore() {
+            tracing::error!(project = state.project(), %error, "failed to restore the warnings filters");
+        }
+        retire(self.py, &state, &Roots::default());
+    }
+}
+
+fn utf8(path: &Path, project: &str) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| Error::UnusablePath {
+        project: project.to_owned(),
+        path: path.to_owned(),
+        reason: "it is not UTF-8",
+    })
+}

@@ -1,0 +1,9 @@
+//! Imports of projects' code: the first of a core, and late ones.
+
+pub(crate) mod caller;
+pub(crate) mod first;
+pub(crate) mod late;
+pub(crate) mod log_records;
+mod provided;
+mod wanted;
+pub(crate) mod wrappers;

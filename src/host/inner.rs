@@ -1,0 +1,211 @@
+//! What the handles of one host share: its settings, its states, and how a project is brought in place.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use sgtk_config::{Configs, CoreLocation};
+
+use super::dependent::Dependent;
+use super::gate::{Key, Manner};
+use super::imports::first::{Settings, first_import};
+use super::imports::log_records;
+use super::lease::pin::Pin;
+use super::ownership::import_state::ImportState;
+use super::ownership::roots::Roots;
+use super::state::retire;
+use super::state::verify::verify_again;
+use super::state::world::{modules_of, place, put_back};
+use super::upkeep::residents::{Residents, Seen};
+use crate::error::{Error, Result};
+use crate::interpreter::Interpreter;
+
+/// See the module's documentation.
+pub(crate) struct Inner {
+    pub(super) interpreter: Interpreter,
+    pub(super) configs: Configs,
+    pub(super) settings: Settings,
+    pub(super) max_resident: Option<usize>,
+    pub(super) revalidate_after: Duration,
+    pub(super) lease_timeout: Option<Duration>,
+    pub(super) forward_logs: bool,
+    pub(super) residents: Residents,
+    /// All that the host has imported: the residents' states and those that are somebody else's.
+    pub(super) states: Mutex<Vec<Weak<ImportState>>>,
+    /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
+    pub(super) started_from: Mutex<Roots>,
+    /// What ends with the host, in the order in which it was begun.
+    pub(super) dependents: Mutex<Vec<Weak<dyn Dependent>>>,
+    pub(super) closed: AtomicBool,
+}
+
+impl Inner {
+    /// Holds the project in place.
+    ///
+    /// # Errors
+    /// As [`Host::lease`](super::Host::lease).
+    pub(super) fn pin(&self, py: Python<'_>, project: &str) -> Result<Pin> {
+        self.refuse_if_closed(project)?;
+        let key = match self.residents.key(project) {
+            Some(key) => key,
+            None => {
+                // Whoever has no core need not wait to be told.
+                self.configs.locate(project)?;
+                self.residents.key_or_new(project)
+            }
+        };
+        let pin = Pin::acquire(py, &key, Manner::Queue, self.lease_timeout, || self.bring(py, &key))?;
+        self.residents.touch(project);
+        Ok(pin)
+    }
+
+    /// # Errors
+    /// [`Error::HostShutDown`], naming what was asked for.
+    pub(super) fn refuse_if_closed(&self, target: &str) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::HostShutDown { target: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Puts a project in place, for the thread whose turn it is: its parked state, or a new one.
+    fn bring(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
+        let project = key.project();
+        // It may have been shut down while this waited.
+        self.refuse_if_closed(project)?;
+        if let Some(changed) = self.residents.outdated(project, self.revalidate_after) {
+            tracing::info!(project, changed = ?changed, "core changed on disk, importing it anew");
+            self.evict(py, project, "changed on disk");
+        }
+        let Some(state) = self.residents.get(project) else {
+            return self.import_resident(py, key);
+        };
+        if let Err(error) = self.enter_again(py, &state) {
+            // Whatever the project's code has done to it, it is not to be used again.
+            self.evict(py, project, "not its own core any more");
+            return Err(error);
+        }
+        Ok(state)
+    }
+
+    fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
+        let location = self.configs.locate(key.project())?;
+        let seen = Seen::of(&location);
+        let state = self.import(py, key.clone(), location)?;
+        self.residents.insert(&state, seen);
+        if let Some(most) = self.max_resident {
+            for project in self.residents.beyond(most, state.project()) {
+                self.evict(py, &project, "least recently used");
+            }
+        }
+        Ok(state)
+    }
+
+    /// Puts a parked state in place and sees that it is what it was. Where it is not, it is taken out again.
+    pub(super) fn enter_again(&self, py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
+        let start = Instant::now();
+        put_back(py, state)?;
+        if let Err(error) = verify_again(py, state) {
+            place(py, None)?;
+            return Err(error);
+        }
+        tracing::debug!(
+            project = state.project(),
+            core = %state.location().install_core().display(),
+            modules = modules_of(py, state).len(),
+            micros = start.elapsed().as_micros() as u64,
+            "entered"
+        );
+        Ok(())
+    }
+
+    /// Imports a core into a state of its own.
+    pub(super) fn import(
+        &self,
+        py: Python<'_>,
+        key: Key,
+        location: CoreLocation,
+    ) -> Result<Arc<ImportState>> {
+        self.import_after(py, key, location, None)
+    }
+
+    /// As [`import`](Self::import), into a state that has the environment's changes of the one `before` it, which it is to
+    /// replace.
+    pub(super) fn import_after(
+        &self,
+        py: Python<'_>,
+        key: Key,
+        location: CoreLocation,
+        before: Option<&Arc<ImportState>>,
+    ) -> Result<Arc<ImportState>> {
+        let prepare = |project: &str| {
+            if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
+        };
+        // What is in place without a lease goes out of the way first; the turn's end puts it back.
+        place(py, None)?;
+        let state = first_import(py, &self.settings, key, location, before, prepare)?;
+        let mut states = self.states.lock();
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state));
+        Ok(state)
+    }
+
+    /// All states of the host's that can be put in place.
+    pub(super) fn states(&self) -> Vec<Arc<ImportState>> {
+        let states = self.states.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        states.into_iter().filter(|state| !state.is_retired() && !state.has_successor()).collect()
+    }
+
+    /// Keeps what the import system knows of a state's folders and zips when that is dropped.
+    pub(super) fn keep_known(&self, py: Python<'_>, state: &ImportState) {
+        let roots = state.rules(py).roots().clone();
+        self.started_from.lock().extend(&roots);
+    }
+
+    /// Drops a project's state, which is parked. Returns whether there was one.
+    pub(super) fn evict(&self, py: Python<'_>, project: &str, why: &str) -> bool {
+        let Some(state) = self.residents.remove(project) else { return false };
+        let start = Instant::now();
+        let modules = modules_of(py, &state).len();
+        self.retire(py, &state);
+        tracing::info!(
+            project,
+            core = %state.location().install_core().display(),
+            modules,
+            micros = start.elapsed().as_micros() as u64,
+            why,
+            "evicted"
+        );
+        true
+    }
+
+    /// Drops a state that is not in place, but not what the import system knows for other states.
+    pub(super) fn retire(&self, py: Python<'_>, state: &Arc<ImportState>) {
+        let mut kept = self.started_from.lock().clone();
+        for other in self.states().iter().filter(|other| !Arc::ptr_eq(other, state)) {
+            kept.extend(other.rules(py).roots());
+        }
+        retire::retire(py, state, &kept);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let started_from = std::mem::take(self.started_from.get_mut());
+        if !started_from.is_empty()
+            && let Err(error) = Python::attach(|py| retire::forget_paths(py, &started_from))
+        {
+            tracing::warn!(%error, "failed to forget the cores that bootstraps started from");
+        }
+        for state in self.residents.states() {
+            Python::attach(|py| {
+                // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.
+                if !retire::leave_to_its_holders(py, &state) {
+                    self.evict(py, state.project(), "its host was dropped");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The garbage collector, paused.
+
+#[cfg(Py_3_10)]
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// Keeps the garbage collector from running while an import state changes: an allocation may start it, and it runs
+/// destructors, which are Python code.
+pub(crate) struct CollectorPaused<'py> {
+    // Not attached for again when dropped: attaching lets go of what detached threads have dropped, which runs
+    // destructors.
+    py: Python<'py>,
+    was_enabled: bool,
+}
+
+impl<'py> CollectorPaused<'py> {
+    /// To be called before the first of them is made.
+    pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+        prepare_collector(py)
+    }
+
+    pub(crate) fn new(py: Python<'py>) -> Self {
+        Self { py, was_enabled: set_collector(py, false) }
+    }
+}
+
+impl Drop for CollectorPaused<'_> {
+    fn drop(&mut self) {
+        if self.was_enabled {
+            set_collector(self.py, true);
+        }
+    }
+}
+
+#[cfg(Py_3_10)]
+#[expect(clippy::unnecessary_wraps, reason = "CPython 3.9 has something to import here")]
+fn prepare_collector(_attached: Python<'_>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Turns the collector on or off and tells whether it was on.
+#[cfg(Py_3_10)]
+fn set_collector(_attached: Python<'_>, on: bool) -> bool {
+    // SAFETY: the interpreter is held; both calls only read and set a flag.
+    unsafe { if on { ffi::PyGC_Enable() != 0 } else { ffi::PyGC_Disable() != 0 } }
+}
+
+/// CPython 3.9 has no C calls for it, only the functions of the module `gc`: `isenabled`, `enable`, `disable`.
+#[cfg(not(Py_3_10))]
+static COLLECTOR: pyo3::sync::PyOnceLock<[Py<PyAny>; 3]> = pyo3::sync::PyOnceLock::new();
+
+/// Imported ahead of time: the import function is wrapped, and asks for the world that is locked later.
+#[cfg(not(Py_3_10))]
+fn prepare_collector(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    let function = |name: &str| gc.getattr(name).map(Bound::unbind);
+    let functions = [function("isenabled")?, function("enable")?, function("disable")?];
+    // Another host may have been first; they are the same functions.
+    let _ = COLLECTOR.set(py, functions);
+    Ok(())
+}
+
+/// Turns the collector on or off and tells whether it was on.
+#[cfg(not(Py_3_10))]
+fn set_collector(py: Python<'_>, on: bool) -> bool {
+    let Some([is_enabled, enable, disable]) = COLLECTOR.get(py) else { return false };
+    // C functions without arguments, which cannot fail.
+    let was_on = is_enabled.bind(py).call0().and_then(|on| on.is_truthy()).unwrap_or(false);
+    let _ = if on { enable } else { disable }.bind(py).call0();
+    was_on
+}

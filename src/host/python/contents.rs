@@ -1,0 +1,164 @@
+//! Whole-dictionary and whole-list work that runs no Python code.
+//!
+//! `sys.modules`, `sys.path` and their like must keep their identity, so they are emptied and filled in place. Filling an
+//! empty dictionary from another is one copy of its table in CPython (`dict_merge`), far cheaper than a call for each
+//! name, and keeps the order.
+
+use std::cell::Cell;
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+/// A dictionary's keys and values, in order.
+pub(crate) type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+
+/// Where an iteration over a dictionary stands. Nothing may change the dictionary before the iteration ends.
+struct Walk<'a, 'py> {
+    dict: &'a Bound<'py, PyDict>,
+    position: ffi::Py_ssize_t,
+}
+
+impl<'a, 'py> Walk<'a, 'py> {
+    fn over(dict: &'a Bound<'py, PyDict>) -> Self {
+        Self { dict, position: 0 }
+    }
+
+    /// The next key and value, borrowed from the dictionary.
+    #[inline]
+    fn next(&mut self) -> Option<(*mut ffi::PyObject, *mut ffi::PyObject)> {
+        let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `dict` is a dictionary (or a subclass of it), the interpreter is held (`Bound`), and the three out
+        // pointers are valid. PyDict_Next runs no Python code.
+        let more = unsafe {
+            ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value)
+        };
+        (more != 0).then_some((key, value))
+    }
+}
+
+/// Copies a dictionary's items out. Unlike pyo3's iteration this cannot fail while the dictionary changes later.
+pub(crate) fn items<'py>(dict: &Bound<'py, PyDict>) -> Items<'py> {
+    let py = dict.py();
+    let mut walk = Walk::over(dict);
+    let mut items = Vec::with_capacity(dict.len());
+    while let Some((key, value)) = walk.next() {
+        // SAFETY: PyDict_Next gave two borrowed references that are alive, since the dictionary holds them and nothing
+        // runs in between; `from_borrowed_ptr` takes references of our own.
+        items.push(unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) });
+    }
+    items
+}
+
+/// A number that no two states of any dictionary share, where this Python keeps one (PEP 509; gone in 3.14).
+#[cfg(not(Py_3_14))]
+#[cfg_attr(
+    Py_3_12,
+    expect(deprecated, reason = "kept up to date by 3.12 and 3.13; later versions go without")
+)]
+pub(crate) fn version(dict: &Bound<'_, PyDict>) -> Option<u64> {
+    // SAFETY: the object is a dictionary and the interpreter is held, so nobody writes the field meanwhile.
+    Some(unsafe { (*dict.as_ptr().cast::<ffi::PyDictObject>()).ma_version_tag })
+}
+
+#[cfg(Py_3_14)]
+pub(crate) fn version(_dict: &Bound<'_, PyDict>) -> Option<u64> {
+    None
+}
+
+/// A dictionary's contents at one moment, to put in place and to compare with.
+pub(crate) struct Snapshot {
+    dict: Py<PyDict>,
+    /// The addresses of the keys and values, which `dict` keeps alive.
+    ///
+    /// Comparing with these takes half the time of walking two dictionaries.
+    addresses: Vec<(usize, usize)>,
+    /// The version that the live dictionary had when it last was found, or made, equal to this.
+    equal_at: Cell<Option<u64>>,
+}
+
+impl Snapshot {
+    /// Of a dictionary's contents as they are now.
+    pub(crate) fn of(dict: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let snapshot = Self::keep(dict.copy()?);
+        snapshot.equal_at.set(version(dict));
+        Ok(snapshot)
+    }
+
+    /// Of a dictionary that nobody else will change.
+    pub(crate) fn keep(dict: Bound<'_, PyDict>) -> Self {
+        let mut walk = Walk::over(&dict);
+        let mut addresses = Vec::with_capacity(dict.len());
+        while let Some((key, value)) = walk.next() {
+            addresses.push((key as usize, value as usize));
+        }
+        Self { dict: dict.unbind(), addresses, equal_at: Cell::new(None) }
+    }
+
+    pub(crate) fn dict<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.dict.bind(py)
+    }
+
+    /// Whether `live` holds the very same keys and values in the same order. Compares identities only.
+    pub(crate) fn matches(&self, live: &Bound<'_, PyDict>) -> bool {
+        let version = version(live);
+        if version.is_some() && version == self.equal_at.get() {
+            return true;
+        }
+        if live.len() != self.addresses.len() {
+            return false;
+        }
+        let mut walk = Walk::over(live);
+        let matches = self
+            .addresses
+            .iter()
+            .all(|wanted| walk.next().is_some_and(|(key, value)| *wanted == (key as usize, value as usize)));
+        if matches {
+            self.equal_at.set(version);
+        }
+        matches
+    }
+
+    /// Notes that `live` is known to hold these contents now.
+    pub(crate) fn note_equal(&self, live: &Bound<'_, PyDict>) {
+        self.equal_at.set(version(live));
+    }
+
+    /// Gives `live` these contents in this order.
+    ///
+    /// The caller keeps alive all that `live` held (phase one of two): what is let go of here must not be the last
+    /// reference, or a destructor would run in the middle of the change.
+    pub(crate) fn put(&self, live: &Bound<'_, PyDict>) -> PyResult<()> {
+        live.clear();
+        live.update(self.dict(live.py()).as_mapping())?;
+        self.equal_at.set(version(live));
+        Ok(())
+    }
+
+    /// The dictionary, to be dropped later.
+    pub(crate) fn into_any(self) -> Py<PyAny> {
+        self.dict.into_any()
+    }
+}
+
+/// The dictionary's value under `key`, by identity and hash of strings alone: no Python code runs for `str` keys.
+pub(crate) fn get<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    dict.get_item(key).ok().flatten()
+}
+
+/// Whether the list holds the very same objects in the same order.
+pub(crate) fn same_list(list: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> bool {
+    list.len() == wanted.len() && list.iter().zip(wanted).all(|(one, other)| one.is(other))
+}
+
+/// Gives `live` the contents of `wanted`, in place; as with [`Snapshot::put`] the caller keeps the old ones alive.
+pub(crate) fn replace_list(live: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> PyResult<()> {
+    let wanted = PyList::new(live.py(), wanted)?;
+    live.set_slice(0, live.len(), wanted.as_any())
+}
+
+/// The list's objects.
+pub(crate) fn list_items(list: &Bound<'_, PyList>) -> Vec<Py<PyAny>> {
+    list.iter().map(Bound::unbind).collect()
+}

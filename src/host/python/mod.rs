@@ -1,0 +1,15 @@
+//! C-level work on the interpreter, which knows no project.
+//!
+//! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs no Python code.
+
+pub(crate) mod collector;
+pub(crate) mod contents;
+pub(crate) mod frames;
+pub(crate) mod import;
+pub(crate) mod import_caches;
+pub(crate) mod import_locks;
+pub(crate) mod modules;
+pub(crate) mod names;
+pub(crate) mod time_limit;
+pub(crate) mod warning_filters;
+pub(crate) mod zip_code;

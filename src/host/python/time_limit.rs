@@ -1,0 +1,99 @@
+//! A time limit for Python code of this thread.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyBaseException, PyTimeoutError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::import::import_for_host;
+
+create_exception!(
+    sgtk_host,
+    TimeLimitReached,
+    PyBaseException,
+    "Raised in Toolkit's code that has run into the host's time limit."
+);
+
+create_exception!(
+    sgtk_host,
+    TimeLimitExceeded,
+    PyTimeoutError,
+    "What ran into the host's time limit was stopped."
+);
+
+/// How long after a strike the next one comes.
+const STRIKE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Raises [`TimeLimitReached`] in this thread when the time is up, unless finished before.
+///
+/// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting.
+pub(crate) struct TimeLimit {
+    thread: std::ffi::c_long,
+    what: &'static str,
+    limit: Duration,
+    started: Instant,
+    finished: Sender<()>,
+}
+
+impl TimeLimit {
+    /// Starts to count. `what` is what an error says did not end, `the import` say.
+    pub(crate) fn start(py: Python<'_>, what: &'static str, limit: Duration) -> PyResult<Self> {
+        let thread =
+            import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
+        let (finished, when_finished) = mpsc::channel::<()>();
+        let watch = move || {
+            let mut wait = limit;
+            // More than once, as the code may swallow what is raised in it.
+            while when_finished.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                let is_finished = Python::attach(|py| {
+                    // While attached here, the other thread is not running Python: finished or not, it stays so.
+                    let is_finished = when_finished.try_recv() != Err(mpsc::TryRecvError::Empty);
+                    if !is_finished {
+                        raise_in(py, thread, Some(&py.get_type::<TimeLimitReached>()));
+                    }
+                    is_finished
+                });
+                if is_finished {
+                    return;
+                }
+                wait = STRIKE_AGAIN;
+            }
+        };
+        std::thread::Builder::new().name("sgtk-host time limit".to_owned()).spawn(watch)?;
+        Ok(Self { thread, what, limit, started: Instant::now(), finished })
+    }
+
+    /// Ends the limit; where it struck, the outcome is a `TimeoutError` that says so.
+    pub(crate) fn finish<T>(self, py: Python<'_>, outcome: PyResult<T>) -> PyResult<T> {
+        // The watch may have ended already.
+        let _ = self.finished.send(());
+        // It may also have struck after the last instruction: then nobody else may be hit.
+        raise_in(py, self.thread, None);
+        outcome.map_err(|error| {
+            // What struck may be another limit, around this one.
+            if !error.is_instance_of::<TimeLimitReached>(py) || self.started.elapsed() < self.limit {
+                return error;
+            }
+            let text = format!("{} did not end within {:?} and was stopped", self.what, self.limit);
+            let stopped = TimeLimitExceeded::new_err(text);
+            stopped.set_traceback(py, error.traceback(py));
+            stopped
+        })
+    }
+}
+
+/// Has `thread` raise `exception` before its next instruction, or raise nothing after all.
+pub(crate) fn raise_in(
+    py: Python<'_>,
+    thread: std::ffi::c_long,
+    exception: Option<&Bound<'_, pyo3::types::PyType>>,
+) {
+    let exception = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
+    let _ = py;
+    // SAFETY: the interpreter is held; `exception` is a class that derives from BaseException, or null. The call takes
+    // a reference of its own.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread, exception) };
+}

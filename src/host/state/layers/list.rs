@@ -1,0 +1,222 @@
+//! A list that daemon and projects take turns to fill, and the attribute of a module that leads to it.
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::Replaced;
+use crate::host::ownership::rules::Ownership;
+use crate::host::python::contents;
+
+/// See the module's documentation.
+pub(crate) struct ListLayer {
+    /// The module and the attribute, `sys` and `path` for example: code that gives the attribute another list is followed,
+    /// and the list itself put back.
+    holder: (Py<PyDict>, &'static str),
+    pub(super) live: Py<PyList>,
+    pub(super) base: Vec<Py<PyAny>>,
+    /// Counts the changes of `base`; the first is 1.
+    pub(super) version: u64,
+}
+
+/// A project's share of a [`ListLayer`].
+#[derive(Default)]
+pub(crate) struct ListShare {
+    /// What stands before the daemon's own entries.
+    front: Vec<Py<PyAny>>,
+    /// What stands after the first of the daemon's own entries.
+    back: Vec<Py<PyAny>>,
+    pub(super) combined: Vec<Py<PyAny>>,
+    /// The version of the base that `combined` was made for; 0 for none.
+    version: u64,
+}
+
+impl ListShare {
+    /// Puts `front` before the daemon's own entries.
+    pub(crate) fn start_with(&mut self, front: Vec<Py<PyAny>>) {
+        self.front = front;
+        self.version = 0;
+    }
+
+    /// The project's own entries.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.front.iter().chain(&self.back)
+    }
+
+    /// The entries of the daemon's that the project could see.
+    pub(super) fn visible(&self) -> &[Py<PyAny>] {
+        let visible = self.front.len()..self.combined.len().saturating_sub(self.back.len());
+        self.combined.get(visible).unwrap_or_default()
+    }
+
+    /// Makes these the project's own entries.
+    pub(super) fn set_own(&mut self, front: Vec<Py<PyAny>>, back: Vec<Py<PyAny>>, replaced: &mut Replaced) {
+        replaced.append(&mut self.front);
+        replaced.append(&mut self.back);
+        (self.front, self.back, self.version) = (front, back, 0);
+    }
+}
+
+/// The entries of a list that was changed while the project was in place.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The project's, before and after the first of the daemon's.
+    pub(super) front: Vec<Py<PyAny>>,
+    pub(super) back: Vec<Py<PyAny>>,
+    /// Everybody's, in order.
+    pub(super) others: Vec<OtherEntry>,
+}
+
+pub(super) struct OtherEntry {
+    pub(super) entry: Py<PyAny>,
+    /// Whether it was the daemon's before.
+    known: bool,
+    /// Whether it stands after one that was the daemon's before.
+    behind: bool,
+}
+
+impl ListLayer {
+    pub(crate) fn new(module: &Bound<'_, PyDict>, attribute: &'static str) -> PyResult<Self> {
+        let live = module
+            .get_item(attribute)?
+            .ok_or_else(|| PyAttributeError::new_err(attribute))?
+            .cast_into::<PyList>()?;
+        let base = contents::list_items(&live);
+        Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
+    }
+
+    /// The daemon's own entries.
+    pub(crate) fn base(&self) -> &[Py<PyAny>] {
+        &self.base
+    }
+
+    /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute back.
+    pub(super) fn reclaim(&self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        let (module, attribute) = (self.holder.0.bind(py), self.holder.1);
+        let live = self.live.bind(py);
+        let now = module.get_item(attribute)?;
+        if now.as_ref().is_some_and(|now| now.is(live)) {
+            return Ok(());
+        }
+        if let Some(now) = now.and_then(|now| now.cast_into::<PyList>().ok()) {
+            replaced.extend(contents::list_items(live));
+            contents::replace_list(live, &contents::list_items(&now))?;
+            replaced.push(now.into_any().unbind());
+        }
+        module.set_item(attribute, live)
+    }
+
+    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
+    /// are not `hidden`.
+    pub(crate) fn enter(
+        &mut self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        replaced: &mut Replaced,
+        mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        self.reclaim(py, replaced)?;
+        let live = self.live.bind(py);
+        if !contents::same_list(live, &self.base) {
+            replaced.append(&mut self.base);
+            self.base = contents::list_items(live);
+            self.version += 1;
+        }
+        if share.version != self.version {
+            replaced.append(&mut share.combined);
+            let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
+            let all = share.front.iter().chain(visible).chain(&share.back);
+            share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+            share.version = self.version;
+        }
+        contents::replace_list(live, &share.combined)
+    }
+
+    /// Takes what changed into the share and the base, then puts the base in place. Returns whether the project's own
+    /// entries may be others than before.
+    pub(crate) fn leave(
+        &mut self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        replaced: &mut Replaced,
+        whose: impl FnMut(&Bound<'_, PyAny>) -> Ownership,
+    ) -> PyResult<bool> {
+        self.reclaim(py, replaced)?;
+        let changed = !contents::same_list(self.live.bind(py), &share.combined);
+        if changed {
+            let found = self.sort(py, share, replaced, whose);
+            let new = found.others.into_iter().filter(|other| !other.known);
+            let (back, front): (Vec<_>, Vec<_>) = new.partition(|other| other.behind);
+            share.set_own(found.front, found.back, replaced);
+            if !(front.is_empty() && back.is_empty()) {
+                self.base.splice(0..0, front.into_iter().map(|other| other.entry));
+                self.base.extend(back.into_iter().map(|other| other.entry));
+                self.version += 1;
+            }
+        }
+        contents::replace_list(self.live.bind(py), &self.base)?;
+        Ok(changed)
+    }
+
+    /// Whose the entries are that the list has now.
+    pub(super) fn sort(
+        &self,
+        py: Python<'_>,
+        share: &ListShare,
+        replaced: &mut Replaced,
+        mut whose: impl FnMut(&Bound<'_, PyAny>) -> Ownership,
+    ) -> Found {
+        // Only what the project could see of the daemon's entries counts as the daemon's.
+        let (mut bases, mut owns) = (copies(py, share.visible()), copies(py, share.own()));
+        let mut found = Found::default();
+        let mut behind = false;
+        for entry in self.live.bind(py).iter() {
+            replaced.push(entry.clone().unbind());
+            // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
+            let is_base = take(&mut bases, replaced, |base| base.bind(py).is(&entry));
+            let is_own = !is_base && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
+            let known =
+                is_base || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry));
+            behind |= known;
+            let whose = match (known, is_own) {
+                (true, _) => Ownership::Shared,
+                (false, true) => Ownership::Own,
+                (false, false) => whose(&entry),
+            };
+            let entry = entry.unbind();
+            match whose {
+                Ownership::Own if behind => found.back.push(entry),
+                Ownership::Own => found.front.push(entry),
+                Ownership::Other => {}
+                _ => found.others.push(OtherEntry { entry, known, behind }),
+            }
+        }
+        replaced.append(&mut bases);
+        replaced.append(&mut owns);
+        found
+    }
+}
+
+fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
+    entries.into_iter().map(|entry| entry.clone_ref(py)).collect()
+}
+
+/// Moves the first entry that `wanted` names to `replaced`. Returns whether there was one.
+fn take(
+    entries: &mut Vec<Py<PyAny>>,
+    replaced: &mut Replaced,
+    wanted: impl FnMut(&Py<PyAny>) -> bool,
+) -> bool {
+    let found = entries.iter().position(wanted);
+    replaced.extend(found.map(|index| entries.remove(index)));
+    found.is_some()
+}
+
+/// Whether two entries are one: the same object, or equal strings (paths).
+pub(super) fn same_entry(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
+    one.is(other)
+        || match (one.cast_exact::<PyString>(), other.cast_exact::<PyString>()) {
+            (Ok(one), Ok(other)) => one.to_string_lossy() == other.to_string_lossy(),
+            _ => false,
+        }
+}

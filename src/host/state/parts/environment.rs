@@ -1,0 +1,131 @@
+//! The environment: `os.environ`, and the process's own that child processes and C code see.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::host::state::layers::Replaced;
+use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
+use crate::host::state::part::{Part, Visit};
+
+/// The variable that names the pipeline configuration which Toolkit runs for.
+const CURRENT_PC: &str = "TANK_CURRENT_PC";
+
+/// See the module's documentation.
+pub(crate) struct Environment(OverlayLayer);
+
+impl Part for Environment {
+    type Share = OverlayShare;
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let environ = py.import("os")?.getattr("environ")?.getattr("_data")?.cast_into::<PyDict>()?;
+        Ok(Self(OverlayLayer::new(&environ, &[])))
+    }
+
+    fn empty(_: Python<'_>) -> OverlayShare {
+        OverlayShare::new()
+    }
+
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+        // The first import is to find the variable cleared, and sets it or not.
+        let folder = if visit.is_first { None } else { visit.state.location().current_pc() };
+        let current_pc = current_pc(visit.py, folder);
+        let differs = self.0.enter(visit.py, share, Some(current_pc), visit.replaced, |_| false)?;
+        set_process_environment(visit.py, differs);
+        Ok(())
+    }
+
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+        let restored = self.0.leave(visit.py, share, visit.replaced)?;
+        set_process_environment(visit.py, &restored);
+        Ok(())
+    }
+
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+        let key = environment_key(visit.py, CURRENT_PC);
+        let is_current_pc = |change: &Change| change.0.bind(visit.py).eq(&key).unwrap_or(false);
+        self.0.keep_for_daemon(visit.py, share, visit.replaced, is_current_pc)
+    }
+}
+
+impl Environment {
+    /// Gives `TANK_CURRENT_PC` a value, or none, as the code of the project that is in place might.
+    pub(crate) fn set_current_pc(&self, py: Python<'_>, folder: Option<&Path>) -> PyResult<()> {
+        let change = [current_pc(py, folder)];
+        self.0.put(py, &change)?;
+        set_process_environment(py, &change);
+        Ok(())
+    }
+
+    /// Gives a share that was never in place the changes of another.
+    pub(crate) fn inherit(
+        py: Python<'_>,
+        from: &OverlayShare,
+        to: &mut OverlayShare,
+        replaced: &mut Replaced,
+    ) {
+        replaced.extend(std::mem::replace(to, from.inherited(py)).into_values());
+    }
+}
+
+fn current_pc(py: Python<'_>, folder: Option<&Path>) -> Change {
+    (environment_key(py, CURRENT_PC), folder.map(|folder| environment_value(py, folder)))
+}
+
+/// The key under which `os.environ` keeps a variable: bytes, or upper-case text on Windows.
+fn environment_key(py: Python<'_>, name: &str) -> Py<PyAny> {
+    if cfg!(windows) {
+        PyString::new(py, &name.to_uppercase()).into_any().unbind()
+    } else {
+        PyBytes::new(py, name.as_bytes()).into_any().unbind()
+    }
+}
+
+fn environment_value(py: Python<'_>, path: &Path) -> Py<PyAny> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        PyBytes::new(py, path.as_os_str().as_bytes()).into_any().unbind()
+    }
+    #[cfg(not(unix))]
+    {
+        PyString::new(py, &path.to_string_lossy()).into_any().unbind()
+    }
+}
+
+/// Tells the C library's environment what `os.environ` was told, for child processes and C code.
+fn set_process_environment(py: Python<'_>, changes: &[Change]) {
+    for (key, value) in changes {
+        let Some(key) = variable_text(key.bind(py)).filter(is_variable_name) else { continue };
+        match value.as_ref().map(|value| variable_text(value.bind(py))) {
+            Some(Some(value)) if !value.as_encoded_bytes().contains(&0) => {
+                // SAFETY: Rust's own readers are kept out by std's lock. C code of other threads that calls `getenv`
+                // at this moment is not: the same holds for every assignment to `os.environ` in Python, and the crate's
+                // documentation says so.
+                unsafe { std::env::set_var(key, value) }
+            }
+            Some(_) => {}
+            None => {
+                // SAFETY: as above.
+                unsafe { std::env::remove_var(key) }
+            }
+        }
+    }
+}
+
+/// `std::env` panics on names that Python itself would have refused.
+fn is_variable_name(name: &OsString) -> bool {
+    let bytes = name.as_encoded_bytes();
+    !bytes.is_empty() && !bytes.contains(&b'=') && !bytes.contains(&0)
+}
+
+fn variable_text(value: &Bound<'_, PyAny>) -> Option<OsString> {
+    #[cfg(unix)]
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        use std::os::unix::ffi::OsStringExt;
+        return Some(OsString::from_vec(bytes.as_bytes().to_vec()));
+    }
+    value.cast::<PyString>().ok().map(|text| OsString::from(text.to_string_lossy().into_owned()))
+}

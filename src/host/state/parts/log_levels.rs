@@ -1,0 +1,47 @@
+//! What `logging` remembers of levels.
+//!
+//! Each logger caches which levels it lets through. `logging` empties these caches when a level changes, but only those
+//! of loggers that it knows at that moment: not a parked project's.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::host::python::contents;
+use crate::host::python::names::Names;
+
+/// The levels that count for loggers of all projects: `logging.disable`'s, and the root logger's.
+pub(crate) type Levels = [Option<i64>; 2];
+
+/// Where those levels are.
+pub(crate) struct LevelsForAll {
+    manager: Py<PyDict>,
+    root: Py<PyDict>,
+}
+
+impl LevelsForAll {
+    pub(crate) fn new(logger_class: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let attributes = |name| {
+            logger_class.getattr(name)?.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from)
+        };
+        Ok(Self { manager: attributes("manager")?.unbind(), root: attributes("root")?.unbind() })
+    }
+
+    /// The levels as they are now.
+    pub(crate) fn now(&self, py: Python<'_>) -> Levels {
+        let names = Names::of(py);
+        let level = |dict: &Py<PyDict>, name| dict.bind(py).get_item(name).ok()??.extract().ok();
+        [level(&self.manager, &names.disable), level(&self.root, &names.level)]
+    }
+}
+
+/// Has these loggers find out anew which levels they let through. Runs no Python code: the caches are of plain values.
+pub(crate) fn forget(loggers: &Bound<'_, PyDict>) {
+    let names = Names::of(loggers.py());
+    for (_, logger) in contents::items(loggers) {
+        let attributes = logger.getattr(&names.dict).ok().and_then(|dict| dict.cast_into::<PyDict>().ok());
+        let cache = attributes.and_then(|dict| dict.get_item(&names.cache).ok().flatten());
+        if let Some(cache) = cache.and_then(|cache| cache.cast_into::<PyDict>().ok()) {
+            cache.clear();
+        }
+    }
+}

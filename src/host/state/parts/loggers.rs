@@ -1,0 +1,64 @@
+//! The loggers of Toolkit and of the libraries that the core brings.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::log_levels::{self, Levels, LevelsForAll};
+use crate::host::ownership::rules::Ownership;
+use crate::host::state::layers::dict::{DictLayer, DictShare};
+use crate::host::state::part::{Part, Visit};
+
+/// See the module's documentation.
+pub(crate) struct Loggers {
+    layer: DictLayer,
+    levels: LevelsForAll,
+}
+
+/// A project's loggers.
+pub(crate) struct OwnLoggers {
+    share: DictShare,
+    /// The levels for all loggers when the project was last in place.
+    levels: Levels,
+}
+
+impl Part for Loggers {
+    type Share = OwnLoggers;
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let logger = py.import("logging")?.getattr("Logger")?;
+        let loggers = logger.getattr("manager")?.getattr("loggerDict")?.cast_into::<PyDict>()?;
+        Ok(Self { layer: DictLayer::new(&loggers)?, levels: LevelsForAll::new(&logger)? })
+    }
+
+    fn empty(py: Python<'_>) -> OwnLoggers {
+        OwnLoggers { share: DictShare::new(py), levels: Levels::default() }
+    }
+
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
+        let rules = &*visit.rules;
+        let hidden = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name) == Ownership::Own;
+        let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
+        if own.levels != self.levels.now(visit.py) {
+            log_levels::forget(own.share.own.bind(visit.py));
+        }
+        entered
+    }
+
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
+        own.levels = self.levels.now(visit.py);
+        let mut taken_over = Ok(());
+        if !self.layer.untouched(visit.py, &own.share) {
+            let rules = &*visit.rules;
+            let whose = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name);
+            taken_over = self.layer.take_over(visit.py, &mut own.share, visit.replaced, whose);
+        }
+        taken_over.and(self.layer.leave(visit.py))
+    }
+
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
+        let rules = &*visit.rules;
+        let is_projects =
+            |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name) == Ownership::Own;
+        self.layer.keep_for_daemon(visit.py, &own.share, visit.replaced, is_projects)
+    }
+}

@@ -1,0 +1,87 @@
+//! The parts of the import state. A new one is a file here and a line in the list below.
+
+mod bindings;
+pub(super) mod environment;
+mod finders;
+mod log_levels;
+mod loggers;
+pub(super) mod modules;
+mod search_path;
+mod sys_attributes;
+
+use pyo3::prelude::*;
+
+use super::part::{Part, Visit};
+
+/// Declares the parts, in the order in which they are put in place and taken out.
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident: $part:ty,)*) => {
+        /// The parts as the daemon has them.
+        pub(crate) struct Parts {
+            $($(#[$doc])* pub(super) $name: $part,)*
+        }
+
+        /// What one project has of each.
+        pub(crate) struct Shares {
+            $($(#[$doc])* pub(super) $name: <$part as Part>::Share,)*
+        }
+
+        impl Parts {
+            pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
+                Ok(Self { $($name: <$part as Part>::new(py)?,)* })
+            }
+
+            /// Puts a project's shares in place: all of them, whatever fails; the first error is the one to tell.
+            pub(super) fn enter(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Shares) -> PyResult<()> {
+                let mut outcome = Ok(());
+                $(outcome = keep_first(outcome, self.$name.enter(visit, &mut shares.$name));)*
+                outcome
+            }
+
+            /// Takes a project's shares out, as [`enter`](Self::enter) puts them in. Where they were in place outside leases,
+            /// the daemon's changes are its own (`daemons`).
+            pub(super) fn leave(
+                &mut self,
+                visit: &mut Visit<'_, '_>,
+                shares: &mut Shares,
+                daemons: bool,
+            ) -> PyResult<()> {
+                let mut outcome = Ok(());
+                $(
+                    if daemons {
+                        outcome = keep_first(outcome, self.$name.keep_for_daemon(visit, &mut shares.$name));
+                    }
+                    outcome = keep_first(outcome, self.$name.leave(visit, &mut shares.$name));
+                )*
+                outcome
+            }
+        }
+
+        impl Shares {
+            /// Those of a project that has nothing yet.
+            pub(crate) fn new(py: Python<'_>) -> Self {
+                Self { $($name: <$part as Part>::empty(py),)* }
+            }
+        }
+    };
+}
+
+// The order counts: paths tell whose modules are, and modules whose finders.
+parts! {
+    /// `sys.path`.
+    path: search_path::SearchPath,
+    /// `sys.modules`, and the attributes of shared packages that lead to a project's modules.
+    modules: modules::Modules,
+    /// `sys.meta_path` and `sys.path_hooks`.
+    finders: finders::Finders,
+    /// The other attributes of `sys`.
+    sys: sys_attributes::SysAttributes,
+    /// The environment.
+    environment: environment::Environment,
+    /// The loggers.
+    loggers: loggers::Loggers,
+}
+
+fn keep_first(first: PyResult<()>, next: PyResult<()>) -> PyResult<()> {
+    first.and(next)
+}

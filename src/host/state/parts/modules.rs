@@ -1,0 +1,204 @@
+//! `sys.modules`, and the attributes of shared packages that lead to a project's modules.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::bindings::Bindings;
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::marks;
+use crate::host::ownership::newcomers::{self, Sorted};
+use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::python::contents;
+use crate::host::python::names::Names;
+use crate::host::state::layers::Replaced;
+use crate::host::state::layers::dict::{DictLayer, DictShare};
+use crate::host::state::part::{Part, VisibleModules, Visit};
+
+/// Whether the project that is in place hides modules of the daemon's.
+static HIDES_DAEMONS: AtomicBool = AtomicBool::new(false);
+
+/// See the module's documentation.
+pub(crate) struct Modules {
+    layer: DictLayer,
+    sys: Py<PyDict>,
+    /// Names of hooks and bundles among the daemon's modules which nothing told yet whose they are.
+    unclaimed: Vec<Py<PyAny>>,
+}
+
+/// A project's modules.
+pub(crate) struct OwnModules {
+    share: DictShare,
+    /// Those in packages that are everybody's.
+    bindings: Bindings,
+}
+
+impl OwnModules {
+    /// The modules by name. Not those that were imported since the project was last put in place.
+    pub(crate) fn by_name<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.share.own.bind(py)
+    }
+
+    /// Takes in a module that was found elsewhere.
+    pub(crate) fn take_in(&mut self, name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.share.take_in(name, module)
+    }
+}
+
+impl Part for Modules {
+    type Share = OwnModules;
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let sys = py.import("sys")?.dict();
+        let modules = sys.get_item("modules")?.map(|modules| modules.cast_into::<PyDict>()).transpose()?;
+        let modules = modules.ok_or_else(|| PyAttributeError::new_err("sys.modules"))?;
+        Ok(Self { layer: DictLayer::new(&modules)?, sys: sys.unbind(), unclaimed: Vec::new() })
+    }
+
+    fn empty(py: Python<'_>) -> OwnModules {
+        OwnModules { share: DictShare::new(py), bindings: Bindings::default() }
+    }
+
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
+        let rules = &*visit.rules;
+        let hidden =
+            |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| rules.of_entry(name, module).is_hidden();
+        let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
+        HIDES_DAEMONS.store(own.share.hides(), Ordering::Relaxed);
+        entered.and(own.bindings.enter(visit.py))
+    }
+
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
+        let py = visit.py;
+        HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        let mut outcome = self.reclaim(py, visit.replaced);
+        if self.layer.untouched(py, &own.share) {
+            outcome = outcome.and(self.layer.leave(py)).and(own.bindings.leave(py, visit.replaced));
+        } else {
+            let sorted = self.sort(py, visit.state, visit.rules, own);
+            let taken_over = self.take_over(visit, own, sorted.as_ref().ok());
+            let restored = self.layer.leave(py);
+            own.bindings.find(own.share.own.bind(py), self.layer.base(py));
+            let unbound = own.bindings.leave(py, visit.replaced);
+            outcome = outcome.and(sorted.map(drop)).and(taken_over).and(restored).and(unbound);
+        }
+        visit.modules =
+            Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
+        outcome
+    }
+
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
+        let py = visit.py;
+        self.reclaim(py, visit.replaced)?;
+        if self.layer.untouched(py, &own.share) {
+            return Ok(());
+        }
+        let sorted = self.sort(py, visit.state, visit.rules, own)?;
+        let is_projects = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
+            matches!(sorted.of(name), Ownership::Own | Ownership::Other)
+        };
+        self.layer.keep_for_daemon(py, &own.share, visit.replaced, is_projects)
+    }
+}
+
+impl Modules {
+    /// Whether the project that is in place hides modules of the daemon's.
+    pub(crate) fn hide_daemons() -> bool {
+        HIDES_DAEMONS.load(Ordering::Relaxed)
+    }
+
+    /// `sys.modules`.
+    pub(crate) fn live<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.layer.live(py)
+    }
+
+    /// The daemon's own modules: as they are where no project is in place, else as they were when it came.
+    pub(crate) fn base<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.layer.base(py)
+    }
+
+    /// Sorts and marks the modules that appeared since the state was put in place.
+    pub(crate) fn sort(
+        &self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        rules: &Rules,
+        own: &OwnModules,
+    ) -> PyResult<Sorted> {
+        let appeared = self.layer.changes(py, &own.share);
+        newcomers::sort(py, rules, state, own.share.own.bind(py), &appeared)
+    }
+
+    fn take_over(
+        &mut self,
+        visit: &mut Visit<'_, '_>,
+        own: &mut OwnModules,
+        sorted: Option<&Sorted>,
+    ) -> PyResult<()> {
+        let (py, rules) = (visit.py, &*visit.rules);
+        let mut shared = Vec::new();
+        let whose = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| {
+            let whose = match sorted {
+                Some(sorted) => sorted.of(name),
+                // It could not be told, so nobody is to have it that it might harm.
+                None if rules.of_entry(name, module).is_hidden() => Ownership::Other,
+                None => Ownership::Shared,
+            };
+            if !matches!(whose, Ownership::Own | Ownership::Other) {
+                shared.push(name.clone().unbind());
+            }
+            whose
+        };
+        let taken_over = self.layer.take_over(py, &mut own.share, visit.replaced, whose);
+        self.unclaimed.extend(shared.into_iter().filter(|name| marks::is_unclaimed(name.bind(py))));
+        taken_over
+    }
+
+    /// Takes projects' modules that are among the daemon's own out, and returns them with their owners. A hook that is
+    /// loaded by hand, on a thread that does not hold its project, gets there. Only while nothing is in place.
+    pub(crate) fn remove_strays<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Stray<'py>>> {
+        let live = self.layer.live(py).clone();
+        let unclaimed = std::mem::take(&mut self.unclaimed).into_iter().filter_map(|name| {
+            let name = name.into_bound(py);
+            let module = contents::get(&live, &name)?;
+            Some((name, module))
+        });
+        let found: Vec<_> = self.layer.changes_of_the_daemon(py).into_iter().chain(unclaimed).collect();
+        let mut strays = Vec::new();
+        for (name, module) in found {
+            match marks::owner_of_module(&module) {
+                Some(owner) => {
+                    if contents::get(&live, &name).is_some() {
+                        live.del_item(&name)?;
+                    }
+                    strays.push(Stray { owner: owner.current(), name, module });
+                }
+                None if marks::is_unclaimed(&name) => self.unclaimed.push(name.unbind()),
+                None => {}
+            }
+        }
+        Ok(strays)
+    }
+
+    /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who ask `sys`.
+    fn reclaim(&self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        let (sys, live) = (self.sys.bind(py), self.layer.live(py));
+        match sys.get_item(&Names::of(py).modules)? {
+            Some(now) if now.is(live) => Ok(()),
+            other => {
+                replaced.extend(other.map(Bound::unbind));
+                sys.set_item(&Names::of(py).modules, live)
+            }
+        }
+    }
+}
+
+/// A project's module that was found among the daemon's.
+pub(crate) struct Stray<'py> {
+    pub(crate) owner: Arc<ImportState>,
+    pub(crate) name: Bound<'py, PyAny>,
+    pub(crate) module: Bound<'py, PyAny>,
+}

@@ -1,0 +1,64 @@
+//! `sys.path`: a project's entries stand around the daemon's, and entries that lead into a core are out of its sight.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::host::ownership::cores::is_core_entry;
+use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::python::modules::stdlib;
+use crate::host::state::layers::list::{ListLayer, ListShare};
+use crate::host::state::part::{Part, Visit};
+
+/// See the module's documentation.
+pub(crate) struct SearchPath(ListLayer);
+
+impl Part for SearchPath {
+    type Share = ListShare;
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        ListLayer::new(&py.import("sys")?.dict(), "path").map(Self)
+    }
+
+    fn empty(_: Python<'_>) -> ListShare {
+        ListShare::default()
+    }
+
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, share: &mut ListShare) -> PyResult<()> {
+        self.0.enter(visit.py, share, visit.replaced, is_core_entry)
+    }
+
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, share: &mut ListShare) -> PyResult<()> {
+        if self.0.leave(visit.py, share, visit.replaced, |_| Ownership::Own)? {
+            self.note_roots(visit.py, share, visit.rules);
+        }
+        Ok(())
+    }
+
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut ListShare) -> PyResult<()> {
+        let rules = &*visit.rules;
+        let is_projects =
+            |entry: &Bound<'_, PyAny>| rules.of_path_entry(entry) == Ownership::Own || is_core_entry(entry);
+        self.0.keep_for_daemon(visit.py, share, visit.replaced, is_projects)?;
+        self.note_roots(visit.py, share, visit.rules);
+        Ok(())
+    }
+}
+
+impl SearchPath {
+    /// Modules from the path entries that the project has added are the project's; not those from folders that the daemon
+    /// has on its own path, or the standard library's, which a project may repeat.
+    fn note_roots(&self, py: Python<'_>, share: &ListShare, rules: &mut Rules) {
+        let base = self.0.base().iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
+        let mut shared: Vec<String> = base.map(|entry| entry.to_string_lossy().into_owned()).collect();
+        shared.push(stdlib().to_owned());
+        for entry in share.own() {
+            let Ok(entry) = entry.bind(py).cast::<PyString>() else { continue };
+            let entry = entry.to_string_lossy();
+            if !shared.iter().any(|shared| Path::new(shared).starts_with(entry.as_ref())) {
+                rules.add_root(&entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Dropping an import state for good, so that its memory comes back.
+//!
+//! Taking a core's modules out of `sys.modules` frees nothing by itself: `typing` keeps the classes that were subscripted
+//! in its caches, `logging` and the import system keep theirs, and the rest hangs together in cycles.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::world::{self, World};
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::roots::Roots;
+use crate::host::python::contents;
+use crate::host::python::import::import_for_host;
+use crate::host::python::import_caches;
+
+/// Empties a state that is not in place. Its modules that somebody still holds keep working: their late imports find
+/// each other, or fail with an error that names the project.
+///
+/// Files and folders under `kept` are another state's too: what the import system knows of them stays.
+pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
+    state.set_retired();
+    match weak_references(py, &world::modules_of(py, state)) {
+        Ok(remains) => state.keep_remains(py, remains),
+        Err(error) => {
+            tracing::warn!(project = state.project(), %error, "failed to keep track of a dropped core's modules");
+        }
+    }
+    // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.
+    let removed = world::remove(py, state);
+    let roots = state.rules(py).roots().without(kept);
+    // From here on Python code runs: nothing is locked.
+    let steps = [
+        ("forget its folders and zips", forget_paths(py, &roots)),
+        ("clear typing's caches", clear_typing_caches(py)),
+        ("take its modules out", removed.map(drop)),
+        ("collect garbage", collect_garbage(py)),
+    ];
+    trim_heap();
+    for (step, outcome) in steps {
+        if let Err(error) = outcome {
+            tracing::warn!(project = state.project(), %error, "failed to {step} while dropping a core");
+        }
+    }
+}
+
+/// Has whoever lets go of the state last retire it, where it is in place at this moment: by a lease or a late import whose
+/// end is not ours to wait for. Returns whether it is.
+pub(crate) fn leave_to_its_holders(py: Python<'_>, state: &Arc<ImportState>) -> bool {
+    let in_place = World::lock(py).is_ok_and(|world| world.is_in_place(state));
+    if in_place {
+        state.set_orphaned();
+    }
+    in_place
+}
+
+/// Forgets what the import system remembers of the folders and zips under `roots`.
+pub(crate) fn forget_paths(py: Python<'_>, roots: &Roots) -> PyResult<()> {
+    import_caches::forget(py, |path| roots.contain(path))
+}
+
+/// The modules by name, as weak references, of those that can be referred to so.
+fn weak_references<'py>(py: Python<'py>, modules: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let (remains, reference) = (PyDict::new(py), import_for_host(py, "weakref")?.getattr("ref")?);
+    for (name, module) in contents::items(modules) {
+        if let Ok(reference) = reference.call1((module,)) {
+            remains.set_item(name, reference)?;
+        }
+    }
+    Ok(remains)
+}
+
+/// `typing` caches every subscription, with the classes that were in it.
+fn clear_typing_caches(py: Python<'_>) -> PyResult<()> {
+    for clear in import_for_host(py, "typing")?.getattr("_cleanups")?.try_iter()? {
+        clear?.call0()?;
+    }
+    Ok(())
+}
+
+fn collect_garbage(py: Python<'_>) -> PyResult<()> {
+    import_for_host(py, "gc")?.call_method0("collect").map(drop)
+}
+
+/// Has the C library give the pages that became free back to the system. CPython does so with its own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim_heap() {
+    // SAFETY: takes no pointer and may be called from any thread at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim_heap() {}

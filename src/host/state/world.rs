@@ -1,0 +1,284 @@
+//! The interpreter's own state and whose it is now: puts import states in place and takes them out.
+//!
+//! [`place`] is the one way from one state to another. It runs with the interpreter held from start to end and executes no
+//! Python code: all that it does is C-level work on dictionaries and lists, the collector is paused, and whatever is
+//! replaced is kept alive until everything is in place and the world is unlocked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::types::{PyDict, PyString};
+
+use super::layers::Replaced;
+use super::part::Visit;
+use super::parts::environment::Environment;
+use super::parts::modules::Modules;
+use super::parts::{Parts, Shares};
+use crate::error::{Error, Result};
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::marks;
+use crate::host::ownership::rules::Ownership;
+use crate::host::python::collector::CollectorPaused;
+use crate::host::python::import_locks::ImportLocks;
+use crate::host::python::modules::{find_stdlib, origin};
+use crate::host::python::names::Names;
+
+static WORLD: PyOnceLock<Mutex<World>> = PyOnceLock::new();
+
+/// See the module's documentation.
+pub(crate) struct World {
+    parts: Parts,
+    /// What each state has of the parts, by the state's number.
+    shares: HashMap<u64, Shares>,
+    import_locks: ImportLocks,
+    /// The state that the interpreter holds now beside the daemon's own.
+    in_place: Option<Arc<ImportState>>,
+    /// The state that stays in place outside leases: the last `import_sgtk`'s.
+    outside: Option<Arc<ImportState>>,
+}
+
+/// Gets to know the interpreter. To be called before anything else here, and before imports are wrapped.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    Names::prepare(py);
+    marks::prepare(py);
+    CollectorPaused::prepare(py)?;
+    find_stdlib(py)?;
+    WORLD.get_or_try_init(py, || World::new(py).map(Mutex::new)).map(drop)
+}
+
+/// Puts `target` in place of whatever is there; `None` for the daemon's own state alone.
+///
+/// Only for the thread that the gate let in. Does all that it can even where something fails on the way.
+///
+/// # Errors
+/// The first Python error: no memory, or a `sys.path` that is no list any more, for example.
+pub(crate) fn place(py: Python<'_>, target: Option<&Arc<ImportState>>) -> PyResult<()> {
+    let mut replaced = Replaced::new();
+    // Unlocked at the end of the statement: dropping what was replaced may run Python code.
+    let placed = World::lock(py)?.place(py, target, &mut replaced);
+    drop(replaced);
+    placed
+}
+
+/// As [`place`], for what is to be in place outside leases. `open` is called when all is in place, before anything that was
+/// replaced is dropped: destructors may ask for a turn.
+pub(crate) fn place_outside(py: Python<'_>, open: impl FnOnce()) -> PyResult<()> {
+    let mut replaced = Replaced::new();
+    let placed = World::lock(py).and_then(|mut world| {
+        let outside = world.outside.clone();
+        world.place(py, outside.as_ref(), &mut replaced)
+    });
+    open();
+    drop(replaced);
+    placed
+}
+
+/// Puts a parked state in place.
+///
+/// # Errors
+/// [`Error::Dropped`] where it was retired, else as [`place`].
+pub(crate) fn put_back(py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
+    if state.is_retired() {
+        return Err(Error::Dropped { project: state.project().to_owned() });
+    }
+    Ok(place(py, Some(state))?)
+}
+
+/// Gives a new state its shares, with `path` at the front of `sys.path`. Where it replaces the state `before`, it has the
+/// environment's changes of that one.
+pub(crate) fn add(
+    py: Python<'_>,
+    state: &ImportState,
+    path: &[String],
+    before: Option<&ImportState>,
+) -> PyResult<()> {
+    let mut shares = Shares::new(py);
+    shares.path.start_with(path.iter().map(|entry| PyString::new(py, entry).into_any().unbind()).collect());
+    let mut replaced = Replaced::new();
+    let mut world = World::lock(py)?;
+    if let Some(before) = before.and_then(|before| world.shares.get(&before.id())) {
+        Environment::inherit(py, &before.environment, &mut shares.environment, &mut replaced);
+    }
+    world.shares.insert(state.id(), shares);
+    drop(world);
+    drop(replaced);
+    Ok(())
+}
+
+/// Takes a state's shares away, which is not in place. To be dropped when nothing is locked.
+pub(crate) fn remove(py: Python<'_>, state: &ImportState) -> PyResult<Option<Shares>> {
+    Ok(World::lock(py)?.shares.remove(&state.id()))
+}
+
+/// The modules that a state owns, by name. Not those that were imported since it was last put in place; none for one that
+/// was retired.
+pub(crate) fn modules_of<'py>(py: Python<'py>, state: &ImportState) -> Bound<'py, PyDict> {
+    let none = PyDict::new(py);
+    let Ok(world) = World::lock(py) else { return none };
+    world.modules_of(py, state).unwrap_or(none)
+}
+
+/// Gives `TANK_CURRENT_PC` the value that it has to have after the first import, the project's own configuration or none,
+/// and marks the modules that were imported as the project's. For the state that is in place.
+pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
+    let world = World::lock(py)?;
+    let Some(state) = &world.in_place else { return Ok(()) };
+    world.parts.environment.set_current_pc(py, state.location().current_pc())?;
+    world.adopt(py)
+}
+
+impl World {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            parts: Parts::new(py)?,
+            shares: HashMap::new(),
+            import_locks: ImportLocks::new(py)?,
+            in_place: None,
+            outside: None,
+        })
+    }
+
+    /// The world. Hold it for moments only and run no Python code meanwhile.
+    ///
+    /// # Errors
+    /// It was not prepared.
+    pub(crate) fn lock(py: Python<'_>) -> PyResult<MutexGuard<'_, Self>> {
+        let world = WORLD.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
+        // Nothing is meant to detach while it is locked; should anything, waiting detached keeps that from being the end.
+        Ok(world.lock_py_attached(py))
+    }
+
+    pub(crate) fn in_place(&self) -> Option<&Arc<ImportState>> {
+        self.in_place.as_ref()
+    }
+
+    /// Whether the state is in place.
+    pub(crate) fn is_in_place(&self, state: &Arc<ImportState>) -> bool {
+        self.in_place.as_ref().is_some_and(|in_place| Arc::ptr_eq(in_place, state))
+    }
+
+    /// Whether what is in place is what stays there outside leases.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!((&self.in_place, &self.outside), (Some(here), Some(outside)) if Arc::ptr_eq(here, outside))
+    }
+
+    /// Has a state stay in place outside leases, and returns the one before.
+    pub(crate) fn set_outside(&mut self, state: Option<Arc<ImportState>>) -> Option<Arc<ImportState>> {
+        std::mem::replace(&mut self.outside, state)
+    }
+
+    /// `sys.modules`.
+    pub(crate) fn modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.parts.modules.live(py).clone()
+    }
+
+    /// The modules that the daemon sees outside leases.
+    pub(crate) fn daemon_modules<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        if self.in_place.is_none() { self.modules(py) } else { self.parts.modules.base(py).clone() }
+    }
+
+    /// As the function [`modules_of`], where the state was not retired.
+    pub(crate) fn modules_of<'py>(&self, py: Python<'py>, state: &ImportState) -> Option<Bound<'py, PyDict>> {
+        Some(self.shares.get(&state.id())?.modules.by_name(py).clone())
+    }
+
+    /// Whether the project that is in place hides modules of the daemon's. Needs no lock.
+    pub(crate) fn hides_daemons_modules() -> bool {
+        Modules::hide_daemons()
+    }
+
+    fn place(
+        &mut self,
+        py: Python<'_>,
+        target: Option<&Arc<ImportState>>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let is_there = match (&self.in_place, target) {
+            (Some(here), Some(there)) => Arc::ptr_eq(here, there),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_there {
+            return Ok(());
+        }
+        let _paused = CollectorPaused::new(py);
+        let mut outcome = Ok(());
+        let is_outside = self.is_outside();
+        if let Some(state) = self.in_place.take() {
+            outcome = self.leave(py, &state, replaced, is_outside);
+        }
+        if let Some(state) = target {
+            let entered = self.enter(py, state, replaced);
+            self.in_place = Some(Arc::clone(state));
+            outcome = outcome.and(entered);
+        }
+        outcome
+    }
+
+    fn enter(&mut self, py: Python<'_>, state: &Arc<ImportState>, replaced: &mut Replaced) -> PyResult<()> {
+        self.return_strays(py)?;
+        let is_first = state.count_entry() == 0;
+        let Self { parts, shares, .. } = self;
+        let shares = shares.get_mut(&state.id()).ok_or_else(|| {
+            PyRuntimeError::new_err(format!("the import state of project '{}' was dropped", state.project()))
+        })?;
+        let rules = &mut *state.rules(py);
+        parts.enter(&mut Visit { py, state, rules, replaced, is_first, modules: None }, shares)
+    }
+
+    fn leave(
+        &mut self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        replaced: &mut Replaced,
+        is_outside: bool,
+    ) -> PyResult<()> {
+        let Self { parts, shares, .. } = self;
+        // One that was retired in place is taken out all the same.
+        let shares = shares.entry(state.id()).or_insert_with(|| Shares::new(py));
+        let rules = &mut *state.rules(py);
+        let mut visit = Visit { py, state, rules, replaced, is_first: false, modules: None };
+        parts.leave(&mut visit, shares, is_outside)
+    }
+
+    /// Marks the modules that were imported since the state was put in place as the project's, so that their late
+    /// imports are told from others' at once and not only when the project leaves.
+    pub(crate) fn adopt(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(state) = &self.in_place else { return Ok(()) };
+        let Some(shares) = self.shares.get(&state.id()) else { return Ok(()) };
+        let _paused = CollectorPaused::new(py);
+        self.parts.modules.sort(py, state, &state.rules(py), &shares.modules).map(drop)
+    }
+
+    /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is in place.
+    pub(crate) fn return_strays(&mut self, py: Python<'_>) -> PyResult<()> {
+        for stray in self.parts.modules.remove_strays(py)? {
+            // What a dropped core's code loads is nobody's, and whoever uses it keeps it.
+            if let Some(shares) = self.shares.get_mut(&stray.owner.id()) {
+                shares.modules.take_in(&stray.name, &stray.module)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The modules of the state in place that another thread is still importing.
+    pub(crate) fn initializing(&self, py: Python<'_>) -> Vec<String> {
+        let Some(state) = &self.in_place else { return Vec::new() };
+        let mut busy = self.import_locks.held_by_others(py);
+        if busy.is_empty() {
+            return busy;
+        }
+        let rules = state.rules(py);
+        let live = self.parts.modules.live(py);
+        busy.retain(|name| {
+            let loaded = live.get_item(name).ok().flatten();
+            rules.of_name(name).is_hidden()
+                || loaded.is_some_and(|module| rules.of_module(name, &origin(&module)) == Ownership::Own)
+        });
+        busy
+    }
+}

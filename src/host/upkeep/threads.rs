@@ -1,0 +1,113 @@
+//! Threads that run a project's code.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::Error;
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::marks;
+use crate::host::python::import::import_for_host;
+use crate::host::python::modules::function_globals;
+use crate::host::python::time_limit::raise_in;
+
+/// How long a thread may take to end by itself before it is asked to.
+const BY_ITSELF: Duration = Duration::from_secs(1);
+
+/// Waits, detached, until no other thread runs code of these states; those that do not end by themselves within a second
+/// are made to raise `SystemExit`. Returns the names of those that are left at the deadline.
+///
+/// Python raises an exception in another thread between two of its instructions. A thread that waits in C, for a lock or a
+/// socket, is not reached before it returns.
+pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant) -> Vec<String> {
+    let asked_from = Instant::now() + BY_ITSELF;
+    let mut asked: Vec<u64> = Vec::new();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let left = match running(py, states) {
+            Ok(left) => left,
+            Err(error) => {
+                // As an error of the crate's, which shows no keys.
+                let error = Error::from(error);
+                tracing::warn!(%error, "failed to look for a project's threads");
+                return Vec::new();
+            }
+        };
+        let now = Instant::now();
+        if left.is_empty() || now >= deadline {
+            return left.into_iter().map(|thread| thread.name).collect();
+        }
+        if now >= asked_from {
+            for thread in left.iter().filter(|thread| !asked.contains(&thread.ident)) {
+                // Once each: a second one would hit the code that ends it in good order.
+                raise_in(py, thread.ident as std::ffi::c_long, Some(&py.get_type::<PySystemExit>()));
+            }
+            asked = left.iter().map(|thread| thread.ident).collect();
+        }
+        py.detach(|| std::thread::sleep(pause));
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+struct Running {
+    ident: u64,
+    name: String,
+}
+
+/// The other threads of Python's that are to run code of these states, or are running it now.
+fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>> {
+    let threading = import_for_host(py, "threading")?;
+    let this: u64 = threading.call_method0("get_ident")?.extract()?;
+    let frames = import_for_host(py, "sys")?.call_method0("_current_frames")?.cast_into::<PyDict>()?;
+    let mut found = Vec::new();
+    for thread in threading.call_method0("enumerate")?.try_iter()? {
+        let thread = thread?;
+        let Ok(ident) = thread.getattr("ident")?.extract::<u64>() else { continue };
+        if ident == this {
+            continue;
+        }
+        let frame = frames.get_item(ident)?;
+        let to_run = is_to_run(&thread, states);
+        if to_run && thread.is_instance(&threading.getattr("Timer")?)? {
+            // It waits in C for as long as it was set to, unless it is told not to.
+            // One whose own code raises is asked to end as any other thread is.
+            let _ = thread.call_method0("cancel");
+        }
+        if to_run || frame.is_some_and(|frame| is_running(frame, states)) {
+            found.push(Running { ident, name: thread.getattr("name")?.str()?.to_string() });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a thread's own `run`, or the function that it was given, is code of one of the states.
+fn is_to_run(thread: &Bound<'_, PyAny>, states: &[Arc<ImportState>]) -> bool {
+    let run = thread.get_type().getattr("run").ok();
+    // `function` is a timer's.
+    let given = ["_target", "function"].into_iter().filter_map(|name| thread.getattr(name).ok());
+    run.into_iter().chain(given).any(|function| {
+        let function = function.getattr("__func__").unwrap_or(function);
+        function_globals(&function).is_some_and(|globals| is_of(&globals, states))
+    })
+}
+
+/// Whether a frame, or one that called it, runs code of one of the states.
+fn is_running(frame: Bound<'_, PyAny>, states: &[Arc<ImportState>]) -> bool {
+    let mut next = Some(frame);
+    while let Some(frame) = next {
+        let globals = frame.getattr("f_globals").ok().and_then(|globals| globals.cast_into::<PyDict>().ok());
+        if globals.is_some_and(|globals| is_of(&globals, states)) {
+            return true;
+        }
+        next = frame.getattr("f_back").ok().filter(|back| !back.is_none());
+    }
+    false
+}
+
+fn is_of(globals: &Bound<'_, PyDict>, states: &[Arc<ImportState>]) -> bool {
+    let owner = marks::owner_of_globals(globals);
+    owner.is_some_and(|owner| states.iter().any(|state| Arc::ptr_eq(state, &owner)))
+}
