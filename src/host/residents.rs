@@ -36,7 +36,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn of(location: &CoreLocation) -> Self {
-        Self { fingerprint: Fingerprint::of(location), checked: Instant::now() }
+        Self { fingerprint: Fingerprint::quick(location), checked: Instant::now() }
     }
 }
 

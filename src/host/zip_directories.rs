@@ -4,34 +4,16 @@
 //! brought up to date, it would look at the old places in the new file.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use pyo3::prelude::*;
+use sgtk_config::Stamp;
 
 use super::retire;
 
 /// The zips of cores, as they were when they were last imported from.
 static SEEN: Mutex<Option<HashMap<PathBuf, Stamp>>> = Mutex::new(None);
-
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: Option<SystemTime>,
-    file: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let file = 0;
-        Self { size: metadata.len(), modified: metadata.modified().ok(), file }
-    }
-}
 
 /// Has the import system read those zips anew that are not what they were. Before a core's import.
 pub(super) fn refresh(py: Python<'_>, zips: &[PathBuf]) -> PyResult<()> {
@@ -49,8 +31,7 @@ pub(super) fn refresh(py: Python<'_>, zips: &[PathBuf]) -> PyResult<()> {
 }
 
 fn is_changed(zip: &Path) -> bool {
-    let Ok(metadata) = fs::metadata(zip) else { return true };
-    let stamp = Stamp::of(&metadata);
+    let stamp = Stamp::at(zip);
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = seen.get_or_insert_default();
     if seen.get(zip) == Some(&stamp) {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::presence::{self, Contents};
 use super::{Platform, Rule, Trail, expand, pointer};
+use crate::disk::presence::{self, Contents};
 
 /// The Python named beside the core whose `install` folder is in `core_root`, where that is an existing file.
 ///

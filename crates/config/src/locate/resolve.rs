@@ -4,11 +4,11 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::presence::{self, Contents};
 use super::{
     ConfigError, Configs, CoreKind, CoreLocation, Platform, PointerProblem, Rule, StudioFallback, Trail,
     evidence, interpreter_file, listing, memory, pointer, project_name, version,
 };
+use crate::disk::presence::{self, Contents};
 
 /// The folder below the base folder that holds the core of projects that name none.
 pub(super) const STUDIO: &str = "studio";
