@@ -13,27 +13,29 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bootstrap;
-mod disk;
+mod changes;
 pub mod keys;
 mod locate;
+mod paths;
 mod plugin_folder;
+mod presence;
 #[doc(hidden)]
 pub mod python;
 mod python_error;
 mod setting;
 
 pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
-pub use disk::Fingerprint;
+pub use changes::{CoreWatch, Fingerprint};
 pub use locate::{
-    ConfigError, Configs, CoreKind, CoreLocation, CoreWatch, Names, Platform, PointerProblem, Rule, Step,
-    StudioFallback, Trail,
+    ConfigError, Configs, CoreKind, CoreLocation, Names, PointerProblem, Rule, Step, StudioFallback, Trail,
 };
+pub use paths::Platform;
 pub use python_error::PythonError;
 pub use setting::SettingError;
 
 // For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
 #[doc(hidden)]
-pub use disk::Stamp;
+pub use changes::Stamp;
 // For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
 #[doc(hidden)]
 pub use bootstrap::STEPS as BOOTSTRAP_STEPS;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::{Platform, Rule, Trail, expand, pointer};
-use crate::disk::presence::{self, Contents};
+use super::{Rule, Trail, pointer};
+use crate::paths::Environment;
+use crate::paths::{Platform, expand};
+use crate::presence::{self, Contents};
 
 /// The Python named beside the core whose `install` folder is in `core_root`, where that is an existing file.
 ///

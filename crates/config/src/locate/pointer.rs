@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::environment::Environment;
-use super::{Platform, PointerProblem, expand};
+use super::PointerProblem;
+use crate::paths::Environment;
+use crate::paths::{Platform, expand};
 
 /// The largest pointer that is read, in bytes: the longest path that Linux takes.
 pub(super) const LIMIT: u64 = 4096;

@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{
-    ConfigError, Configs, CoreKind, CoreLocation, Platform, PointerProblem, Rule, StudioFallback, Trail,
-    evidence, interpreter_file, listing, memory, pointer, project_name, version,
+    ConfigError, Configs, CoreKind, CoreLocation, PointerProblem, Rule, StudioFallback, Trail, evidence,
+    interpreter_file, listing, memory, pointer, project_name, version,
 };
-use crate::disk::presence::{self, Contents};
+use crate::paths::Platform;
+use crate::presence::{self, Contents};
 
 /// The folder below the base folder that holds the core of projects that name none.
 pub(super) const STUDIO: &str = "studio";

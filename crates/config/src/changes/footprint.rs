@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::CoreLocation;
-use crate::disk::Fingerprint;
+use super::Fingerprint;
+use crate::CoreLocation;
 
 /// The parts of a core's `install/core` folder that its code comes from.
 const SOURCES: [&str; 3] = ["python", "requirements", "hooks"];
@@ -17,8 +17,8 @@ impl Fingerprint {
     /// [`CoreWatch`](crate::CoreWatch).
     #[must_use]
     pub fn quick(location: &CoreLocation) -> Self {
-        let own = location.pointer.with_file_name("_core_upgrader.py");
-        let decisive = [location.pointer.clone(), own];
+        let own = location.pointer().with_file_name("_core_upgrader.py");
+        let decisive = [location.pointer().to_owned(), own];
         Self::of_files(decisive.into_iter().chain(marks(location.install_core())))
     }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{Stamp, presence};
+use super::Stamp;
+use crate::presence;
 
 /// The names of folders in which nothing that is imported or read has its source.
 const SKIPPED: [&str; 4] = ["__pycache__", ".git", ".svn", ".hg"];
