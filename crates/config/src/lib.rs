@@ -13,29 +13,30 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bootstrap;
-mod changes;
+mod disk;
+mod error;
 pub mod keys;
 mod locate;
 mod paths;
+mod platform;
 mod plugin_folder;
-mod presence;
+mod project_name;
 #[doc(hidden)]
 pub mod python;
 mod python_error;
 mod setting;
 
 pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
-pub use changes::{CoreWatch, Fingerprint};
-pub use locate::{
-    ConfigError, Configs, CoreKind, CoreLocation, Names, PointerProblem, Rule, Step, StudioFallback, Trail,
-};
-pub use paths::Platform;
+pub use disk::Fingerprint;
+pub use error::{ConfigError, Names, PointerProblem};
+pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Rule, Step, StudioFallback, Trail};
+pub use platform::Platform;
 pub use python_error::PythonError;
 pub use setting::SettingError;
 
 // For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
 #[doc(hidden)]
-pub use changes::Stamp;
+pub use disk::Stamp;
 // For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
 #[doc(hidden)]
 pub use bootstrap::STEPS as BOOTSTRAP_STEPS;

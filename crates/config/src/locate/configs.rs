@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::memory::Memory;
-use super::{ConfigError, CoreLocation, StudioFallback, Trail, listing, resolve};
+use super::{CoreLocation, StudioFallback, Trail, listing, resolve};
+use crate::ConfigError;
+use crate::Platform;
 use crate::paths::Environment;
-use crate::paths::Platform;
 
 /// Names the base folder, as in the published recipe.
 const BASE_VARIABLE: &str = "SHOTGUN_BASE";

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{Rule, Trail, pointer};
+use crate::Platform;
+use crate::disk::presence::{self, Contents};
 use crate::paths::Environment;
-use crate::paths::{Platform, expand};
-use crate::presence::{self, Contents};
+use crate::paths::expand;
 
 /// The Python named beside the core whose `install` folder is in `core_root`, where that is an existing file.
 ///

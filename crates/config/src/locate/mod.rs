@@ -36,21 +36,21 @@
 
 mod bootstrapped;
 mod configs;
-mod error;
 mod evidence;
 mod fallback;
+mod footprint;
 mod interpreter_file;
 mod listing;
 mod location;
 mod memory;
 mod pointer;
-mod project_name;
 mod resolve;
 mod trail;
 mod version;
+mod watch;
 
 pub use configs::Configs;
-pub use error::{ConfigError, Names, PointerProblem};
 pub use fallback::StudioFallback;
 pub use location::{CoreKind, CoreLocation};
 pub use trail::{Rule, Step, Trail};
+pub use watch::CoreWatch;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::PointerProblem;
+use crate::Platform;
+use crate::PointerProblem;
 use crate::paths::Environment;
-use crate::paths::{Platform, expand};
+use crate::paths::expand;
 
 /// The largest pointer that is read, in bytes: the longest path that Linux takes.
 pub(super) const LIMIT: u64 = 4096;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Rule, Trail};
-use crate::presence::{self, Contents};
+use crate::disk::presence::{self, Contents};
 
 /// The largest `info.yml` that is read, in bytes. Real ones have a few thousand.
 const LIMIT: u64 = 256 * 1024;

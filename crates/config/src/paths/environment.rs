@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Platform;
+use crate::Platform;
 
 /// A copy of an environment.
 pub(crate) struct Environment {

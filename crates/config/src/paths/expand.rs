@@ -2,7 +2,7 @@
 //! except that what those would leave standing because it is not set is an error here.
 
 use super::Environment;
-use super::Platform;
+use crate::Platform;
 use crate::PointerProblem;
 
 /// Expands `$NAME` and `${NAME}`, on Windows also `%NAME%`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::Stamp;
-use crate::presence;
+use super::presence;
 
 /// The names of folders in which nothing that is imported or read has its source.
 const SKIPPED: [&str; 4] = ["__pycache__", ".git", ".svn", ".hg"];

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Fingerprint;
 use crate::CoreLocation;
+use crate::disk::Fingerprint;
 
 /// For how long after an import every look is at all files. A core that was half new when it was imported, on a drive that
 /// stalled in the middle of an upgrade, has the other half by then, or is stuck for good.

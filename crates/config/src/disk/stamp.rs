@@ -4,7 +4,7 @@ use std::fs::{self, Metadata};
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::presence;
+use super::presence;
 
 /// A file as it was at one moment, without its contents: which one it is, its size, and when it was last modified. Two that
 /// are equal mean that nobody has written to the file in between.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Fingerprint;
 use crate::CoreLocation;
+use crate::disk::Fingerprint;
 
 /// The parts of a core's `install/core` folder that its code comes from.
 const SOURCES: [&str; 3] = ["python", "requirements", "hooks"];
