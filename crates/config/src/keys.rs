@@ -4,8 +4,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 
 /// What stands in a text where a secret stood.
@@ -38,14 +39,14 @@ impl Secrets {
         forms.sort();
         forms.dedup();
         let forms = Arc::new(Forms(forms.into_iter().map(SecretString::from).collect()));
-        IN_USE.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&forms));
+        IN_USE.write().push(Arc::clone(&forms));
         Self(forms)
     }
 }
 
 impl Drop for Secrets {
     fn drop(&mut self) {
-        let mut in_use = IN_USE.write().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = IN_USE.write();
         in_use.retain(|forms| !Arc::ptr_eq(forms, &self.0));
     }
 }
@@ -98,7 +99,7 @@ fn password(address: &str) -> Option<&str> {
 
 /// The text without the secrets that are in use.
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let in_use = IN_USE.read();
     let forms = in_use.iter().flat_map(|forms| &forms.0).map(ExposeSecret::expose_secret);
     let mut shown: Vec<&str> = forms.filter(|form| text.contains(form)).collect();
     // The longer first, so that no part of one is left over where another, of other options perhaps, is hidden in it.

@@ -6,28 +6,37 @@
 //!
 //! - [`Configs`] finds a project's core from the files of its pipeline configuration, and tells how: [`CoreLocation`],
 //!   [`Trail`], [`ConfigError`].
+//! - [`Fingerprint`] and [`CoreWatch`] tell whether what was read is still what is on disk.
 //! - [`Bootstrap`] is what a bootstrap of a distributed configuration needs to know, as data.
 //! - [`keys`] hides keys and passwords in all that leaves the process as text.
 //! - [`PythonError`] is a Python exception as text.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bootstrap;
+mod disk;
+mod error;
 pub mod keys;
 mod locate;
+mod paths;
+mod platform;
 mod plugin_folder;
+mod project_name;
 #[doc(hidden)]
 pub mod python;
 mod python_error;
 mod setting;
 
 pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
-pub use locate::{
-    ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Names, Platform, PointerProblem, Rule, Step,
-    StudioFallback, Trail,
-};
+pub use disk::Fingerprint;
+pub use error::{ConfigError, Names, PointerProblem};
+pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Rule, Step, StudioFallback, Trail};
+pub use platform::Platform;
 pub use python_error::PythonError;
 pub use setting::SettingError;
 
+// For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
+#[doc(hidden)]
+pub use disk::Stamp;
 // For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
 #[doc(hidden)]
 pub use bootstrap::STEPS as BOOTSTRAP_STEPS;

@@ -129,7 +129,7 @@ impl Inner {
             return Some(link);
         }
         let changed = match self.options.configs.locate(&slot.project) {
-            Ok(location) => *entered != Fingerprint::of(&location),
+            Ok(location) => *entered != Fingerprint::quick(&location),
             // A share that is away for a moment: what is in memory works on.
             Err(_) => false,
         };

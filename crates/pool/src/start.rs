@@ -47,7 +47,7 @@ impl Inner {
         let deadline = after(self.options.start_limit);
         let entrance = self.entrance(slot)?;
         // Taken before the core is imported: what changes meanwhile is noticed later.
-        let fingerprint = entrance.location.as_ref().map(Fingerprint::of);
+        let fingerprint = entrance.location.as_ref().map(Fingerprint::quick);
         let (mut link, forked) = match self.fork(slot, &entrance, permit) {
             Ok(link) => (link, true),
             Err(permit) => (self.spawn(slot, &entrance.python, permit, deadline)?, false),

@@ -1,14 +1,13 @@
 //! What the import system, `linecache` and `importlib.metadata` remember of folders and zips.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use sgtk_config::Stamp;
 
 use super::contents;
 use super::import::import_for_host;
@@ -41,23 +40,6 @@ pub(crate) fn forget(py: Python<'_>, is_forgotten: impl Fn(&str) -> bool) -> PyR
 /// The zips of cores, as they were when they were last imported from.
 static SEEN: LazyLock<Mutex<HashMap<PathBuf, Stamp>>> = LazyLock::new(Mutex::default);
 
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: Option<SystemTime>,
-    file: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let file = 0;
-        Self { size: metadata.len(), modified: metadata.modified().ok(), file }
-    }
-}
-
 /// Has the import system read those zips anew that are not what they were. Before a core's import.
 ///
 /// It reads a zip's directory once: where the zip is replaced on disk, as when a core is upgraded, it would look at the
@@ -78,8 +60,7 @@ pub(crate) fn refresh_zips(py: Python<'_>, zips: &[PathBuf]) -> PyResult<()> {
 }
 
 fn is_changed(zip: &Path) -> bool {
-    let Ok(metadata) = fs::metadata(zip) else { return true };
-    let stamp = Stamp::of(&metadata);
+    let stamp = Stamp::at(zip);
     let mut seen = SEEN.lock();
     if seen.get(zip) == Some(&stamp) {
         return false;

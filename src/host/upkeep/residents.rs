@@ -37,7 +37,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(location: &CoreLocation) -> Self {
-        Self { fingerprint: Fingerprint::of(location), checked: Instant::now() }
+        Self { fingerprint: Fingerprint::quick(location), checked: Instant::now() }
     }
 }
 

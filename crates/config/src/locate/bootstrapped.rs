@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::resolve::{self, STORAGE_ROOTS};
-use super::{ConfigError, Configs, CoreKind, CoreLocation, Trail, interpreter_file, version};
+use super::listing::STORAGE_ROOTS;
+use super::resolve;
+use super::{Configs, CoreKind, CoreLocation, Trail, interpreter_file, version};
+use crate::ConfigError;
 
 impl Configs {
     /// The core that a bootstrap of `target` starts from, by its `python` folder. It belongs to no project, wherever it

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::environment::Environment;
 use super::memory::Memory;
-use super::{ConfigError, CoreLocation, Platform, StudioFallback, Trail, listing, resolve};
+use super::{CoreLocation, StudioFallback, Trail, listing, resolve};
+use crate::ConfigError;
+use crate::Platform;
+use crate::paths::Environment;
 
 /// Names the base folder, as in the published recipe.
 const BASE_VARIABLE: &str = "SHOTGUN_BASE";

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::presence;
+use crate::disk::presence;
 
 /// What file managers, editors and version control leave in a folder.
 const CLUTTER: [&str; 7] =

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::presence::{self, Contents};
-use super::{Platform, Rule, Trail, expand, pointer};
+use super::{Rule, Trail, pointer};
+use crate::Platform;
+use crate::disk::presence::{self, Contents};
+use crate::paths::Environment;
+use crate::paths::expand;
 
 /// The Python named beside the core whose `install` folder is in `core_root`, where that is an existing file.
 ///

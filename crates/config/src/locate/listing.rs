@@ -4,8 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::resolve::{STORAGE_ROOTS, STUDIO};
-use super::{ConfigError, project_name};
+use crate::{ConfigError, project_name};
+
+/// The folder below the base folder that holds the core of projects that name none.
+pub(super) const STUDIO: &str = "studio";
+
+/// The file by which Toolkit knows a pipeline configuration.
+pub(super) const STORAGE_ROOTS: &str = "config/core/roots.yml";
 
 pub(super) fn projects(base: &Path) -> Result<Vec<String>, ConfigError> {
     let unreadable = |error: io::Error| ConfigError::BaseUnreadable {

@@ -97,6 +97,11 @@ impl CoreLocation {
         }
     }
 
+    /// Where the configuration's core pointer is, or would be.
+    pub(crate) fn pointer(&self) -> &Path {
+        &self.pointer
+    }
+
     /// The core's version as its `info.yml` gives it (`v0.24.0`), where that can be read. A clone of `tk-core` says
     /// `HEAD`.
     #[must_use]

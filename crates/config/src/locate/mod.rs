@@ -36,28 +36,21 @@
 
 mod bootstrapped;
 mod configs;
-mod environment;
-mod error;
 mod evidence;
-mod expand;
 mod fallback;
-mod fingerprint;
+mod footprint;
 mod interpreter_file;
 mod listing;
 mod location;
 mod memory;
-mod platform;
 mod pointer;
-mod presence;
-mod project_name;
 mod resolve;
 mod trail;
 mod version;
+mod watch;
 
 pub use configs::Configs;
-pub use error::{ConfigError, Names, PointerProblem};
 pub use fallback::StudioFallback;
-pub use fingerprint::Fingerprint;
 pub use location::{CoreKind, CoreLocation};
-pub use platform::Platform;
 pub use trail::{Rule, Step, Trail};
+pub use watch::CoreWatch;

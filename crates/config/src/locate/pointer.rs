@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::environment::Environment;
-use super::{Platform, PointerProblem, expand};
+use crate::Platform;
+use crate::PointerProblem;
+use crate::paths::Environment;
+use crate::paths::expand;
 
 /// The largest pointer that is read, in bytes: the longest path that Linux takes.
 pub(super) const LIMIT: u64 = 4096;

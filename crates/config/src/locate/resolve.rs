@@ -4,17 +4,14 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::presence::{self, Contents};
+use super::listing::{self, STORAGE_ROOTS, STUDIO};
 use super::{
-    ConfigError, Configs, CoreKind, CoreLocation, Platform, PointerProblem, Rule, StudioFallback, Trail,
-    evidence, interpreter_file, listing, memory, pointer, project_name, version,
+    Configs, CoreKind, CoreLocation, Rule, StudioFallback, Trail, evidence, interpreter_file, memory,
+    pointer, version,
 };
-
-/// The folder below the base folder that holds the core of projects that name none.
-pub(super) const STUDIO: &str = "studio";
-
-/// The file by which Toolkit knows a pipeline configuration.
-pub(super) const STORAGE_ROOTS: &str = "config/core/roots.yml";
+use crate::Platform;
+use crate::disk::presence::{self, Contents};
+use crate::{ConfigError, PointerProblem, project_name};
 
 /// The file by which the published recipe and `tk-core` know that a core is really there, and not its API proxy.
 const UPGRADER: &str = "_core_upgrader.py";

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::presence::{self, Contents};
 use super::{Rule, Trail};
+use crate::disk::presence::{self, Contents};
 
 /// The largest `info.yml` that is read, in bytes. Real ones have a few thousand.
 const LIMIT: u64 = 256 * 1024;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::run;
 
@@ -34,7 +35,7 @@ impl Executables {
     /// # Errors
     /// It cannot be run, or does not say where it is.
     pub fn real(&self, python: &Path) -> Result<PathBuf, ExecutableError> {
-        if let Some(known) = self.lock().get(python) {
+        if let Some(known) = self.real.lock().get(python) {
             return Ok(known.clone());
         }
         let fault = |reason: String| ExecutableError { python: python.to_owned(), reason };
@@ -50,11 +51,7 @@ impl Executables {
             let said = [outcome.stdout, outcome.stderr].concat();
             return Err(fault(format!("asked where it is, it said: {}", said.trim())));
         }
-        self.lock().insert(python.to_owned(), found.clone());
+        self.real.lock().insert(python.to_owned(), found.clone());
         Ok(found)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, PathBuf>> {
-        self.real.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use sgtk_config::Fingerprint;
+use sgtk_config::{CoreWatch, Fingerprint};
 
 use crate::studio::Studio;
 
@@ -20,7 +20,7 @@ fn attached() -> (Studio, PathBuf) {
 }
 
 fn fingerprint(studio: &Studio) -> Fingerprint {
-    Fingerprint::of(&studio.configs().locate("a").unwrap())
+    Fingerprint::quick(&studio.configs().locate("a").unwrap())
 }
 
 fn changed(before: &Fingerprint, after: &Fingerprint) -> Vec<PathBuf> {
@@ -44,9 +44,9 @@ fn each_file_that_is_rewritten_is_noticed_by_size_by_time_and_by_being_another()
     let location = studio.configs().locate("a").unwrap();
     for file in in_core.into_iter().chain([pointer]) {
         let noticed = |change: &dyn Fn()| {
-            let before = Fingerprint::of(&location);
+            let before = Fingerprint::quick(&location);
             change();
-            let after = Fingerprint::of(&location);
+            let after = Fingerprint::quick(&location);
             assert_ne!(before, after, "{}", file.display());
             assert_eq!(changed(&before, &after), [file.as_path()]);
         };
@@ -78,10 +78,10 @@ fn each_file_that_is_rewritten_is_noticed_by_size_by_time_and_by_being_another()
 #[test]
 fn a_project_that_gets_a_core_of_its_own_is_noticed() {
     let (studio, _) = attached();
-    let before = Fingerprint::of(&studio.configs().locate("a").unwrap());
+    let before = Fingerprint::quick(&studio.configs().locate("a").unwrap());
     let location = studio.configs().locate("a").unwrap();
     studio.localized("a");
-    let after = Fingerprint::of(&location);
+    let after = Fingerprint::quick(&location);
     assert_eq!(changed(&before, &after), [studio.path("configs/a/install/core/_core_upgrader.py")]);
 }
 
@@ -90,9 +90,9 @@ fn a_studio_project_that_gets_a_pointer_is_noticed() {
     let studio = Studio::new();
     studio.pipeline_configuration("a");
     let location = studio.configs().locate("a").unwrap();
-    let before = Fingerprint::of(&location);
+    let before = Fingerprint::quick(&location);
     let pointer = studio.attached("a", "$STUDIO/shared");
-    assert_eq!(changed(&before, &Fingerprint::of(&location)), [pointer]);
+    assert_eq!(changed(&before, &Fingerprint::quick(&location)), [pointer]);
 }
 
 #[test]
@@ -106,4 +106,84 @@ fn a_core_behind_a_link_that_is_turned_is_noticed() {
     fs::rename(core.parent().unwrap().parent().unwrap(), studio.path("old")).unwrap();
     studio.core("shared");
     assert_ne!(before, fingerprint(&studio));
+}
+
+/// A core in the middle of an upgrade: of the new one there is what a quick look is at, of the old one the rest.
+#[test]
+fn a_core_that_is_half_new_is_noticed_when_the_other_half_comes() {
+    let (studio, core) = attached();
+    let late =
+        ["python/tank/platform/__init__.py", "requirements/3.11/pkgs.zip", "hooks/pick_environment.py"];
+    for file in late {
+        studio.write(&format!("shared/install/core/{file}"), "old");
+    }
+    for file in ["info.yml", "_core_upgrader.py", "python/sgtk/__init__.py", "python/tank/__init__.py"] {
+        studio.write(&format!("shared/install/core/{file}"), "new");
+    }
+    let location = studio.configs().locate("a").unwrap();
+    let (quick, full) = (Fingerprint::quick(&location), Fingerprint::full(&location));
+    let watch = CoreWatch::before_import(&location);
+    assert!(watch.changed_since().is_empty());
+    for file in late {
+        studio.write(&format!("shared/install/core/{file}"), "new one");
+    }
+    let mut expected = late.map(|file| core.join(file)).to_vec();
+    expected.sort();
+    assert_eq!(quick, Fingerprint::quick(&location));
+    assert_eq!(changed(&full, &Fingerprint::full(&location)), expected);
+    assert_eq!(watch.changed_since(), expected);
+}
+
+#[test]
+fn what_python_compiles_and_what_no_code_comes_from_changes_nothing() {
+    let (studio, core) = attached();
+    let location = studio.configs().locate("a").unwrap();
+    let before = Fingerprint::full(&location);
+    studio.write("shared/install/core/python/tank/__pycache__/api.cpython-311.pyc", "");
+    studio.write("shared/install/core/tests/test_api.py", "");
+    studio.write("configs/a/cache/log.txt", "");
+    assert_eq!(before, Fingerprint::full(&location));
+    assert_eq!(Fingerprint::of_core(&core), Fingerprint::of_core(&core));
+}
+
+#[test]
+fn a_configurations_files_are_noticed_and_its_core_and_bundles_are_not() {
+    let (studio, _) = attached();
+    let folder = studio.path("configs/a");
+    for file in ["core/templates.yml", "env/project.yml", "hooks/x/choose.py", "bundle_cache/app/app.py"] {
+        studio.write(&format!("configs/a/config/{file}"), "");
+    }
+    let before = Fingerprint::of_configuration(&folder);
+    let with_core = Fingerprint::of_bootstrapped(&folder);
+    for file in [
+        "core/templates.yml",
+        "env/project.yml",
+        "hooks/x/choose.py",
+        "bundle_cache/app/app.py",
+        "env/new.yml",
+    ] {
+        studio.write(&format!("configs/a/config/{file}"), "changed");
+    }
+    studio.write("configs/a/install/core/python/tank/api.py", "");
+    let expected = ["core/templates.yml", "env/new.yml", "env/project.yml", "hooks/x/choose.py"]
+        .map(|file| folder.join("config").join(file))
+        .to_vec();
+    assert_eq!(changed(&before, &Fingerprint::of_configuration(&folder)), expected);
+    let api = folder.join("install/core/python/tank/api.py");
+    assert_eq!(changed(&with_core, &Fingerprint::of_bootstrapped(&folder)), [expected, vec![api]].concat());
+}
+
+#[test]
+fn plugins_and_the_modules_beside_them_are_noticed_and_their_data_is_not() {
+    let studio = Studio::new();
+    for file in ["plugin.py", "helpers/deep/module.py", "state.json"] {
+        studio.write(&format!("plugins/{file}"), "");
+    }
+    let plugins = || Fingerprint::of_plugins([studio.path("plugins")]);
+    let before = plugins();
+    for file in ["helpers/deep/module.py", "state.json", "another.py"] {
+        studio.write(&format!("plugins/{file}"), "changed");
+    }
+    let expected = ["another.py", "helpers/deep/module.py"].map(|file| studio.path("plugins").join(file));
+    assert_eq!(changed(&before, &plugins()), expected);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What stands where a small text file may be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Contents {
+pub(crate) enum Contents {
     Missing,
     Bytes(Vec<u8>),
     /// Not a regular file, and what it is instead. It was not opened.
@@ -19,7 +19,7 @@ pub(super) enum Contents {
 ///
 /// A link that leads nowhere, `path` itself or a folder on the way to it from `within`, is an error and not an absence:
 /// somebody meant something to be there (a disk that is not mounted), and the next rule would find another core.
-pub(super) fn look(path: &Path, within: &Path) -> io::Result<Option<Metadata>> {
+pub(crate) fn look(path: &Path, within: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if is_absence(&error) => match broken_link(path, within) {
@@ -34,7 +34,7 @@ pub(super) fn look(path: &Path, within: &Path) -> io::Result<Option<Metadata>> {
 }
 
 /// What a folder's metadata, or the lack of it, amounts to: `Ok` for a folder, else what is there in a few words.
-pub(super) fn folder(path: &Path) -> Result<(), String> {
+pub(crate) fn folder(path: &Path) -> Result<(), String> {
     match look(path, path) {
         Ok(Some(metadata)) if metadata.is_dir() => Ok(()),
         Ok(Some(metadata)) => Err(kind(metadata.file_type()).to_owned()),
@@ -44,7 +44,7 @@ pub(super) fn folder(path: &Path) -> Result<(), String> {
 }
 
 /// Reads a file of at most `limit` bytes. Never waits for a pipe's other end, and never reads from a device.
-pub(super) fn read(path: &Path, within: &Path, limit: u64) -> io::Result<Contents> {
+pub(crate) fn read(path: &Path, within: &Path, limit: u64) -> io::Result<Contents> {
     let Some(metadata) = look(path, within)? else { return Ok(Contents::Missing) };
     // A device may do something on being opened, so this is asked before...
     if !metadata.is_file() {
@@ -78,7 +78,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// A file in place of a folder on the way counts as absence too, as it does for Python's `os.path.exists`.
-pub(super) fn is_absence(error: &io::Error) -> bool {
+pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

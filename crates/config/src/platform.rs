@@ -16,7 +16,7 @@ pub enum Platform {
 
 impl Platform {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Linux, Self::Darwin, Self::Windows];
+    pub(crate) const ALL: [Self; 3] = [Self::Linux, Self::Darwin, Self::Windows];
 
     /// The platform this is compiled for.
     #[must_use]
@@ -62,7 +62,7 @@ impl Platform {
 
     /// Whether a path means the same folder whatever the current folder is. On Windows that takes a drive or a share:
     /// `\core` alone depends on the current drive.
-    pub(super) fn is_absolute(self, path: &str) -> bool {
+    pub(crate) fn is_absolute(self, path: &str) -> bool {
         let mut bytes = path.bytes();
         match self {
             Self::Linux | Self::Darwin => bytes.next() == Some(b'/'),
@@ -78,12 +78,12 @@ impl Platform {
         }
     }
 
-    pub(super) const fn is_separator(self, byte: u8) -> bool {
+    pub(crate) const fn is_separator(self, byte: u8) -> bool {
         byte == b'/' || (byte == b'\\' && matches!(self, Self::Windows))
     }
 
     /// Whether `byte` can be part of a variable's name after a `$`: what `os.path.expandvars` takes on each platform.
-    pub(super) const fn in_variable_name(self, byte: u8) -> bool {
+    pub(crate) const fn in_variable_name(self, byte: u8) -> bool {
         byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b'-' && matches!(self, Self::Windows))
     }
 }

@@ -1,14 +1,15 @@
 //! Variables and `~` in a path, as Python's `os.path.expandvars` and `os.path.expanduser` read them on each platform,
 //! except that what those would leave standing because it is not set is an error here.
 
-use super::environment::Environment;
-use super::{Platform, PointerProblem};
+use super::Environment;
+use crate::Platform;
+use crate::PointerProblem;
 
 /// Expands `$NAME` and `${NAME}`, on Windows also `%NAME%`.
 ///
 /// A `$` before anything else stands for itself, as does a brace or `%` that is not closed. On Windows `$$` and `%%`
 /// are one sign each, and nothing is expanded between single quotes. Values are not expanded again.
-pub(super) fn variables(
+pub(crate) fn variables(
     text: &str,
     platform: Platform,
     environment: &Environment,
@@ -43,7 +44,7 @@ pub(super) fn variables(
 }
 
 /// Expands a `~` that is the first component. Expects variables to be expanded already, as Toolkit does it.
-pub(super) fn home(
+pub(crate) fn home(
     text: String,
     platform: Platform,
     environment: &Environment,

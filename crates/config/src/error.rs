@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::Platform;
+use crate::Platform;
 
 /// Why a project's core could not be found. No Python has run when this is returned.
 #[derive(Debug, thiserror::Error)]

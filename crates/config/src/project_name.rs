@@ -1,6 +1,6 @@
 //! Which names can be a project's folder.
 
-use super::ConfigError;
+use crate::ConfigError;
 
 /// As long as a file name can be on any platform's common file systems, in bytes.
 const LONGEST: usize = 255;
@@ -9,7 +9,7 @@ const LONGEST: usize = 255;
 ///
 /// Names come from outside (an event, a path template). They are judged alike everywhere, so that a name which is
 /// harmless on the machine that checks it is harmless on the one that uses it.
-pub(super) fn check(project: &str) -> Result<(), ConfigError> {
+pub(crate) fn check(project: &str) -> Result<(), ConfigError> {
     match objection(project) {
         None => Ok(()),
         Some(reason) => Err(ConfigError::ProjectName { project: project.to_owned(), reason }),

@@ -5,23 +5,23 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Platform;
+use crate::Platform;
 
 /// A copy of an environment.
-pub(super) struct Environment {
+pub(crate) struct Environment {
     variables: HashMap<OsString, OsString>,
     /// The account's folder as the system knows it, where no variable names it.
     account_home: Option<PathBuf>,
 }
 
 impl Environment {
-    pub(super) fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         // Services are often started without `HOME`; Python then asks the system too.
         let account_home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         Self { variables: std::env::vars_os().collect(), account_home }
     }
 
-    pub(super) fn of<K: Into<OsString>, V: Into<OsString>>(
+    pub(crate) fn of<K: Into<OsString>, V: Into<OsString>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -29,7 +29,7 @@ impl Environment {
     }
 
     /// The variable's value, which may be empty. On Windows names are the same in upper and lower case.
-    pub(super) fn get(&self, name: &str, platform: Platform) -> Option<&OsStr> {
+    pub(crate) fn get(&self, name: &str, platform: Platform) -> Option<&OsStr> {
         let exact = self.variables.get(OsStr::new(name));
         let found = if platform == Platform::Windows && exact.is_none() {
             let mut variables = self.variables.iter();
@@ -41,12 +41,12 @@ impl Environment {
     }
 
     /// The variable's value where it is set to something.
-    pub(super) fn filled(&self, name: &str, platform: Platform) -> Option<&OsStr> {
+    pub(crate) fn filled(&self, name: &str, platform: Platform) -> Option<&OsStr> {
         self.get(name, platform).filter(|value| !value.is_empty())
     }
 
     /// The folder that `~` stands for.
-    pub(super) fn home(&self, platform: Platform) -> Option<OsString> {
+    pub(crate) fn home(&self, platform: Platform) -> Option<OsString> {
         let home = match platform {
             Platform::Linux | Platform::Darwin => self.filled("HOME", platform).map(OsStr::to_owned),
             Platform::Windows => self.filled("USERPROFILE", platform).map(OsStr::to_owned).or_else(|| {

@@ -1,0 +1,74 @@
+//! What a file looks like from outside.
+
+use std::fs::{self, Metadata};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::presence;
+
+/// A file as it was at one moment, without its contents: which one it is, its size, and when it was last modified. Two that
+/// are equal mean that nobody has written to the file in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(State);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Missing,
+    Unreadable,
+    There { identity: Identity, size: u64, modified: Option<SystemTime> },
+}
+
+impl Stamp {
+    pub(super) const UNREADABLE: Self = Self(State::Unreadable);
+
+    /// The file there, with links followed, as it is now. One that is missing or cannot be looked at has a stamp as well.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(metadata) => Self::of(&metadata),
+            Err(error) if presence::is_absence(&error) => Self(State::Missing),
+            Err(_) => Self(State::Unreadable),
+        }
+    }
+
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self(State::There {
+            identity: Identity::of(metadata),
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+}
+
+/// Which file it is, whatever its name, and when its entry in the file system last changed: what copies a file with its
+/// old times changes that all the same.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+#[cfg(unix)]
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), changed }
+    }
+}
+
+/// The standard library gives neither there; the time of creation takes their place.
+#[cfg(not(unix))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    created: Option<SystemTime>,
+}
+
+#[cfg(not(unix))]
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self { created: metadata.created().ok() }
+    }
+}
