@@ -31,7 +31,7 @@ impl Part for Finders {
             .iter_mut()
             .zip(shares)
             .map(|(list, share)| list.enter(visit.py, share, visit.replaced, hidden));
-        entered.fold(Ok(()), |outcome, entered| outcome.and(entered))
+        first_error(entered)
     }
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Self::Share) -> PyResult<()> {
@@ -44,7 +44,7 @@ impl Part for Finders {
             .iter_mut()
             .zip(shares)
             .map(|(list, share)| list.leave(visit.py, share, visit.replaced, whose).map(drop));
-        left.fold(Ok(()), |outcome, left| outcome.and(left))
+        first_error(left)
     }
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Self::Share) -> PyResult<()> {
@@ -55,7 +55,7 @@ impl Part for Finders {
             .iter_mut()
             .zip(shares)
             .map(|(list, share)| list.keep_for_daemon(visit.py, share, visit.replaced, is_projects));
-        kept.fold(Ok(()), |outcome, kept| outcome.and(kept))
+        first_error(kept)
     }
 }
 
@@ -82,4 +82,13 @@ pub(super) fn is_made_by_projects(
     let is_own = modules
         .is_some_and(|modules| modules.own.contains(PyString::new(object.py(), &module)).unwrap_or(true));
     is_own || rules.of_name(&module).is_hidden()
+}
+
+/// Does all of them, whatever becomes of the others.
+fn first_error(done: impl Iterator<Item = PyResult<()>>) -> PyResult<()> {
+    let mut outcome = Ok(());
+    for one in done {
+        outcome = outcome.and(one);
+    }
+    outcome
 }
