@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use sgtk_config::{ConfigError, PythonError, SettingError};
 
@@ -165,6 +166,15 @@ pub enum Error {
         source: SettingError,
     },
 
+    /// A worker pool's error, for callers that use both and return one.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Pool {
+        /// What the pool said.
+        #[from]
+        source: sgtk_pool::PoolError,
+    },
+
     /// Python code of the caller's own raised, inside [`Host::with_sgtk`](crate::Host::with_sgtk) for instance.
     #[error(transparent)]
     Python {
@@ -174,8 +184,37 @@ pub enum Error {
     },
 }
 
+/// For code that is called by Python, or by [`Host::with_sgtk`](crate::Host::with_sgtk), and uses the library itself: a
+/// `RuntimeError` with the error and its causes as its message.
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+        PyRuntimeError::new_err(message)
+    }
+}
+
 impl From<PyErr> for Error {
     fn from(error: PyErr) -> Self {
         Self::Python { source: python_error(&error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sgtk_config::SettingError;
+
+    use super::*;
+
+    #[test]
+    fn an_error_becomes_an_exception_of_pythons_with_all_that_it_says() {
+        crate::interpreter::Interpreter::start_default().unwrap();
+        let error = Error::from(SettingError::new("exempt", "'sgtk'", "it is the core's own"));
+        let text = error.to_string();
+        Python::attach(|py| {
+            let raised = PyErr::from(error);
+            assert!(raised.is_instance_of::<PyRuntimeError>(py));
+            assert_eq!(raised.value(py).to_string(), text);
+        });
     }
 }

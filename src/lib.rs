@@ -67,8 +67,8 @@ pub use sgtk_pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool
 /// Which core belongs to a project, from files alone: what `sgtk-config` knows.
 pub mod config {
     pub use sgtk_config::{
-        ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Platform, PointerProblem, Rule, Step,
-        Trail,
+        ConfigError, Configs, CoreKind, CoreLocation, CoreWatch, Fingerprint, Names, Platform,
+        PointerProblem, Rule, Step, StudioFallback, Trail,
     };
 }
 

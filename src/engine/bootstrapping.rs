@@ -98,7 +98,7 @@ impl<'a, 'py> Begun<'a, 'py> {
 
     fn go_through(self) -> Result<Engine> {
         let bootstrapped = self.engine().and_then(|bootstrapped| {
-            // A host that was shut down meanwhile waits for this turn's end, and is to have no engine then.
+            // A host that was shut down meanwhile waits for this turn's end, and must have no engine after it.
             self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
             // So does the end of the interpreter.
             match Interpreter::current() {
@@ -115,7 +115,7 @@ impl<'a, 'py> Begun<'a, 'py> {
     /// The steps. The interpreter is to be cleaned up where one fails.
     fn engine(&self) -> Result<(Py<PyAny>, EngineInfo)> {
         let py = self.py;
-        let limit = self.bootstrap.time_limit();
+        let limit = self.bootstrap.timeout();
         let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
         let start =
             self.state.configs().core_to_start_from(&self.bootstrap.to_string(), self.bootstrap.core());

@@ -53,7 +53,7 @@ fn of_classes(chain: &[Vec<String>], step: BootstrapStep) -> BootstrapFailure {
     let outermost =
         |names: &[&str]| chain.iter().take(1).flatten().any(|class| names.contains(&class.as_str()));
     match step {
-        _ if among(TIME_LIMIT) => BootstrapFailure::TimeLimit,
+        _ if among(TIME_LIMIT) => BootstrapFailure::TimedOut,
         _ if among(AUTHENTICATION) => BootstrapFailure::Authentication,
         _ if among(SITE) => BootstrapFailure::SiteUnreachable,
         // A proxy's page in place of JSON, for example.

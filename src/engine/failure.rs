@@ -16,7 +16,7 @@ pub enum BootstrapFailure {
     /// The engine or one of its apps could not be started.
     Engine,
     /// It took longer than it was given.
-    TimeLimit,
+    TimedOut,
     /// Anything else.
     Other,
 }
@@ -28,7 +28,7 @@ impl fmt::Display for BootstrapFailure {
             Self::SiteUnreachable => "site unreachable",
             Self::Configuration => "configuration",
             Self::Engine => "engine",
-            Self::TimeLimit => "time limit",
+            Self::TimedOut => "timed out",
             Self::Other => "other",
         })
     }

@@ -49,7 +49,7 @@ impl Host {
         let (visible, in_place) = {
             let mut world = World::lock(py)?;
             if world.in_place().is_none() {
-                world.return_strays(py)?;
+                world.return_misplaced(py)?;
             }
             (world.modules(py), world.in_place().cloned())
         };

@@ -51,7 +51,7 @@ impl Inner {
         let key = match self.residents.key(project) {
             Some(key) => key,
             None => {
-                // Whoever has no core need not wait to be told.
+                // A project without a core is an error at once, before anything waits.
                 self.configs.locate(project)?;
                 self.residents.key_or_new(project)
             }

@@ -35,7 +35,7 @@ pub(super) fn initialize(wanted: &Wanted<'_>) -> Result<(), InterpreterError> {
     checked(unsafe { ffi::Py_InitializeFromConfig(&config.0) })
 }
 
-/// Text is UTF-8 whatever the locale, and the environment has no say.
+/// Text is UTF-8 whatever the locale, and the environment has no effect.
 fn pre_initialize() -> Result<(), InterpreterError> {
     let mut config = MaybeUninit::<ffi::PyPreConfig>::zeroed();
     // SAFETY: writes all fields of the memory it is given.

@@ -42,7 +42,7 @@ pub enum InterpreterError {
     },
 
     /// CPython refused to initialise, or broke off half-way, as it does when a package's start-up code
-    /// (`sitecustomize`, a `.pth` file) raises `SystemExit`. It cannot be tried again in this process: mend the Python
+    /// (`sitecustomize`, a `.pth` file) raises `SystemExit`. It cannot be tried again in this process: repair the Python
     /// and restart the program.
     #[error("CPython did not initialise{}: {reason}", function.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
     Initialization {

@@ -1,7 +1,7 @@
 //! Starts CPython correctly and stops it softly.
 //!
 //! [`Interpreter`] starts CPython from an isolated configuration: nothing in the environment (`PYTHONHOME`,
-//! `PYTHONPATH`, another `python3` on `PATH`) has a say in it, the program's signal handlers stay what they were, and
+//! `PYTHONPATH`, another `python3` on `PATH`) has an effect on it, the program's signal handlers stay what they were, and
 //! the Python executable that decides where the standard library and the installed packages lie is tried before
 //! anything is initialised, as a failed initialisation cannot be repeated.
 //!

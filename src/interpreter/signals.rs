@@ -30,7 +30,7 @@ mod unix {
         }
 
         /// Imports `_signal`, so that no later import changes the action that is put back after it, and makes Python's
-        /// own table say what is true: `asyncio.run` takes SIGINT for itself where it believes that Python's default
+        /// own table true: `asyncio.run` takes SIGINT for itself where it believes that Python's default
         /// handler is in place.
         pub(in super::super) fn keep(self, py: Python<'_>) -> PyResult<()> {
             let module = py.import("_signal")?;

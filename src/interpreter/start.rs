@@ -1,4 +1,4 @@
-//! One start for the process, whoever asks first.
+//! One start for the process.
 //!
 //! The lock below is held for instants only and never while Python runs: a thread that waits for a start waits on the
 //! condition, detached, and the thread that starts holds nothing but the phase.

@@ -11,7 +11,7 @@ use sgtk_host_fixtures::{AppBundle, Broken, Core, EngineBundle, Fault, Project, 
 use crate::daemon_code::Daemon;
 use crate::support::{alone, assert_own, bootstrap, counts, host, options, studio};
 
-use BootstrapFailure::{Authentication, Configuration, Engine, Other, SiteUnreachable, TimeLimit};
+use BootstrapFailure::{Authentication, Configuration, Engine, Other, SiteUnreachable, TimedOut};
 use BootstrapStep::{
     Authenticate, CacheBundles, ImportCore, ResolveConfiguration, StartEngine, SwapCore, Verify,
 };
@@ -269,10 +269,10 @@ def proceed_when_struck():
         );
         watch.daemon.remember();
         watch.daemon.run("helper = threading.Thread(target=proceed_when_struck); helper.start()");
-        let options = options(&studio, 300).time_limit(Duration::from_millis(900));
+        let options = options(&studio, 300).timeout(Duration::from_millis(900));
         let error = host.bootstrap(&options.build().unwrap()).unwrap_err();
         watch.daemon.run("helper.join(); del helper");
-        let struck = matches!(error, Error::Bootstrap { kind: TimeLimit, .. });
+        let struck = matches!(error, Error::Bootstrap { kind: TimedOut, .. });
         assert!(struck && error.to_string().contains("900ms"), "{error}");
         watch.daemon.assert_as_before("after the time limit");
         watch.next_works();

@@ -152,7 +152,7 @@ impl Inner {
         let options = &self.options;
         let location = entrance.location.as_ref();
         let current_pc = location.and_then(CoreLocation::current_pc).map(utf8).transpose()?;
-        let configuration = location.map(|location| utf8(location.pipeline_configuration())).transpose()?;
+        let configuration = location.and_then(CoreLocation::pipeline_configuration).map(utf8).transpose()?;
         let bootstrap = match &slot.target {
             Target::Bootstrap(bootstrap) => Some(bootstrap.to_json()),
             Target::Project => None,

@@ -265,7 +265,7 @@ impl Gate {
         Self::admit(&mut inner);
     }
 
-    /// Lets in whoever may go now: the first of the queue where the gate is free, and after it all that stand directly
+    /// Lets in those who may go now: the first of the queue where the gate is free, and after it all that stand directly
     /// behind one another for the project that is in place.
     fn admit(inner: &mut Inner) {
         loop {

@@ -86,7 +86,7 @@ impl<'py> Wanted<'py> {
                 // As the import system binds a submodule to its package.
                 Some(submodule) => module.setattr(name.as_str(), submodule).ok()?,
                 None if is_package => return None,
-                // The import statement itself finds the words for a name that is not there.
+                // The import statement itself raises for a name that is not there.
                 None => {}
             }
         }

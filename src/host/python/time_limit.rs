@@ -24,8 +24,8 @@ create_exception!(
     "What ran into the host's time limit was stopped."
 );
 
-/// How long after a strike the next one comes.
-const STRIKE_AGAIN: Duration = Duration::from_millis(500);
+/// How long after an interruption the next one comes.
+const INTERRUPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Raises [`TimeLimitReached`] in this thread when the time is up, unless finished before.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// Starts to count. `what` is what an error says did not end, `the import` say.
+    /// Starts the time. `what` names in an error what did not end: `the import`.
     pub(crate) fn start(py: Python<'_>, what: &'static str, limit: Duration) -> PyResult<Self> {
         let thread =
             import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
@@ -59,21 +59,21 @@ impl TimeLimit {
                 if is_finished {
                     return;
                 }
-                wait = STRIKE_AGAIN;
+                wait = INTERRUPT_AGAIN;
             }
         };
         std::thread::Builder::new().name("sgtk-host time limit".to_owned()).spawn(watch)?;
         Ok(Self { thread, what, limit, started: Instant::now(), finished })
     }
 
-    /// Ends the limit; where it struck, the outcome is a `TimeoutError` that says so.
+    /// Ends the limit; where it has interrupted the code, the outcome is a `TimeoutError` that says so.
     pub(crate) fn finish<T>(self, py: Python<'_>, outcome: PyResult<T>) -> PyResult<T> {
         // The watch may have ended already.
         let _ = self.finished.send(());
-        // It may also have struck after the last instruction: then nobody else may be hit.
+        // It may also have come after the last instruction: then no other code may be interrupted.
         raise_in(py, self.thread, None);
         outcome.map_err(|error| {
-            // What struck may be another limit, around this one.
+            // It may have been another limit, around this one.
             if !error.is_instance_of::<TimeLimitReached>(py) || self.started.elapsed() < self.limit {
                 return error;
             }

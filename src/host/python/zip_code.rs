@@ -36,7 +36,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Compiles a zip's source, or gives what was compiled from the same before. Only for threads that hold a project: other
-/// code's zips are none of the host's business.
+/// code's zips are left alone.
 #[pyfunction]
 fn compile_source(py: Python<'_>, path: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let compile = || match COMPILE.get(py) {

@@ -45,8 +45,8 @@ pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     }
 }
 
-/// Has whoever lets go of the state last retire it, where it is in place at this moment: by a lease or a late import whose
-/// end is not ours to wait for. Returns whether it is.
+/// Where the state is in place at this moment, by a lease or a late import, has its last holder retire it. Returns whether
+/// it is.
 pub(crate) fn leave_to_its_holders(py: Python<'_>, state: &Arc<ImportState>) -> bool {
     let in_place = World::lock(py).is_ok_and(|world| world.is_in_place(state));
     if in_place {

@@ -220,7 +220,7 @@ impl World {
     }
 
     fn enter(&mut self, py: Python<'_>, state: &Arc<ImportState>, replaced: &mut Replaced) -> PyResult<()> {
-        self.return_strays(py)?;
+        self.return_misplaced(py)?;
         let is_first = state.count_entry() == 0;
         let Self { parts, shares, .. } = self;
         let shares = shares.get_mut(&state.id()).ok_or_else(|| {
@@ -255,11 +255,11 @@ impl World {
     }
 
     /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is in place.
-    pub(crate) fn return_strays(&mut self, py: Python<'_>) -> PyResult<()> {
-        for stray in self.parts.modules.remove_strays(py)? {
-            // What a dropped core's code loads is nobody's, and whoever uses it keeps it.
-            if let Some(shares) = self.shares.get_mut(&stray.owner.id()) {
-                shares.modules.take_in(&stray.name, &stray.module)?;
+    pub(crate) fn return_misplaced(&mut self, py: Python<'_>) -> PyResult<()> {
+        for misplaced in self.parts.modules.remove_misplaced(py)? {
+            // What a dropped core's code loads is nobody's: its users keep it alive.
+            if let Some(shares) = self.shares.get_mut(&misplaced.owner.id()) {
+                shares.modules.take_in(&misplaced.name, &misplaced.module)?;
             }
         }
         Ok(())

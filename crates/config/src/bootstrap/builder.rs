@@ -25,7 +25,7 @@ pub struct BootstrapBuilder {
     do_shotgun_config_lookup: Option<bool>,
     bundle_cache_fallback_paths: Vec<PathBuf>,
     site_timeout: Option<Duration>,
-    time_limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl BootstrapBuilder {
@@ -43,7 +43,7 @@ impl BootstrapBuilder {
             do_shotgun_config_lookup: None,
             bundle_cache_fallback_paths: Vec::new(),
             site_timeout: Some(Duration::from_secs(60)),
-            time_limit: Some(Duration::from_secs(600)),
+            timeout: Some(Duration::from_secs(600)),
         }
     }
 
@@ -115,16 +115,16 @@ impl BootstrapBuilder {
     /// How long one try of a call to the site may wait for an answer; the client may try up to three times. It holds for
     /// all connections that the engine's core makes afterwards, too. `None` waits for ever, as Toolkit does. Default:
     /// 60 s.
-    pub fn site_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.site_timeout = limit.into();
+    pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.site_timeout = timeout.into();
         self
     }
 
     /// How long the whole bootstrap may take before it is stopped. Python can be stopped between two of its instructions
     /// and not in C code: a call to the site is waited for as long as [`site_timeout`](Self::site_timeout) says, `git`
-    /// or a network drive for as long as they take. Default: 600 s.
-    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.time_limit = limit.into();
+    /// or a network drive for as long as they take. `None` for no limit. Default: 600 s.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
         self
     }
 
@@ -184,7 +184,7 @@ impl BootstrapBuilder {
                 ));
             }
         }
-        for (setting, limit) in [("site_timeout", self.site_timeout), ("time_limit", self.time_limit)] {
+        for (setting, limit) in [("site_timeout", self.site_timeout), ("timeout", self.timeout)] {
             if limit.is_some_and(|limit| limit.is_zero()) {
                 return Err(refused(setting, "0 s", "nothing could be done in that time"));
             }
@@ -208,7 +208,7 @@ impl BootstrapBuilder {
             do_shotgun_config_lookup: self.do_shotgun_config_lookup,
             bundle_cache_fallback_paths: folders.collect::<Result<_, _>>()?,
             site_timeout: self.site_timeout,
-            time_limit: self.time_limit,
+            timeout: self.timeout,
         })
     }
 }

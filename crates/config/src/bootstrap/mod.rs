@@ -64,7 +64,7 @@ pub struct Bootstrap {
     do_shotgun_config_lookup: Option<bool>,
     bundle_cache_fallback_paths: Vec<String>,
     site_timeout: Option<Duration>,
-    time_limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl Bootstrap {
@@ -95,10 +95,10 @@ impl Bootstrap {
         &self.core
     }
 
-    /// How long the whole bootstrap may take; nothing where it may take for ever.
+    /// How long the whole bootstrap may take; `None` for no limit.
     #[must_use]
-    pub fn time_limit(&self) -> Option<Duration> {
-        self.time_limit
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// The texts that must not be seen anywhere: the script's key, the password in the proxy's address.

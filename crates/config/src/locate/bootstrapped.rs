@@ -49,7 +49,7 @@ impl Configs {
             kind: CoreKind::Bootstrapped,
             install_core: install_core.to_owned(),
             python: python.to_owned(),
-            pipeline_configuration: configuration.unwrap_or(Path::new("")).to_owned(),
+            pipeline_configuration: configuration.map(Path::to_owned),
             has_storage_roots: configuration.is_some(),
             pointer: install_core.join(self.platform.core_pointer()),
             version: version::read(install_core, &mut trail),
@@ -66,7 +66,7 @@ impl CoreLocation {
     #[must_use]
     pub fn for_configuration(mut self, folder: PathBuf) -> Self {
         self.has_storage_roots = true;
-        self.pipeline_configuration = folder;
+        self.pipeline_configuration = Some(folder);
         self
     }
 }

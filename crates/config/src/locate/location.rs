@@ -37,7 +37,7 @@ pub struct CoreLocation {
     pub(super) kind: CoreKind,
     pub(super) install_core: PathBuf,
     pub(super) python: PathBuf,
-    pub(super) pipeline_configuration: PathBuf,
+    pub(super) pipeline_configuration: Option<PathBuf>,
     pub(super) has_storage_roots: bool,
     pub(super) pointer: PathBuf,
     pub(super) version: Option<String>,
@@ -70,10 +70,11 @@ impl CoreLocation {
         &self.python
     }
 
-    /// The project's own folder below the base folder, whatever the kind. For a studio core it may be missing.
+    /// The project's own folder below the base folder, which for a studio core need not exist; for a bootstrapped core the
+    /// configuration that it is used for, `None` while that is not known.
     #[must_use]
-    pub fn pipeline_configuration(&self) -> &Path {
-        &self.pipeline_configuration
+    pub fn pipeline_configuration(&self) -> Option<&Path> {
+        self.pipeline_configuration.as_deref()
     }
 
     /// Whether Toolkit takes [`pipeline_configuration`](Self::pipeline_configuration) for one: it has
@@ -93,7 +94,7 @@ impl CoreLocation {
     pub fn current_pc(&self) -> Option<&Path> {
         match self.kind {
             CoreKind::Studio => None,
-            _ => self.has_storage_roots.then_some(&self.pipeline_configuration),
+            _ => self.pipeline_configuration().filter(|_| self.has_storage_roots),
         }
     }
 

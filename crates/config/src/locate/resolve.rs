@@ -45,7 +45,7 @@ pub(super) fn resolve(
         python,
         has_storage_roots,
         pointer: search.pointer_file(configs.platform),
-        pipeline_configuration: configuration,
+        pipeline_configuration: Some(configuration),
         version,
         interpreter,
         trail: trail.clone(),

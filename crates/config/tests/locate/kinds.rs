@@ -16,7 +16,7 @@ fn a_localized_core_is_the_configurations_own() {
     assert_eq!(core.kind(), CoreKind::Localized);
     assert_eq!(core.install_core(), configuration.join("install/core"));
     assert_eq!(core.python(), configuration.join("install/core/python"));
-    assert_eq!(core.pipeline_configuration(), configuration);
+    assert_eq!(core.pipeline_configuration(), Some(configuration.as_path()));
     assert_eq!(core.current_pc(), Some(configuration.as_path()));
 }
 
@@ -42,7 +42,7 @@ fn an_attached_core_is_where_the_platforms_pointer_says() {
         let root = studio.path(&format!("shared/{platform}"));
         assert_eq!(core.kind(), CoreKind::Attached);
         assert_eq!(core.python(), root.join("install/core/python"), "{platform}");
-        assert_eq!(core.pipeline_configuration(), studio.path("configs/a"));
+        assert_eq!(core.pipeline_configuration(), Some(studio.path("configs/a").as_path()));
         assert_eq!(core.current_pc(), Some(studio.path("configs/a").as_path()));
     }
 }
@@ -65,7 +65,7 @@ fn a_project_that_names_no_core_gets_the_studios() {
     let core = studio.configs().locate("a").unwrap();
     assert_eq!(core.kind(), CoreKind::Studio);
     assert_eq!(core.python(), studio.path("configs/studio/install/core/python"));
-    assert_eq!(core.pipeline_configuration(), studio.path("configs/a"));
+    assert_eq!(core.pipeline_configuration(), Some(studio.path("configs/a").as_path()));
     assert!(core.is_pipeline_configuration());
     assert_eq!(core.current_pc(), None);
 }

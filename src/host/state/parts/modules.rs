@@ -159,7 +159,7 @@ impl Modules {
 
     /// Takes projects' modules that are among the daemon's own out, and returns them with their owners. A hook that is
     /// loaded by hand, on a thread that does not hold its project, gets there. Only while nothing is in place.
-    pub(crate) fn remove_strays<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Stray<'py>>> {
+    pub(crate) fn remove_misplaced<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Misplaced<'py>>> {
         let live = self.layer.live(py).clone();
         let unclaimed = std::mem::take(&mut self.unclaimed).into_iter().filter_map(|name| {
             let name = name.into_bound(py);
@@ -167,20 +167,20 @@ impl Modules {
             Some((name, module))
         });
         let found: Vec<_> = self.layer.changes_of_the_daemon(py).into_iter().chain(unclaimed).collect();
-        let mut strays = Vec::new();
+        let mut misplaced = Vec::new();
         for (name, module) in found {
             match marks::owner_of_module(&module) {
                 Some(owner) => {
                     if contents::get(&live, &name).is_some() {
                         live.del_item(&name)?;
                     }
-                    strays.push(Stray { owner: owner.current(), name, module });
+                    misplaced.push(Misplaced { owner: owner.current(), name, module });
                 }
                 None if marks::is_unclaimed(&name) => self.unclaimed.push(name.unbind()),
                 None => {}
             }
         }
-        Ok(strays)
+        Ok(misplaced)
     }
 
     /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who ask `sys`.
@@ -197,7 +197,7 @@ impl Modules {
 }
 
 /// A project's module that was found among the daemon's.
-pub(crate) struct Stray<'py> {
+pub(crate) struct Misplaced<'py> {
     pub(crate) owner: Arc<ImportState>,
     pub(crate) name: Bound<'py, PyAny>,
     pub(crate) module: Bound<'py, PyAny>,
