@@ -179,6 +179,9 @@ impl<'a, 'py> Begun<'a, 'py> {
             micros,
             "bootstrapped"
         );
+        for difference in &info.differences {
+            tracing::warn!("not as asked for: {difference}");
+        }
         let root_handlers = self.root_handlers.appeared().unwrap_or_default();
         let engine = LiveEngine::register(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
         self.attempt.complete(py);

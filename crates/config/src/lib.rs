@@ -27,7 +27,9 @@ pub mod python;
 mod python_error;
 mod setting;
 
-pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
+pub use bootstrap::{
+    Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, STEERING_VARIABLES,
+};
 pub use disk::Fingerprint;
 pub use error::{ConfigError, Names, PointerProblem};
 pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Listed, Rule, Step, StudioFallback, Trail};

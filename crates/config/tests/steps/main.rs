@@ -1,0 +1,5 @@
+//! The steps of a bootstrap in Python, run as a worker runs them: in a process of their own.
+
+mod asked;
+mod steered;
+mod studio;
