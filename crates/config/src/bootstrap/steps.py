@@ -17,7 +17,7 @@ class UnexpectedOutcome(Exception):
     """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
 
 
-def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, before_engine=None):
+def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, before_engine=None, learn=None):
     """
     Bootstraps an engine from a core that belongs to no project, and returns it.
 
@@ -29,8 +29,10 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, be
         without it, `swap_in_this_process`.
     :param make_user: given `sgtk`, makes the user; without it, the options' script user, else the starting core's own.
     :param before_engine: called with the engine's context just before the engine starts, after the options' own hook.
+    :param learn: called with each key that comes up: see `learn_keys`.
     """
     set_variables(options)
+    learn_keys(learn)
     site_timeout = options.get("site_timeout")
     enter("authenticate")
     limit_site_calls(site_timeout)
@@ -41,15 +43,15 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, be
     starting = _files_of_core(sgtk)
     errors = _Errors()
     try:
-        engine = _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors)
+        engine = _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn)
     finally:
         errors.end()
     _compare(engine, options, errors, starting)
     return engine
 
 
-def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors):
-    _replace_swap(swap_core or swap_in_this_process, enter, options.get("site_timeout"), errors)
+def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn):
+    _replace_swap(swap_core or swap_in_this_process, enter, options.get("site_timeout"), errors, learn)
     _watch_updates(errors)
     manager = sgtk.bootstrap.ToolkitManager(sg_user=user)
     manager.plugin_id = options["plugin_id"]
@@ -250,7 +252,7 @@ def _user(sgtk, options):
     )
 
 
-def _replace_swap(swap_core, enter, site_timeout, errors):
+def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
     """Toolkit's own swap leaves the first core's libraries and finders to the second. This one's replaces it."""
     from tank.bootstrap.import_handler import CoreImportHandler
 
@@ -266,6 +268,7 @@ def _replace_swap(swap_core, enter, site_timeout, errors):
         if log_file and hasattr(tank.LogManager, "initialize_base_file_handler_from_path"):
             tank.LogManager().initialize_base_file_handler_from_path(log_file)
         limit_site_calls(site_timeout)
+        learn_keys(learn)
         errors.begin()
         enter("start core")
 
@@ -333,6 +336,92 @@ def limit_site_calls(seconds):
 
     limited.sgtk_host_limit = original
     shotgun._Config.__init__ = limited
+
+
+#: The attributes of a connection's settings that nobody is to see.
+_SECRET_SETTINGS = frozenset(
+    ("api_key", "session_token", "user_password", "auth_token", "proxy_pass", "raw_http_proxy", "authorization")
+)
+
+
+def learn_keys(learn):
+    """
+    Has `learn` called with each key, password and session token that the loaded core or its client takes from now on: as
+    the settings of a connection, as a user's, or from a `shotgun.yml`. Nothing that it raises goes further.
+    """
+    if learn is None:
+        return
+
+    def told(value):
+        try:
+            if isinstance(value, str) and value:
+                learn(value)
+        except Exception:
+            pass
+
+    from tank_vendor.shotgun_api3 import shotgun
+
+    _learn_settings(shotgun._Config, told)
+    for module, names in (
+        ("tank.authentication.user_impl", ("ScriptUser", "SessionUser")),
+        ("tank.authentication.user", ("ScriptUser",)),
+    ):
+        for name in names:
+            _learn_made(getattr(_module(module), name, None), told)
+    _learn_returned(_module("tank.util.shotgun.connection"), "get_associated_sg_config_data", told)
+
+
+def _module(name):
+    return sys.modules.get(name) or _ask(lambda: importlib.import_module(name))
+
+
+def _learn_settings(kind, told):
+    original = kind.__setattr__
+    original = getattr(original, "sgtk_host_original", original)
+
+    def set_attribute(self, name, value):
+        if name in _SECRET_SETTINGS:
+            told(value)
+        original(self, name, value)
+
+    set_attribute.sgtk_host_original = original
+    kind.__setattr__ = set_attribute
+
+
+def _learn_made(kind, told):
+    """Keys of users, also of those who never connect."""
+    if not isinstance(kind, type):
+        return
+    original = kind.__init__
+    original = getattr(original, "sgtk_host_original", original)
+
+    @functools.wraps(original)
+    def made(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        for name in ("_api_key", "_key", "_session_token", "_http_proxy", "http_proxy"):
+            told(getattr(self, "__dict__", {}).get(name))
+
+    made.sgtk_host_original = original
+    kind.__init__ = made
+
+
+def _learn_returned(module, name, told):
+    """Keys in what a function of the module reads from a file."""
+    original = getattr(module, name, None)
+    if original is None:
+        return
+    original = getattr(original, "sgtk_host_original", original)
+
+    @functools.wraps(original)
+    def read(*args, **kwargs):
+        data = original(*args, **kwargs)
+        if isinstance(data, dict):
+            for key in ("api_key", "http_proxy", "app_store_http_proxy"):
+                told(data.get(key))
+        return data
+
+    read.sgtk_host_original = original
+    setattr(module, name, read)
 
 
 def pipeline_configuration_path(engine):
