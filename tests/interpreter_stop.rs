@@ -17,7 +17,7 @@ use python::{eval, run};
 use sgtk_host::interpreter::{Interpreter, InterpreterError};
 use sgtk_host_fixtures::isolated;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 
 fn alone(name: &str, body: impl FnOnce()) {
     isolated(name, |_| {}, body);

@@ -1,5 +1,6 @@
 """Does not come back."""
 
+import os
 import signal
 import threading
 import time
@@ -25,7 +26,9 @@ def ignoring_sigterm():
         time.sleep(1)
 
 
-def for_seconds(seconds):
-    """Comes back late."""
-    time.sleep(seconds)
+def answers_late(gate):
+    """Comes back when the file is there, and will not be asked to go before."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while not os.path.exists(gate):
+        time.sleep(0.001)
     return "late"

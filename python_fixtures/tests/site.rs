@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sgtk_host_fixtures::{Fault, PipelineConfiguration, Site};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 
 fn site() -> Site {
     let site = Site::start().unwrap();

@@ -41,7 +41,7 @@ fn three_engines_alive_at_once_have_their_own_core_for_a_thousand_rounds() {
         round(true);
         // The thread of each engine that tells the site of commands keeps a connection, once it has told.
         let has_told =
-            |times| studio.site().wait_for("track_metrics", times, Duration::from_secs(60)).unwrap();
+            |times| studio.site().wait_for("track_metrics", times, Duration::from_secs(300)).unwrap();
         assert!(has_told(3));
         let (before, memory) = (Python::attach(counts), resident());
         (0..1000).for_each(|_| round(false));

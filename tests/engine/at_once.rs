@@ -17,7 +17,7 @@ use crate::support::{PROJECTS, alone, bootstrap, command, counts, host, options,
 fn wait_until_waiting<T>(host: &Host, waiting: usize, thread: &JoinHandle<T>) {
     let start = Instant::now();
     while host.waiting() < waiting && !thread.is_finished() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never waited");
+        assert!(start.elapsed() < Duration::from_secs(300), "never waited");
         std::thread::yield_now();
     }
 }
@@ -237,7 +237,7 @@ fn a_bootstrap_on_its_way_when_the_interpreter_ends_leaves_no_engine() {
         has_entered.recv().unwrap();
         let ending = {
             let interpreter = host.interpreter();
-            std::thread::spawn(move || interpreter.shutdown(Duration::from_secs(60)))
+            std::thread::spawn(move || interpreter.shutdown(Duration::from_secs(300)))
         };
         // The shutdown waits for the bootstrap's turn to end.
         wait_until_waiting(&host, 1, &ending);

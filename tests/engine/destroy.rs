@@ -155,7 +155,7 @@ fn the_interpreters_shutdown_destroys_all_engines() {
         let studio = studio();
         let host = host(&studio);
         let engine = bootstrap(&host, &studio, 176);
-        host.interpreter().shutdown(std::time::Duration::from_secs(60)).unwrap();
+        host.interpreter().shutdown(std::time::Duration::from_secs(300)).unwrap();
         assert_eq!(host.engines(), []);
         engine.destroy().unwrap();
     });

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use sgtk_host::Error;
 use sgtk_host_fixtures::{Broken, Configs, Core, bundled};
 
-use crate::support::options;
+use crate::support::{host, options};
 use crate::workshop::{alone, eval, get, run, until};
 
 /// All that an import can change, as text that two moments can be compared by.
@@ -15,6 +15,23 @@ import sys, os, logging
 state = [repr(part) for part in (sorted(sys.modules), sys.path, sys.meta_path, sys.path_hooks,
     sorted(os.environ.items()), sorted(logging.Logger.manager.loggerDict), sorted(vars(sys)))]
 ";
+
+/// Leases a project whose core never ends its import, with limits that grow until one is long enough for the import to get
+/// to where it sets `fixture_gate.entered`, on this machine and with what else runs there. Returns its error.
+fn stopped(configs: &Configs, project: &str) -> Error {
+    // The daemon's own module, which cores share.
+    Python::attach(|py| run(py, "import fixture_gate", &[]).clear());
+    let mut limit = Duration::from_millis(200);
+    loop {
+        let host = options(configs).import_timeout(Some(limit)).build().unwrap();
+        let error = host.with_sgtk(project, |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains(&format!("did not end within {limit:?}")), "{error}");
+        if Python::attach(|py| eval::<bool>(py, "__import__('fixture_gate').entered.is_set()", &[])) {
+            return error;
+        }
+        limit *= 2;
+    }
+}
 
 fn spin(configs: &Configs, project: &str) {
     let commands = Configs::python(&configs.config(project)).join("tank/commands.py");
@@ -53,20 +70,20 @@ fn a_core_that_loops_for_ever_in_its_import_is_stopped_and_undone() {
         let configs = bundled().unwrap();
         configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
         spin(&configs, "project_x");
-        let host = options(&configs).import_timeout(Some(Duration::from_secs(1))).build().unwrap();
+        let host = host(&configs);
         Python::attach(|py| {
             // What an import brings for everybody is there already.
             drop(host.lease(py, "project_a").unwrap());
             py.import("fixture_gate").unwrap();
             run(py, "import gc, traceback", &[]);
             let before: Vec<String> = get(&run(py, STATE, &[]), "state");
-            let error = host.lease(py, "project_x").map(drop).unwrap_err();
+            let error = stopped(&configs, "project_x");
             let text = error.to_string();
             assert!(
                 matches!(&error, Error::Import { project, cause, .. } if project == "project_x" && cause.is_a("TimeoutError")),
                 "{text}"
             );
-            assert!(text.contains("did not end within 1s") && text.contains("commands.py"), "{text}");
+            assert!(text.contains("commands.py"), "{text}");
             assert_eq!(get::<Vec<String>>(&run(py, STATE, &[]), "state"), before);
             // The interpreter goes on, and the project does once it is mended.
             assert_eq!(eval::<u64>(py, "sum(range(1000000))", &[]), 499_999_500_000);
@@ -83,9 +100,9 @@ fn a_core_that_loops_does_not_keep_others_from_the_interpreter() {
         let configs = bundled().unwrap();
         configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
         spin(&configs, "project_x");
-        let host = options(&configs).import_timeout(Some(Duration::from_secs(1))).build().unwrap();
+        let host = host(&configs);
         std::thread::scope(|scope| {
-            let looping = scope.spawn(|| host.with_sgtk("project_x", |_| Ok(())).unwrap_err());
+            let looping = scope.spawn(|| stopped(&configs, "project_x"));
             let other = host.clone();
             let waits = scope.spawn(move || {
                 Python::attach(|py| run(py, "import fixture_gate\nfixture_gate.entered.wait()", &[]).clear());
@@ -104,10 +121,10 @@ fn a_core_that_swallows_the_first_interruption_is_interrupted_again() {
         let configs = bundled().unwrap();
         configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
         let commands = Configs::python(&configs.config("project_x")).join("tank/commands.py");
-        let text = "try:\n    while True: pass\nexcept BaseException: pass\nwhile True: pass\n";
+        // CPython 3.11 takes an interruption at the very beginning of a `try` for one before it.
+        let text = "import fixture_gate\ntry:\n    nothing = None\n    while True: pass\nexcept BaseException:\n    fixture_gate.entered.set()\nwhile True: pass\n";
         std::fs::write(commands, text).unwrap();
-        let host = options(&configs).import_timeout(Some(Duration::from_millis(200))).build().unwrap();
-        let error = host.with_sgtk("project_x", |_| Ok(())).unwrap_err();
-        assert!(error.to_string().contains("did not end within 200ms"), "{error}");
+        let error = stopped(&configs, "project_x");
+        assert!(error.to_string().contains("commands.py"), "{error}");
     });
 }

@@ -15,8 +15,12 @@ const LONGEST: usize = 16 * 1024;
 const REMEMBERED: usize = 20;
 const REMEMBERED_BYTES: usize = 500;
 
-/// How many reads of one pipe come before another one's turn.
-const READS: usize = 16;
+/// How many bytes of one pipe are read before another one's turn: as many as a pipe holds on Linux. A process that never
+/// stops printing keeps nobody from hearing of the others.
+pub(super) const SHARE: usize = 64 * 1024;
+
+/// How much is read at once.
+const READ: usize = 16 * 1024;
 
 /// The limit on log records: the agent cuts texts long before.
 const LARGEST_RECORD: usize = 16 * 1024 * 1024;
@@ -29,15 +33,19 @@ pub(super) struct Tail {
 
 impl Tail {
     fn add(&mut self, line: &str) {
-        if self.lines.len() == REMEMBERED {
-            self.lines.pop_front();
-        }
+        let oldest = if self.lines.len() == REMEMBERED { self.lines.pop_front() } else { None };
+        // Used again, as a process may print any number of lines.
+        let mut kept = oldest.unwrap_or_default();
+        kept.clear();
         let mut end = line.len().min(REMEMBERED_BYTES);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
-        let cut = if end < line.len() { "…" } else { "" };
-        self.lines.push_back(format!("{}{cut}", line.get(..end).unwrap_or_default()));
+        kept.push_str(line.get(..end).unwrap_or_default());
+        if end < line.len() {
+            kept.push('…');
+        }
+        self.lines.push_back(kept);
     }
 
     pub(super) fn text(&self) -> String {
@@ -111,6 +119,11 @@ pub(super) struct Output {
     lines: Lines,
 }
 
+/// How many bytes a pipe holds now.
+pub(super) fn held(pipe: &OwnedFd) -> usize {
+    rustix::io::ioctl_fionread(pipe).map_or(SHARE, |held| usize::try_from(held).unwrap_or(usize::MAX))
+}
+
 /// Whether a pipe may have more to read, later or ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum More {
@@ -124,16 +137,19 @@ impl Output {
         Self { pipe, stream, lines: Lines::default() }
     }
 
-    /// Tells what there is, up to a fair share.
-    pub(super) fn read(&mut self, project: &str, pid: u32, tail: &mut Tail) -> More {
-        let mut buffer = [0; 16 * 1024];
-        for _ in 0..READS {
-            match rustix::io::read(&self.pipe, &mut buffer) {
+    /// Tells what there is, up to so many bytes.
+    pub(super) fn read(&mut self, project: &str, pid: u32, tail: &mut Tail, most: usize) -> More {
+        let mut buffer = [0; READ];
+        let mut left = most;
+        while left > 0 {
+            let room = buffer.get_mut(..left.min(READ)).unwrap_or_default();
+            match rustix::io::read(&self.pipe, room) {
                 Ok(0) => {
                     self.finish(project, pid, tail);
                     return More::Never;
                 }
                 Ok(read) => {
+                    left -= read;
                     let bytes = buffer.get(..read).unwrap_or_default();
                     let stream = self.stream;
                     self.lines.feed(bytes, |line| tell(project, pid, stream, line, tail));
@@ -178,12 +194,13 @@ impl Records {
         Self { pipe, received: Received::default() }
     }
 
-    /// Emits what there is, up to a fair share.
-    pub(super) fn read(&mut self, project: &str, pid: u32) -> More {
-        for _ in 0..READS {
+    /// Emits what there is, up to about so many bytes.
+    pub(super) fn read(&mut self, project: &str, pid: u32, most: usize) -> More {
+        let mut left = most;
+        while left > 0 {
             match self.received.read_from(&self.pipe) {
                 Ok(0) => return More::Never,
-                Ok(_) => {}
+                Ok(read) => left = left.saturating_sub(read),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return More::Later,
                 Err(_) => return More::Never,
@@ -282,6 +299,23 @@ mod tests {
         let kept: Vec<_> = text.lines().collect();
         assert_eq!((kept.len(), kept[0]), (20, "6"));
         assert_eq!(kept[19], format!("{}…", "é".repeat(250)));
+    }
+
+    #[test]
+    fn no_more_of_a_pipe_is_read_than_its_share_and_at_the_end_what_it_holds() {
+        let (pipe, writer) = crate::process::pipe().unwrap();
+        crate::process::never_wait(&pipe).unwrap();
+        rustix::io::write(&writer, b"one\ntwo\nthree").unwrap();
+        let mut output = Output::new(pipe, Stream::Out);
+        let mut tail = Tail::default();
+        assert_eq!(output.read("p", 1, &mut tail, 4), More::Now);
+        assert_eq!(tail.text(), "one");
+        let rest = held(&output.pipe);
+        assert_eq!(rest, 9);
+        rustix::io::write(&writer, b" and more").unwrap();
+        assert_eq!(output.read("p", 1, &mut tail, rest), More::Now);
+        output.finish("p", 1, &mut tail);
+        assert_eq!(tail.text(), "one\ntwo\nthree");
     }
 
     proptest! {

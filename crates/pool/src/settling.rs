@@ -10,7 +10,7 @@ use super::link::Link;
 use super::slot::{Job, Slot, State, Work};
 use super::supervisor::Step;
 use super::ticket::Ticket;
-use super::turns::{By, Next, REPORT, too_late};
+use super::turns::{By, Next, too_late};
 use super::wants::After;
 use sgtk_config::Fingerprint;
 
@@ -20,7 +20,7 @@ const WEIGH_EVERY: Duration = Duration::from_millis(100);
 impl Inner {
     /// How a worker has ended, and its last lines.
     pub(super) fn report(&self, link: &Link) -> (String, String) {
-        match link.worker.wait_ended(REPORT) {
+        match link.worker.how_ended() {
             Some(ended) => (format!("it {}", ended.exit), ended.output.clone()),
             None => ("it ended".to_owned(), String::new()),
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::process::{Process, after};
 use super::slot::{Slot, Target};
 use super::spawn::{self, Ends};
 use super::supervisor::{Command, Step};
+use super::turns::REPORT;
 use super::watched::Watched;
 use super::wire::{self, Entry, Greeting};
 use super::worker::Worker;
@@ -24,9 +25,6 @@ use sgtk_config::{CoreLocation, Difference, Fingerprint};
 
 /// What the agent and this side have to agree on.
 const PROTOCOL: u32 = 1;
-
-/// How long the report of an end is waited for.
-const REPORT: Duration = Duration::from_secs(3);
 
 pub(super) const STARTING: &str = "starting";
 pub(super) const ENTERING: &str = "entering the project";
@@ -197,7 +195,7 @@ impl Inner {
                 StartError::Ended { pid, phase, how: format!("was ended ({how})"), output }
             }
             Trouble::Ended => {
-                let ended = worker.wait_ended(REPORT);
+                let ended = worker.how_ended();
                 let how = ended.as_ref().map_or_else(|| "ended".to_owned(), |ended| ended.exit.to_string());
                 let output = ended.map(|ended| ended.output.clone()).unwrap_or_default();
                 StartError::Ended { pid, phase, how, output }

@@ -320,9 +320,14 @@ impl Template {
             .ok_or_else(|| io::Error::other(news.reason.unwrap_or_else(|| "it did not fork".to_owned())))
     }
 
+    /// Whether it can tell nothing new.
+    pub(super) fn has_ended(&self) -> bool {
+        self.worker.is_dead()
+    }
+
     /// Has it reap a child that was seen to have ended. Never waits. Returns whether it will.
     pub(super) fn reap(&self, pid: u32) -> bool {
-        !self.worker.is_dead() && self.say(&format!("{{\"watching\":{pid}}}"))
+        !self.has_ended() && self.say(&format!("{{\"watching\":{pid}}}"))
     }
 
     fn say(&self, text: &str) -> bool {

@@ -13,7 +13,7 @@ use super::slot::{Job, Slot, Work};
 use super::supervisor::{Command, Step};
 use super::ticket::{Ticket, Turn};
 
-/// How long the report of a worker's end is waited for: what it has printed is read first.
+/// How long the last words of a worker that is being ended are waited for: it need not end that soon.
 pub(super) const REPORT: Duration = Duration::from_secs(3);
 
 /// The next call of an attendant: with the link, and how much of it was sent already.

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::inner::Inner;
 use super::link::Link;
-use super::output::{More, Output, Records, Stream, Tail};
+use super::output::{More, Output, Records, SHARE, Stream, Tail, held};
 use super::process::{Exit, after};
 use super::slot::Slot;
 use super::supervisor::Step;
@@ -17,12 +17,12 @@ use super::templates::Template;
 use super::wire;
 use super::worker::{Ended, Worker};
 
-/// How long a template is waited for, to tell how a worker of its ended.
-const STATUS: Duration = Duration::from_millis(500);
+/// How long a template is waited for, to tell how a worker of its ended. It has nothing else to do, so only a machine
+/// that hardly gets to it makes it slow.
+const STATUS: Duration = Duration::from_secs(5);
 
-/// How often a pipe is read once its process has ended: beyond what a pipe can hold, what comes is another process's that
-/// holds it, and that may never stop.
-const LAST_READS: usize = 2;
+/// The same where the template has ended: what it has told before may still be on its way.
+const LAST_STATUS: Duration = Duration::from_millis(500);
 
 /// How long a process has for each step of the ladder.
 #[derive(Clone, Copy, Debug)]
@@ -185,14 +185,18 @@ impl Watched {
         if self.ended.is_none() {
             // Looked at first: what it has said before its end is read then.
             let ended = self.worker.process.has_ended();
-            self.read();
+            self.read(|_| SHARE);
             if !ended {
                 return false;
             }
             self.see_end();
         }
-        let waits = self.parent.is_some() && self.exit.is_none();
-        !waits || self.ended.is_some_and(|seen| seen.elapsed() > STATUS)
+        if self.exit.is_some() {
+            return true;
+        }
+        let Some(template) = &self.parent else { return true };
+        let limit = if template.has_ended() { LAST_STATUS } else { STATUS };
+        self.ended.is_some_and(|seen| seen.elapsed() > limit)
     }
 
     fn see_end(&mut self) {
@@ -200,12 +204,6 @@ impl Watched {
         self.worker.mark_dead();
         // What it has started goes with it: the group is its own until it is reaped.
         self.worker.process.signal_group(Signal::KILL);
-        for _ in 0..LAST_READS {
-            if !self.read() {
-                break;
-            }
-        }
-        self.more = false;
         match &self.parent {
             Some(template) => {
                 if !template.reap(self.pid()) {
@@ -214,26 +212,32 @@ impl Watched {
             }
             None => self.exit = self.worker.process.reap(),
         }
+        // What the pipes hold now is all that it can have said itself. What comes later is another process's that has
+        // them open, and that may never stop.
+        self.read(held);
+        self.more = false;
     }
 
-    /// Whether there is more to read at once.
-    fn read(&mut self) -> bool {
+    /// Reads what there is, of each pipe up to the number of bytes that `most` gives.
+    fn read(&mut self, most: impl Fn(&OwnedFd) -> usize) {
         let (project, pid) = (&*self.worker.project, self.worker.pid());
         let mut more = false;
         for output in [&mut self.stdout, &mut self.stderr] {
-            let read = output.as_mut().map(|output| output.read(project, pid, &mut self.tail));
+            let read = output.as_mut().map(|output| {
+                let most = most(&output.pipe);
+                output.read(project, pid, &mut self.tail, most)
+            });
             more |= read == Some(More::Now);
             if read == Some(More::Never) {
                 *output = None;
             }
         }
-        let read = self.records.as_mut().map(|records| records.read(project, pid));
+        let read = self.records.as_mut().map(|records| records.read(project, pid, most(&records.pipe)));
         more |= read == Some(More::Now);
         if read == Some(More::Never) {
             self.records = None;
         }
         self.more = more;
-        more
     }
 
     /// Tells everybody that it has ended.

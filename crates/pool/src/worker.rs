@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::process::{Exit, Process, after};
 
+/// How long the supervisor may take to tell how a process has ended: it reaps it, which a template may take its time for,
+/// and reads what it has printed.
+const ENDED: Duration = Duration::from_secs(20);
+
 /// A worker process, from its start to its end. Talking to it takes the [`Link`](super::link::Link), of which there is one.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -49,6 +53,11 @@ impl Worker {
     pub(super) fn set_ended(&self, ended: Ended) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(ended));
         self.ended.notify_all();
+    }
+
+    /// How a process that has ended did so, once the supervisor has reaped it. `None` only where that does not get to it.
+    pub(super) fn how_ended(&self) -> Option<Arc<Ended>> {
+        self.wait_ended(ENDED)
     }
 
     /// Waits for what [`set_ended`](Self::set_ended) tells. `None` where the process lives on.

@@ -1,4 +1,4 @@
-"""An engine that waits for `fixture_gate.proceed` when it begins."""
+"""An engine that waits for `fixture_gate.proceed` when it begins; in between it hears what is raised in its thread."""
 
 import fixture_gate
 import sgtk
@@ -9,4 +9,5 @@ class InitHangs(sgtk.platform.Engine):
 
     def init_engine(self):
         fixture_gate.entered.set()
-        fixture_gate.proceed.wait()
+        while not fixture_gate.proceed.wait(0.05):
+            pass

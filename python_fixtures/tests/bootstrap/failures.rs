@@ -78,7 +78,7 @@ print(attempt(lambda: limited.bootstrap_engine('tk-shell', {{'type': 'Project', 
     assert_eq!(run(&studio, &limited), ["None", "True"]);
     std::thread::scope(|scope| {
         let unlimited = scope.spawn(|| run(&studio, "start(); print(boot(176).context)"));
-        assert!(studio.site().wait_for("read:PipelineConfiguration", 2, Duration::from_secs(60)).unwrap());
+        assert!(studio.site().wait_for("read:PipelineConfiguration", 2, Duration::from_secs(300)).unwrap());
         assert!(!unlimited.is_finished());
         studio.site().clear_faults().unwrap();
         studio.site().release().unwrap();

@@ -44,6 +44,8 @@ impl TimeLimit {
         let thread =
             import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
         let (finished, when_finished) = mpsc::channel::<()>();
+        // Before the watch begins to wait: what strikes earlier is another limit's.
+        let started = Instant::now();
         let watch = move || {
             let mut wait = limit;
             // More than once, as the code may swallow what is raised in it.
@@ -63,7 +65,7 @@ impl TimeLimit {
             }
         };
         std::thread::Builder::new().name("sgtk-host time limit".to_owned()).spawn(watch)?;
-        Ok(Self { thread, what, limit, started: Instant::now(), finished })
+        Ok(Self { thread, what, limit, started, finished })
     }
 
     /// Ends the limit; where it has interrupted the code, the outcome is a `TimeoutError` that says so.

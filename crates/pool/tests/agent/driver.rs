@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::agent;
 
 /// How long anything may take before a test fails.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// Runs a test for each Python of the machine, naming it where it fails.
 pub(crate) fn under_each_python(test: impl Fn(&Python)) {

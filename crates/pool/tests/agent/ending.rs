@@ -220,7 +220,8 @@ fn the_protocols_pipes_are_not_where_a_plugin_would_guess() {
 fn a_signals_handler_that_raises_between_calls_ends_the_worker_with_the_reason() {
     under_each_python(|python| {
         let mut worker = Worker::entered(python);
-        worker.pipes.result("bad_signals:raises_soon", json!([0.01]));
+        worker.pipes.result("bad_signals:raises_when_it_comes", json!([]));
+        worker.kill(Signal::ALARM);
         assert_eq!(worker.wait().code(), Some(70));
         assert!(worker.stderr().contains("the worker cannot go on"), "{}", worker.stderr());
         assert!(worker.stderr().contains("at no good moment"), "{}", worker.stderr());

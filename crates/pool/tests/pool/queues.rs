@@ -15,7 +15,7 @@ use sgtk_pool::WhenFull;
 use sgtk_pool::{Call, CallHandle, Delivery, PoolError, WorkerPool};
 
 use crate::processes::resident_memory;
-use crate::support::{LONG, Studio, until};
+use crate::support::{LONG, Studio, out_of_time, still_pending, until};
 
 /// Has the project's worker busy until the gate is opened.
 struct Busy {
@@ -141,14 +141,11 @@ fn a_call_that_runs_for_too_long_is_told_so_at_once_and_its_worker_is_replaced()
     let studio = Studio::of(&["a"]);
     let pool = studio.pool();
     let first: u32 = pool.call("a", Call::new("work:pid")).unwrap();
-    let limit = Duration::from_millis(50);
     for submitted in [false, true] {
-        let call = Call::new("work:sleep").arg(600).time_limit(limit);
-        let error = match submitted {
-            true => pool.submit::<Value>("a", call).unwrap().wait().unwrap_err(),
-            false => pool.call::<Value>("a", call).unwrap_err(),
-        };
-        assert!(matches!(error, PoolError::TimeLimit { sent: true, .. }), "{error:?}");
+        let error = out_of_time(|limit| {
+            let call = Call::new("work:sleep").arg(600).time_limit(limit);
+            if submitted { pool.submit("a", call).unwrap().wait() } else { pool.call("a", call) }
+        });
         assert_eq!(error.delivery(), Delivery::MayHaveRun);
     }
     let next: u32 = pool.call("a", Call::new("work:pid")).unwrap();
@@ -304,12 +301,12 @@ fn a_waker_that_panics_harms_no_other_call() {
     let busy = Busy::at(&studio, &pool, "a");
     // Its own attendant wakes the one, the supervisor the other.
     let mut ends: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
-    let late = Call::new("work:echo").time_limit(Duration::from_secs(1));
-    let mut expires: CallHandle<u32> = pool.submit("a", late).unwrap();
     let waker = Waker::from(Arc::new(Panics));
-    for handle in [&mut ends, &mut expires] {
-        assert!(Pin::new(handle).poll(&mut Context::from_waker(&waker)).is_pending());
-    }
+    let context = &mut Context::from_waker(&waker);
+    assert!(Pin::new(&mut ends).poll(context).is_pending());
+    let expires = still_pending(context, |limit| {
+        pool.submit::<u32>("a", Call::new("work:echo").time_limit(limit)).unwrap()
+    });
     assert!(matches!(expires.wait(), Err(PoolError::TimeLimit { sent: false, .. })));
     busy.end();
     assert_eq!(ends.wait().unwrap(), 5);
