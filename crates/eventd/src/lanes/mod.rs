@@ -21,7 +21,9 @@ use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
 use crate::workers::{Worker, Workers};
 
+pub use projects::configurations;
 use projects::Projects;
+pub use table::Probe;
 use runner::Runner;
 
 /// What all lanes share.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::table::Loader;
+use super::table::{Loader, setup};
 use super::{Orders, Shared, lane_name, parts};
 use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
@@ -120,18 +119,6 @@ impl Runner {
         lane_name(&self.site.name, &file.key, self.project)
     }
 
-    fn setup(&self) -> Value {
-        let settings = &self.shared.settings;
-        json!({
-            "config": settings.path,
-            "section": self.site.section,
-            "log_level": settings.log_level,
-            "python_paths": settings.python_paths,
-            "session_uuid": settings.session_uuid,
-            "core": self.project.is_some(),
-        })
-    }
-
     /// All plugins count as active until the worker says otherwise.
     async fn know_without_loading(&mut self) {
         let (files, _) = self.wanted();
@@ -148,7 +135,10 @@ impl Runner {
             self.shared.workers.replace(&self.worker).await;
         }
         self.open_lanes(&files).await;
-        let loaded = self.loader.load(&self.shared, &self.worker, &self.setup(), &files, fresh).await;
+        let loaded = {
+            let setup = setup(&self.shared.settings, &self.site, self.project);
+            self.loader.load(&self.shared.workers, &self.worker, &setup, &files, fresh).await
+        };
         let table = match loaded {
             Ok(table) => table,
             Err(error) => {
