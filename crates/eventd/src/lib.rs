@@ -10,6 +10,7 @@
 //! | [`plugins`] | files, callbacks, filters | delivery |
 //! | [`delivery`] | what has become of a call: what becomes of its event | |
 //! | [`report`] | logs, mails, numbers | decisions |
+//! | [`control`] | commands, the page | how any of it is done |
 //! | [`config`] | the file: typed options, or why a key has no effect | |
 //! | [`workers`] | the pool, for all others | |
 
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod delivery;
 pub mod event;
 pub mod lanes;

@@ -1,11 +1,20 @@
 //! The program's commands.
 
+mod ask;
+mod check;
+mod demo;
+mod ids;
+mod prepare;
 mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// What ends a command early, for the person who gave it.
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs plugins for the events of ShotGrid (Flow Production Tracking) sites: those of shotgunEvents, with its configuration
 /// file.
@@ -21,33 +30,91 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground, until SIGTERM or Ctrl-C.
+    /// Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP loads all plugins anew.
     #[command(alias = "foreground")]
     Run(run::Run),
+    /// Load everything, print the callbacks with their filters, try keys and cores, and change nothing.
+    Check,
+    /// How the daemon is.
+    Status(ask::Status),
+    /// The events that failed for good, the last ones first.
+    Dead(ask::Dead),
+    /// Try an event that failed again, at once.
+    Retry(ask::OfEvent),
+    /// Have the plugins that have stopped at an event go on with the next; it becomes a dead letter.
+    Skip(ask::OfEvent),
+    /// Give an event out again, whatever has become of it.
+    Replay(ask::Replay),
+    /// Give a plugin no more events until it is resumed. They wait.
+    Pause(ask::OfPlugin),
+    /// Let a plugin go on that was paused or has stopped.
+    Resume(ask::OfPlugin),
+    /// Load all plugins anew, in new processes, with what they import.
+    Reload,
+    /// Go on where shotgunEvents was, by its eventIdFile. `run` does so by itself where it has no state yet.
+    ImportIds(ids::Import),
+    /// Write an eventIdFile, so that shotgunEvents goes on where this daemon is.
+    ExportIds(ids::Export),
+    /// A daemon to look at: a site, plugins and a status page, all on this machine and gone with Ctrl-C.
+    Demo(demo::Demo),
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("sgtk-eventd: cannot start threads: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(async {
-        match arguments.command {
-            Command::Run(run) => run.run(arguments.config.as_deref()).await,
-        }
-    });
-    match done {
+    match runtime.block_on(arguments.run()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sgtk-eventd: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+impl Arguments {
+    async fn run(self) -> Result<ExitCode, Error> {
+        let config = self.config.as_deref();
+        match self.command {
+            Command::Run(run) => run.run(config).await,
+            Command::Check => check::check(config).await,
+            Command::Status(status) => status.run(config).await,
+            Command::Dead(dead) => dead.run(config).await,
+            Command::Retry(of) => of.retry(config).await,
+            Command::Skip(of) => of.skip(config).await,
+            Command::Replay(replay) => replay.run(config).await,
+            Command::Pause(of) => of.pause(config).await,
+            Command::Resume(of) => of.resume(config).await,
+            Command::Reload => ask::reload(config).await,
+            Command::ImportIds(import) => import.run(config).await,
+            Command::ExportIds(export) => export.run(config).await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Arguments::command(), "sgtk-eventd", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Arguments::command().debug_assert();
     }
 }

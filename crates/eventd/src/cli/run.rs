@@ -7,23 +7,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{self, Settings};
-use crate::lanes::{Lanes, Shared};
-use crate::queue::file::FileQueue;
-use crate::queue::{Queue, QueueError};
-use crate::report::board::Board;
-use crate::report::log::{Destinations, Log};
-use crate::report::mail::Mailer;
-use crate::report::metrics::Metrics;
-use crate::report::timing::Timing;
+use super::{Error, prepare};
+use crate::config::Settings;
+use crate::control::page::{self, Page};
+use crate::control::{Operator, socket};
+use crate::lanes::{Lanes, Shared, ids};
+use crate::queue::QueueError;
+use crate::report::log::Log;
 use crate::source::poll::{Poller, Readers};
-use crate::workers::{WorkerOptions, Workers};
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -31,13 +28,17 @@ pub(super) struct Run {
     /// Say nothing on standard output.
     #[arg(long)]
     quiet: bool,
+    /// Serve the status page and the numbers for Prometheus here: 127.0.0.1:8710. Default: [eventd] http.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
 }
 
 impl Run {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
         let log = Log::start(20, !self.quiet);
-        let path = config::find(config)?;
-        let daemon = Daemon::start(&path, &log).await?;
+        let settings = prepare::settings(config).await?;
+        let http = self.http.or_else(|| settings.http.clone());
+        let daemon = Daemon::start(settings, &log, http).await?;
         daemon.serve().await;
         Ok(ExitCode::SUCCESS)
     }
@@ -54,92 +55,73 @@ impl Readers for LaneReaders {
 }
 
 /// A daemon that runs.
-struct Daemon {
+pub(super) struct Daemon {
     shared: Shared,
     lanes: Arc<Lanes>,
     pollers: JoinSet<()>,
     stop: watch::Sender<bool>,
     pid_file: Option<PathBuf>,
+    socket: PathBuf,
 }
 
 impl Daemon {
-    async fn start(path: &Path, log: &Log) -> Result<Daemon, Error> {
-        // The configuration says which Python workers are to be, so this one is read by the default.
-        let first = Workers::new(&WorkerOptions::default())?;
-        let settings = Settings::read(&first, path).await;
-        tokio::task::spawn_blocking(move || first.shut_down(Duration::ZERO)).await?;
-        let settings = Arc::new(settings?);
-        let workers = Arc::new(Workers::new(&WorkerOptions {
-            python: settings.python.clone(),
-            configs: settings.configs.clone().filter(|_| !settings.project_paths.is_empty()),
-            max_workers: settings.max_workers,
-            memory: settings.memory_limit,
-            idle: settings.idle,
-        })?);
-        let board = Arc::new(Board::default());
-        let main = settings.log_file.as_ref().map(|name| settings.log_file_path(name));
-        let mail = settings.emails.as_ref().map(|emails| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            let mailer = Mailer {
-                workers: Arc::clone(&workers),
-                board: Arc::clone(&board),
-                config: settings.path.to_string_lossy().into_owned(),
-                to: emails.to.clone(),
-                digest: emails.digest,
-            };
-            tokio::spawn(mailer.run(receiver));
-            sender
-        });
-        log.send_to(Destinations {
-            main: main.clone(),
-            per_plugin: settings.log_per_plugin.then(|| settings.log_file_path("")),
-            level: settings.log_level,
-            json: settings.log_json,
-            mail,
-        });
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), file = %path.display(), "sgtk-eventd starts");
+    pub(super) async fn start(settings: Arc<Settings>, log: &Log, http: Option<String>) -> Result<Daemon, Error> {
+        let workers = prepare::workers(&settings)?;
+        let new = !settings.state.exists();
+        let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
+        prepare::log(log, &settings, &shared.workers, &shared.board);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), file = %settings.path.display(), "sgtk-eventd starts");
         for note in &settings.notes {
             tracing::info!("{note}");
         }
-        let timing = main.filter(|_| settings.timing_log).map(|mut path| {
-            path.as_mut_os_string().push(".timing");
-            Arc::new(Timing::new(path))
-        });
-        let queue: Arc<dyn Queue> = Arc::new(FileQueue::open(&settings.state)?);
-        let metrics = Arc::new(Metrics::default());
-        let shared = Shared { settings, workers, queue, board, metrics, timing };
+        take_over(&shared, new).await?;
         let lanes = Arc::new(Lanes::new(shared.clone()));
         lanes.start().await?;
+        let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
+        let listener = socket::listen(&settings.socket)
+            .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
+        tokio::spawn(socket::serve(listener, Arc::clone(&operator)));
         let (stop, stopped) = watch::channel(false);
         let mut pollers = JoinSet::new();
-        for site in &shared.settings.sites {
+        let mut wake = Vec::new();
+        for site in &settings.sites {
+            let woken = Arc::new(Notify::new());
+            wake.push(Arc::clone(&woken));
             let poller = Poller {
-                settings: Arc::clone(&shared.settings),
+                settings: Arc::clone(&settings),
                 site: site.clone(),
                 workers: Arc::clone(&shared.workers),
                 queue: Arc::clone(&shared.queue),
                 readers: Arc::new(LaneReaders(Arc::clone(&lanes))),
                 board: Arc::clone(&shared.board),
                 metrics: Arc::clone(&shared.metrics),
-                wake: Arc::new(Notify::new()),
+                wake: woken,
                 stop: stopped.clone(),
             };
             pollers.spawn(poller.run());
         }
-        let pid_file = shared.settings.pid_file.clone().filter(|file| write_pid(file));
-        Ok(Daemon { shared, lanes, pollers, stop, pid_file })
+        if let Some(address) = http {
+            let listener = TcpListener::bind(&address).await;
+            let listener = listener.map_err(|error| format!("cannot serve the page at {address}: {error}"))?;
+            tracing::info!(address = %listener.local_addr()?, "the status page is served");
+            let (token, webhook_secret) = (settings.http_token.clone(), settings.webhook_secret.clone());
+            tokio::spawn(page::serve(listener, Page { operator, token, webhook_secret, wake }));
+        }
+        let pid_file = settings.pid_file.clone().filter(|file| write_pid(file));
+        Ok(Daemon { socket: settings.socket.clone(), shared, lanes, pollers, stop, pid_file })
     }
 
     /// Works until a signal ends it.
-    async fn serve(self) {
-        let signals =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    pub(super) async fn serve(self) {
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
         let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
             tracing::error!("signals cannot be handled");
             return;
         };
-        let mut look =
-            tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
+        tell_systemd(&[NotifyState::Ready]);
+        let mut look = tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
+        let mut alive = tokio::time::interval(watchdog());
+        let mut refresh = tokio::time::interval(Duration::from_secs(3600));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -149,6 +131,11 @@ impl Daemon {
                     self.lanes.reload().await;
                 }
                 _ = look.tick() => self.lanes.look().await,
+                // The answer comes by way of the queue's own thread: it is alive as well.
+                _ = alive.tick() => if self.shared.queue.state().await.is_ok() {
+                    tell_systemd(&[NotifyState::Watchdog]);
+                },
+                _ = refresh.tick() => self.shared.workers.refresh(),
             }
         }
         self.drain().await;
@@ -156,24 +143,81 @@ impl Daemon {
 
     /// Takes no more events, lets callbacks end, and ends the workers.
     async fn drain(mut self) {
+        tell_systemd(&[NotifyState::Stopping]);
         tracing::info!("sgtk-eventd ends: callbacks that run are waited for");
         self.stop.send_replace(true);
         while self.pollers.join_next().await.is_some() {}
         self.lanes.stop(self.shared.settings.stop_timeout).await;
-        let workers = Arc::clone(&self.shared.workers);
-        let ended = tokio::task::spawn_blocking(move || workers.shut_down(Duration::from_secs(2))).await;
-        if let Err(error) = ended {
-            tracing::error!(%error, "workers may be left behind");
-        }
+        prepare::end(Arc::clone(&self.shared.workers), Duration::from_secs(2)).await;
         if let Err(error) = self.shared.queue.shut_down().await {
             tracing::error!(%error, "the state could not be closed");
         }
-        if let Some(file) = &self.pid_file {
+        for file in self.pid_file.iter().chain([&self.socket]) {
             // Somebody may have removed it.
             let _ = std::fs::remove_file(file);
         }
         tracing::info!("sgtk-eventd has ended");
     }
+}
+
+/// Goes on where shotgunEvents was, where there is no state yet.
+async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
+    let settings = &shared.settings;
+    let (Some(file), Some(site)) = (&settings.event_id_file, settings.sites.first()) else { return Ok(()) };
+    if !new || !file.exists() {
+        return Ok(());
+    }
+    let imported = ids::import(&*shared.queue, &shared.workers, &settings.plugin_paths, &site.name, file).await;
+    match imported {
+        Ok(Some(imported)) => {
+            tracing::info!(
+                file = %file.display(),
+                plugins = imported.plugins,
+                event = imported.cursor,
+                "plugins go on where shotgunEvents was"
+            );
+            Ok(())
+        }
+        Ok(None) => {
+            tracing::warn!(file = %file.display(), "the id file knows none of the plugins");
+            Ok(())
+        }
+        Err(error) => {
+            // Beginning at the latest event would lose what has happened since.
+            let path = settings.state.display();
+            remove_state(&settings.state);
+            Err(format!(
+                "{error}. Mend it, or move it away to begin at the site's latest event; the new state {path} was removed again"
+            )
+            .into())
+        }
+    }
+}
+
+/// Removes a state that was made a moment ago.
+fn remove_state(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        // What is not there need not go.
+        let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+}
+
+/// Says something to systemd, where it has started this.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+/// How often the watchdog wants to hear something: half of its patience.
+fn watchdog() -> Duration {
+    let mut micros = 0;
+    if sd_notify::watchdog_enabled(false, &mut micros) && micros > 0 {
+        return Duration::from_micros(micros / 2).max(Duration::from_millis(100));
+    }
+    Duration::from_secs(3600)
 }
 
 /// Writes the process id, as init scripts expect it. What keeps two daemons apart is the state's lock.

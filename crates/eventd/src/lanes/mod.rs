@@ -1,10 +1,11 @@
 //! Which plugin, which project is on which lane, and on which worker.
 
+pub mod ids;
 mod projects;
 mod runner;
 mod table;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,9 @@ use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
 use crate::workers::{Worker, Workers};
 
+pub use projects::configurations;
 use projects::Projects;
+pub use table::Probe;
 use runner::Runner;
 
 /// What all lanes share.
@@ -63,8 +66,6 @@ struct Inner {
     runners: JoinSet<()>,
     /// The projects of each site that have a runner.
     known: HashSet<(Arc<str>, i64)>,
-    /// Where plugins begin that the queue knows nothing of yet, by site, folder and name: from an id file.
-    starts: HashMap<(Arc<str>, String, String), Start>,
 }
 
 /// The name of a plugin's lane.
@@ -104,14 +105,6 @@ impl Lanes {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says where plugins begin that are not known yet.
-    pub fn begin_at(&self, site: &Arc<str>, starts: impl IntoIterator<Item = ((String, String), Start)>) {
-        let mut inner = self.lock();
-        for ((folder, name), start) in starts {
-            inner.starts.insert((Arc::clone(site), folder, name), start);
-        }
-    }
-
     /// Opens the lanes of all plugins in the queue, those of the projects that are known there as well, and has them run.
     ///
     /// # Errors
@@ -119,13 +112,11 @@ impl Lanes {
     pub async fn start(&self) -> Result<(), QueueError> {
         let plain = Arc::clone(&self.orders.borrow().plain);
         for site in &self.shared.settings.sites {
-            let lanes = plain.files.iter().map(|file| self.plain_lane(site, file)).collect();
+            let lanes = plain.files.iter().map(|file| Self::plain_lane(site, file)).collect();
             self.shared.queue.open(lanes).await?;
             match self.shared.settings.lanes {
                 _ if self.shared.settings.plugin_paths.is_empty() => {}
-                config::Lanes::Shared => {
-                    self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None)
-                }
+                config::Lanes::Shared => self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None),
                 config::Lanes::Plugin => self.run_each(site, &plain),
             }
         }
@@ -138,24 +129,13 @@ impl Lanes {
         Ok(())
     }
 
-    fn plain_lane(&self, site: &config::Site, file: &plugins::PluginFile) -> Lane {
-        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let inner = self.lock();
-        let by_name =
-            |folder: &str| inner.starts.get(&(Arc::clone(&site.name), folder.to_owned(), file.name.clone()));
-        // Without the folder: the id file is an old one, with one number, or the folder was moved.
-        let start = by_name(&folder).or_else(|| by_name("")).cloned().unwrap_or_default();
-        Lane {
-            name: lane_name(&site.name, &file.key, None),
-            site: Arc::clone(&site.name),
-            project: None,
-            start,
-        }
+    fn plain_lane(site: &config::Site, file: &plugins::PluginFile) -> Lane {
+        let start = Start::Now;
+        Lane { name: lane_name(&site.name, &file.key, None), site: Arc::clone(&site.name), project: None, start }
     }
 
     fn run(&self, site: &config::Site, worker: Worker, project: Option<i64>, only: Option<String>) {
-        let runner =
-            Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
+        let runner = Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
         self.lock().runners.spawn(runner.run());
     }
 
@@ -173,11 +153,7 @@ impl Lanes {
     ///
     /// # Errors
     /// As the queue's.
-    pub async fn expect(
-        &self,
-        site: &Arc<str>,
-        ids: impl IntoIterator<Item = i64>,
-    ) -> Result<(), QueueError> {
+    pub async fn expect(&self, site: &Arc<str>, ids: impl IntoIterator<Item = i64>) -> Result<(), QueueError> {
         let listing = Arc::clone(&self.orders.borrow().project);
         if self.shared.settings.project_paths.is_empty() {
             return Ok(());
@@ -188,9 +164,7 @@ impl Lanes {
                 continue;
             }
             let Some(folder) = self.projects.folder_of(id) else { continue };
-            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else {
-                continue;
-            };
+            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else { continue };
             let lanes = listing.files.iter().map(|file| Lane {
                 name: lane_name(site, &file.key, Some(id)),
                 site: Arc::clone(site),
@@ -236,10 +210,7 @@ impl Lanes {
         let mut runners = std::mem::take(&mut self.lock().runners);
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!(
-                ?grace,
-                "callbacks did not end in time and are ended; their events will be run again"
-            );
+            tracing::warn!(?grace, "callbacks did not end in time and are ended; their events will be run again");
             let workers = Arc::clone(&self.shared.workers);
             // What they were doing is then settled as what may have run.
             let _ = tokio::task::spawn_blocking(move || workers.shut_down(Duration::ZERO)).await;

@@ -1,6 +1,6 @@
 //! Which pipeline configuration is a project's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,8 +38,8 @@ impl Projects {
         }
         if known.looked.is_none_or(|at| at.elapsed() >= FRESH) {
             known.looked = Some(Instant::now());
-            match find(base) {
-                Ok(folders) => known.folders = folders,
+            match configurations(base) {
+                Ok(folders) => known.folders = folders.into_iter().collect(),
                 Err(error) => tracing::error!(%error, "the pipeline configurations cannot be listed"),
             }
         }
@@ -55,9 +55,12 @@ impl Projects {
     }
 }
 
-/// The configurations by project id; of several, `Primary`.
-fn find(base: &Path) -> Result<HashMap<i64, String>, sgtk_config::ConfigError> {
-    let mut folders: HashMap<i64, String> = HashMap::new();
+/// The configurations below a folder by the id of their project; of several, `Primary`.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn configurations(base: &Path) -> Result<BTreeMap<i64, String>, sgtk_config::ConfigError> {
+    let mut folders: BTreeMap<i64, String> = BTreeMap::new();
     for name in Configs::new(base).projects()? {
         let file = base.join(&name).join("config/core/pipeline_configuration.yml");
         let Ok(text) = std::fs::read_to_string(&file) else { continue };

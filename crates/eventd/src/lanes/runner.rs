@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::table::Loader;
+use super::table::{Loader, setup};
 use super::{Orders, Shared, lane_name, parts};
 use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
@@ -120,18 +119,6 @@ impl Runner {
         lane_name(&self.site.name, &file.key, self.project)
     }
 
-    fn setup(&self) -> Value {
-        let settings = &self.shared.settings;
-        json!({
-            "config": settings.path,
-            "section": self.site.section,
-            "log_level": settings.log_level,
-            "python_paths": settings.python_paths,
-            "session_uuid": settings.session_uuid,
-            "core": self.project.is_some(),
-        })
-    }
-
     /// All plugins count as active until the worker says otherwise.
     async fn know_without_loading(&mut self) {
         let (files, _) = self.wanted();
@@ -148,7 +135,10 @@ impl Runner {
             self.shared.workers.replace(&self.worker).await;
         }
         self.open_lanes(&files).await;
-        let loaded = self.loader.load(&self.shared, &self.worker, &self.setup(), &files, fresh).await;
+        let loaded = {
+            let setup = setup(&self.shared.settings, &self.site, self.project);
+            self.loader.load(&self.shared.workers, &self.worker, &setup, &files, fresh).await
+        };
         let table = match loaded {
             Ok(table) => table,
             Err(error) => {
@@ -164,11 +154,7 @@ impl Runner {
             if changed && table.active(&file.key).is_some() {
                 let resumed = self.shared.queue.resume(&self.lane(file), None, false).await;
                 if matches!(resumed, Ok(true)) {
-                    tracing::info!(
-                        plugin = file.path,
-                        project = self.project,
-                        "the plugin goes on at the event where it had stopped"
-                    );
+                    tracing::info!(plugin = file.path, project = self.project, "the plugin goes on at the event where it had stopped");
                 }
             }
         }
@@ -189,12 +175,8 @@ impl Runner {
                 start: Start::Now,
             })
             .collect();
-        let gone: Vec<PluginFile> = self
-            .files
-            .iter()
-            .filter(|known| !files.iter().any(|file| file.key == known.key))
-            .cloned()
-            .collect();
+        let gone: Vec<PluginFile> =
+            self.files.iter().filter(|known| !files.iter().any(|file| file.key == known.key)).cloned().collect();
         for file in &gone {
             tracing::info!(plugin = file.path, project = self.project, "the plugin was removed");
             self.shared.board.forget_plugin(&file.key);
@@ -228,17 +210,10 @@ impl Runner {
         let callbacks = plugin.callbacks.iter().map(|callback| callback.name.clone()).collect();
         let changed = !self.files.contains(file);
         if changed && plugin.problem.is_none() {
-            tracing::info!(
-                plugin = file.path,
-                project = self.project,
-                callbacks = plugin.callbacks.len(),
-                "the plugin is loaded"
-            );
+            tracing::info!(plugin = file.path, project = self.project, callbacks = plugin.callbacks.len(), "the plugin is loaded");
         }
         let (problem, emails) = (plugin.problem.clone(), plugin.emails.clone());
-        self.shared
-            .board
-            .note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
+        self.shared.board.note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
     }
 
     /// Runs one event of one plugin.
@@ -258,8 +233,7 @@ impl Runner {
         } else {
             let policy = self.policy(&plugin);
             if policy.once && message.begun {
-                let reason =
-                    "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
+                let reason = "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
                 Verdict::Dead(Failure { reason, traceback: None })
             } else {
                 if policy.once && !self.insist(&message, None).await {
@@ -335,10 +309,8 @@ impl Runner {
         for second in [false, true] {
             let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
             let stamp = stamp.unwrap_or_default();
-            let arguments =
-                |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
-            let answer =
-                self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
+            let arguments = |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
+            let answer = self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
             if !answer.stale || second {
                 return if answer.stale { Err(self.not_loaded(plugin)) } else { Ok(answer) };
             }
@@ -353,13 +325,7 @@ impl Runner {
         CallError::never(format!("plugin '{}' cannot be called: {reason}", plugin.name))
     }
 
-    fn measure(
-        &self,
-        plugin: &Plugin,
-        callback: &Callback,
-        fields: &Fields,
-        called: &Result<Answer, CallError>,
-    ) {
+    fn measure(&self, plugin: &Plugin, callback: &Callback, fields: &Fields, called: &Result<Answer, CallError>) {
         let (outcome, took) = match called {
             Ok(answer) if answer.skipped => return,
             Ok(answer) => {
@@ -368,14 +334,7 @@ impl Runner {
                 if let Some(timing) = &self.shared.timing {
                     let name = format!("{}.{}", plugin.name, callback.name);
                     let (event, created) = (fields.id, fields.created());
-                    timing.write(Timed {
-                        event,
-                        created,
-                        callback: &name,
-                        begun: answer.begun,
-                        took,
-                        failed,
-                    });
+                    timing.write(Timed { event, created, callback: &name, begun: answer.begun, took, failed });
                 }
                 (if failed { "raised" } else { "done" }, Some(took))
             }
@@ -400,25 +359,11 @@ impl Runner {
             Verdict::Retry { after, failure, counts } => {
                 self.shared.metrics.retries.get_or_create(&label()).inc();
                 let attempt = message.attempts + u32::from(*counts);
-                tracing::warn!(
-                    event,
-                    plugin = plugin_name,
-                    project,
-                    attempt,
-                    ?after,
-                    reason = failure.reason,
-                    "the event is tried again"
-                );
+                tracing::warn!(event, plugin = plugin_name, project, attempt, ?after, reason = failure.reason, "the event is tried again");
             }
             Verdict::Dead(failure) => {
                 self.shared.metrics.dead.get_or_create(&label()).inc();
-                tracing::warn!(
-                    event,
-                    plugin = plugin_name,
-                    project,
-                    reason = failure.reason,
-                    "the event failed and is kept as a dead letter"
-                );
+                tracing::warn!(event, plugin = plugin_name, project, reason = failure.reason, "the event failed and is kept as a dead letter");
             }
             Verdict::Park(failure) => {
                 tracing::error!(
@@ -459,6 +404,7 @@ impl Runner {
         }
     }
 }
+
 
 /// The files as none that was loaded: each of them counts as changed.
 fn unloaded(files: &[PluginFile]) -> Vec<PluginFile> {

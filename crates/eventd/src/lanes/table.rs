@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
+use crate::config::{Settings, Site};
 use crate::plugins::{Plugin, PluginFile, Problem, Table};
-use crate::workers::{CallError, Worker};
+use crate::workers::{CallError, Worker, Workers};
 
 /// How long loading all plugins of a worker may take, its start included.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -20,6 +20,40 @@ pub(super) struct Loader {
     deadly: HashMap<String, (String, Problem)>,
 }
 
+/// What a worker has to know to load plugins.
+pub(super) fn setup(settings: &Settings, site: &Site, project: Option<i64>) -> Value {
+    json!({
+        "config": settings.path,
+        "section": site.section,
+        "log_level": settings.log_level,
+        "python_paths": settings.python_paths,
+        "session_uuid": settings.session_uuid,
+        "core": project.is_some(),
+    })
+}
+
+/// Loads plugins once, to see whether they can be.
+#[derive(Debug)]
+pub struct Probe {
+    setup: Value,
+}
+
+impl Probe {
+    /// For the plugins of a site, or of a project of it.
+    #[must_use]
+    pub fn new(settings: &Settings, site: &Site, project: Option<i64>) -> Probe {
+        Probe { setup: setup(settings, site, project) }
+    }
+
+    /// Loads the plugins of these files in a worker.
+    ///
+    /// # Errors
+    /// There is no worker to be had. What is wrong with a plugin is in the table.
+    pub async fn load(self, workers: &Workers, worker: &Worker, files: &[PluginFile]) -> Result<Table, CallError> {
+        Loader::default().load(workers, worker, &self.setup, files, false).await
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Synced {
     plugins: Vec<Plugin>,
@@ -29,7 +63,7 @@ impl Loader {
     /// Has the worker load these files, and nothing else.
     pub(super) async fn load(
         &mut self,
-        shared: &Shared,
+        workers: &Workers,
         worker: &Worker,
         setup: &Value,
         files: &[PluginFile],
@@ -38,9 +72,8 @@ impl Loader {
         let is_deadly = |deadly: &HashMap<String, (String, Problem)>, file: &PluginFile| {
             deadly.get(&file.key).is_some_and(|(stamp, _)| *stamp == file.stamp)
         };
-        let mut wanted: Vec<&PluginFile> =
-            files.iter().filter(|file| !is_deadly(&self.deadly, file)).collect();
-        let plugins = match sync(shared, worker, setup, &wanted, fresh).await {
+        let mut wanted: Vec<&PluginFile> = files.iter().filter(|file| !is_deadly(&self.deadly, file)).collect();
+        let plugins = match sync(workers, worker, setup, &wanted, fresh).await {
             Ok(plugins) => plugins,
             Err(error) if error.lost && !wanted.is_empty() => {
                 // One of them ends the worker, or hangs: which one is found by loading one more each time.
@@ -48,7 +81,7 @@ impl Loader {
                 let mut plugins = Vec::new();
                 while index < wanted.len() {
                     let some = wanted.get(..=index).unwrap_or_default();
-                    match sync(shared, worker, setup, some, false).await {
+                    match sync(workers, worker, setup, some, false).await {
                         Ok(loaded) => {
                             plugins = loaded;
                             index += 1;
@@ -56,11 +89,7 @@ impl Loader {
                         Err(error) if error.lost => {
                             let file = wanted.remove(index);
                             let message = format!("loading it has ended the worker: {}", error.message);
-                            tracing::error!(
-                                plugin = file.path,
-                                reason = error.message,
-                                "loading the plugin has ended the worker; it is left out until its file changes"
-                            );
+                            tracing::error!(plugin = file.path, reason = error.message, "loading the plugin has ended the worker; it is left out until its file changes");
                             let problem =
                                 Problem { step: "load".to_owned(), message, traceback: error.traceback };
                             self.deadly.insert(file.key.clone(), (file.stamp.clone(), problem));
@@ -83,20 +112,14 @@ impl Loader {
 }
 
 async fn sync(
-    shared: &Shared,
+    workers: &Workers,
     worker: &Worker,
     setup: &Value,
     files: &[&PluginFile],
     fresh: bool,
 ) -> Result<Vec<Plugin>, CallError> {
-    let synced = shared
-        .workers
-        .call::<Synced>(
-            worker,
-            "plugins:sync",
-            |call| call.arg(setup).arg(json!(files)).arg(fresh),
-            Some(LIMIT),
-        )
+    let synced = workers
+        .call::<Synced>(worker, "plugins:sync", |call| call.arg(setup).arg(json!(files)).arg(fresh), Some(LIMIT))
         .await?;
     Ok(synced.plugins)
 }

@@ -141,6 +141,8 @@ pub struct LaneState {
     pub failure: Option<Failure>,
     /// The last event id that was done or passed, as an `eventIdFile` wants it.
     pub last_id: i64,
+    /// Ids below that one which wait: they came late.
+    pub undone: Vec<i64>,
     /// Whether the daemon reads it: not where its plugin was removed.
     pub open: bool,
 }
@@ -198,9 +200,7 @@ pub enum QueueError {
         holder: String,
     },
     /// The state was written by a newer version.
-    #[error(
-        "the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or take another file"
-    )]
+    #[error("the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or take another file")]
     Newer {
         /// The file.
         path: String,

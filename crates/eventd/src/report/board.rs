@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plugins::{Emails, Problem};
 use crate::queue::LaneName;
@@ -23,7 +23,7 @@ struct Inner {
 }
 
 /// A callback that is running.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Running {
     /// The event.
     pub event: i64,

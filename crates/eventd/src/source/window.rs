@@ -85,8 +85,7 @@ impl Window {
     #[must_use]
     pub fn query(&self, turn: usize) -> Query {
         let mut query = Query { above: self.cursor, ..Query::default() };
-        let begin =
-            if self.missing.len() > MOST { turn.wrapping_mul(MOST / 2) % self.missing.len() } else { 0 };
+        let begin = if self.missing.len() > MOST { turn.wrapping_mul(MOST / 2) % self.missing.len() } else { 0 };
         let ranges = self.missing.iter().skip(begin).chain(self.missing.iter().take(begin));
         for (first, (last, _)) in ranges {
             if query.ids.len() + query.ranges.len() >= MOST {
@@ -145,9 +144,7 @@ impl Window {
     pub fn expire(&mut self, now: Millis) -> Vec<(i64, i64)> {
         let gone: Vec<i64> =
             self.missing.iter().filter(|(_, (_, until))| *until <= now).map(|(first, _)| *first).collect();
-        gone.into_iter()
-            .filter_map(|first| self.missing.remove(&first).map(|(last, _)| (first, last)))
-            .collect()
+        gone.into_iter().filter_map(|first| self.missing.remove(&first).map(|(last, _)| (first, last))).collect()
     }
 
     /// Has nothing be waited for longer than until `latest`: the clock may have been set back since it was written down.
@@ -233,7 +230,7 @@ mod tests {
             let mut window = Window::new(start);
             let mut given = Vec::new();
             let mut now = 0;
-            for turn in 0..3000 {
+            for turn in 0..300 {
                 let answer = log.answer(&window.query(turn), now, limit);
                 let empty = answer.is_empty();
                 let taken = window.take(answer, now + patience);

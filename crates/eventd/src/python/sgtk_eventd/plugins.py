@@ -213,12 +213,12 @@ class Host(object):
         event = values.from_wire(event, self.zone)
         if not callback.wants(event):
             return {"skipped": True}
-        if self.setup.get("session_uuid"):
-            callback.client.set_session_uuid(event["session_uuid"])
         told = {}
         begun = time.time()
         clock = time.monotonic()
         try:
+            if self.setup.get("session_uuid") and hasattr(callback.client, "set_session_uuid"):
+                callback.client.set_session_uuid(event["session_uuid"])
             callback.function(callback.client, callback.logger, event, callback.args)
         except BaseException as error:
             if os.getpid() != self.process:

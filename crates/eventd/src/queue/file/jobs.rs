@@ -21,11 +21,7 @@ pub(super) enum Job {
     Fill(LaneName),
     Begin(Message),
     Settle(Message, Verdict),
-    Resume {
-        lane: LaneName,
-        event: Option<i64>,
-        skip: bool,
-    },
+    Resume { lane: LaneName, event: Option<i64>, skip: bool },
     Pause(LaneName, bool),
     Replay(Event, Vec<LaneName>),
     Find(Arc<str>, i64),
@@ -83,10 +79,7 @@ impl Job {
 
     /// Whether it depends on, or changes, more than the lanes that it names.
     pub(super) fn is_alone(&self) -> bool {
-        matches!(
-            self,
-            Job::Append(_) | Job::Open(_) | Job::Close(_) | Job::Replay(..) | Job::State | Job::ShutDown
-        )
+        matches!(self, Job::Append(_) | Job::Open(_) | Job::Close(_) | Job::Replay(..) | Job::State | Job::ShutDown)
     }
 
     /// The lanes that it is about.
@@ -319,12 +312,7 @@ fn resume(
     Ok((Outcome::Resumed(true), Box::new(effect)))
 }
 
-fn pause(
-    connection: &Connection,
-    mut memory: MutexGuard<'_, Memory>,
-    name: LaneName,
-    paused: bool,
-) -> Written {
+fn pause(connection: &Connection, mut memory: MutexGuard<'_, Memory>, name: LaneName, paused: bool) -> Written {
     let lane = memory.lanes.get_mut(&name).ok_or_else(|| unknown_lane(&name))?;
     let before = std::mem::replace(&mut lane.paused, paused);
     let written = rows::write_lane(connection, &name, lane);

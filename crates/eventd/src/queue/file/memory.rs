@@ -242,9 +242,7 @@ impl Memory {
 
     /// The lane, where it is at this message.
     pub(super) fn at(&mut self, message: &Message) -> Option<&mut LaneMemory> {
-        self.lanes
-            .get_mut(&message.lane)
-            .filter(|lane| lane.next.front().map(|head| head.seq) == Some(message.seq))
+        self.lanes.get_mut(&message.lane).filter(|lane| lane.next.front().map(|head| head.seq) == Some(message.seq))
     }
 
     /// What all lanes, read or not, have behind them.
@@ -271,6 +269,7 @@ impl Memory {
             retry_in_ms: lane.retry_at.map(|at| at.saturating_duration_since(now).as_millis() as u64),
             failure: lane.failure.clone(),
             last_id: if idle { lane.last_id.max(cursor) } else { lane.last_id },
+            undone: lane.next.iter().map(|placed| placed.event.id).filter(|id| *id < lane.last_id).collect(),
             open: lane.open,
         })
     }

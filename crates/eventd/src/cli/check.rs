@@ -1,0 +1,146 @@
+//! `check`: whether a daemon with this configuration would work.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Error, prepare};
+use crate::config::{Settings, Site};
+use crate::lanes::{Probe, configurations};
+use crate::plugins::{self, Listing, Plugin};
+use crate::report::log::Log;
+use crate::workers::{Worker, Workers};
+
+/// How long one step may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Deserialize)]
+struct About {
+    client: String,
+    site: String,
+}
+
+/// Counts what is wrong.
+#[derive(Default)]
+struct Report {
+    faults: u32,
+}
+
+impl Report {
+    fn good(&self, line: &str) {
+        println!("ok     {line}");
+    }
+
+    fn note(&self, line: &str) {
+        println!("note   {line}");
+    }
+
+    fn bad(&mut self, line: &str) {
+        self.faults += 1;
+        println!("FAULT  {line}");
+    }
+}
+
+pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
+    // What goes wrong is in the report.
+    let _log = Log::start(60, false);
+    let settings = prepare::settings(config).await?;
+    let workers = prepare::workers(&settings)?;
+    let mut report = Report::default();
+    report.good(&format!("{} was read", settings.path.display()));
+    settings.notes.iter().for_each(|note| report.note(note));
+    for site in &settings.sites {
+        about_site(&settings, &workers, site, &mut report).await;
+        about_plain(&settings, &workers, site, &mut report).await;
+    }
+    about_projects(&settings, &workers, &mut report).await;
+    prepare::end(Arc::clone(&workers), Duration::ZERO).await;
+    match report.faults {
+        0 => {
+            println!("\nAll is well.");
+            Ok(ExitCode::SUCCESS)
+        }
+        faults => {
+            println!("\n{faults} faults.");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn about_site(settings: &Settings, workers: &Workers, site: &Site, report: &mut Report) {
+    let worker = Worker::Plain(format!("site-{}", site.name));
+    let setup =
+        json!({ "config": settings.path, "section": site.section, "python_paths": settings.python_paths });
+    match workers.call::<About>(&worker, "site:about", |call| call.arg(&setup), Some(LIMIT)).await {
+        Ok(about) => {
+            report.good(&format!("{}: version {}, shotgun_api3 {}", site.server, about.site, about.client));
+        }
+        Err(error) => return report.bad(&format!("{}: {}", site.server, error.message)),
+    }
+    match workers.call::<i64>(&worker, "site:latest", |call| call.arg(&setup), Some(LIMIT)).await {
+        Ok(id) => report.good(&format!("script '{}' may read the event log; the latest event is {id}", site.script)),
+        Err(error) => report.bad(&format!("script '{}' cannot read the event log: {}", site.script, error.message)),
+    }
+}
+
+async fn about_plain(settings: &Settings, workers: &Workers, site: &Site, report: &mut Report) {
+    let listing = plugins::list(&settings.plugin_paths, &Listing::default());
+    about_folders(&listing, report);
+    let worker = Worker::Plain(format!("plugins-{}", site.name));
+    let loaded = Probe::new(settings, site, None).load(workers, &worker, &listing.files).await;
+    match loaded {
+        Ok(table) => table.iter().for_each(|plugin| about_plugin(plugin, None, report)),
+        Err(error) => report.bad(&format!("the plugins' worker cannot be had: {}", error.message)),
+    }
+}
+
+async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Report) {
+    if settings.project_paths.is_empty() {
+        return;
+    }
+    let listing = plugins::list(&settings.project_paths, &Listing::default());
+    about_folders(&listing, report);
+    let Some(base) = &settings.configs else { return };
+    let found = match configurations(base) {
+        Ok(found) => found,
+        Err(error) => return report.bad(&format!("[sgtk] configs: {error}")),
+    };
+    if found.is_empty() {
+        report.bad(&format!("[sgtk] configs: no configuration in {} names its project's id", base.display()));
+    }
+    let Some(site) = settings.sites.first() else { return };
+    for (id, folder) in found {
+        let worker = Worker::Project(folder.clone());
+        match Probe::new(settings, site, Some(id)).load(workers, &worker, &listing.files).await {
+            Ok(table) => {
+                report.good(&format!("project {id}: the core of '{folder}' works"));
+                table.iter().for_each(|plugin| about_plugin(plugin, Some(id), report));
+            }
+            Err(error) => report.bad(&format!("project {id}, '{folder}': {}", error.message)),
+        }
+    }
+}
+
+fn about_folders(listing: &Listing, report: &mut Report) {
+    for (folder, reason) in &listing.unreadable {
+        report.bad(&format!("plugin folder {}: {reason}", folder.display()));
+    }
+}
+
+fn about_plugin(plugin: &Plugin, project: Option<i64>, report: &mut Report) {
+    let of = project.map_or_else(String::new, |id| format!(" (project {id})"));
+    if let Some(problem) = &plugin.problem {
+        report.bad(&format!("plugin {}{of}: {}: {}", plugin.key, problem.step, problem.message));
+        return;
+    }
+    report.good(&format!("plugin {}{of}", plugin.key));
+    for callback in &plugin.callbacks {
+        let filter = if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
+        let stop = if callback.stop_on_error { "stops" } else { "goes on" };
+        println!("         {}: {filter}; {stop} on error", callback.name);
+    }
+}

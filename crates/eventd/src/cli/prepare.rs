@@ -1,0 +1,83 @@
+//! What commands have in common: the configuration, the workers, the log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Error;
+use crate::config::{self, Settings};
+use crate::lanes::Shared;
+use crate::queue::Queue;
+use crate::queue::file::FileQueue;
+use crate::report::board::Board;
+use crate::report::log::{Destinations, Log};
+use crate::report::mail::Mailer;
+use crate::report::metrics::Metrics;
+use crate::report::timing::Timing;
+use crate::workers::{WorkerOptions, Workers};
+
+/// Reads the configuration file.
+pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Error> {
+    let path = config::find(config)?;
+    // It says which Python workers are to be, so this one is read by the default.
+    let workers = Workers::new(&WorkerOptions::default())?;
+    let settings = Settings::read(&workers, &path).await;
+    end(Arc::new(workers), Duration::ZERO).await;
+    Ok(Arc::new(settings?))
+}
+
+/// The workers that the configuration asks for.
+pub(super) fn workers(settings: &Settings) -> Result<Arc<Workers>, Error> {
+    let options = WorkerOptions {
+        python: settings.python.clone(),
+        configs: settings.configs.clone().filter(|_| !settings.project_paths.is_empty()),
+        max_workers: settings.max_workers,
+        memory: settings.memory_limit,
+        idle: settings.idle,
+    };
+    Ok(Arc::new(Workers::new(&options)?))
+}
+
+/// Ends the workers.
+pub(super) async fn end(workers: Arc<Workers>, grace: Duration) {
+    let ended = tokio::task::spawn_blocking(move || workers.shut_down(grace)).await;
+    if let Err(error) = ended {
+        tracing::error!(%error, "workers may be left behind");
+    }
+}
+
+/// All parts that the lanes share, on the state in its file.
+pub(super) fn shared(settings: Arc<Settings>, workers: Arc<Workers>, timing: bool) -> Result<Shared, Error> {
+    let queue: Arc<dyn Queue> = Arc::new(FileQueue::open(&settings.state)?);
+    let main = settings.log_file.as_ref().map(|name| settings.log_file_path(name));
+    let timing = main.filter(|_| timing && settings.timing_log).map(|mut path| {
+        path.as_mut_os_string().push(".timing");
+        Arc::new(Timing::new(path))
+    });
+    Ok(Shared { settings, workers, queue, board: Arc::default(), metrics: Arc::new(Metrics::default()), timing })
+}
+
+/// Has the log go where the configuration says, errors by mail as well.
+pub(super) fn log(log: &Log, settings: &Settings, workers: &Arc<Workers>, board: &Arc<Board>) {
+    let mail = settings.emails.as_ref().map(|emails| {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mailer = Mailer {
+            workers: Arc::clone(workers),
+            board: Arc::clone(board),
+            config: settings.path.to_string_lossy().into_owned(),
+            to: emails.to.clone(),
+            digest: emails.digest,
+        };
+        tokio::spawn(mailer.run(receiver));
+        sender
+    });
+    log.send_to(Destinations {
+        main: settings.log_file.as_ref().map(|name| settings.log_file_path(name)),
+        per_plugin: settings.log_per_plugin.then(|| settings.log_file_path("")),
+        level: settings.log_level,
+        json: settings.log_json,
+        mail,
+    });
+}

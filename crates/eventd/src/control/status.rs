@@ -1,0 +1,178 @@
+//! How everything is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::short;
+use crate::lanes::{Shared, parts};
+use crate::queue::{Failure, QueueError};
+use crate::report::board::Running;
+use crate::report::metrics::{LaneLabel, SiteLabel};
+
+/// How everything is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The sites.
+    pub sites: BTreeMap<String, SiteStatus>,
+    /// The lanes.
+    pub lanes: Vec<LaneStatus>,
+    /// How many dead letters there are.
+    pub dead: u64,
+    /// How many events are kept.
+    pub events: u64,
+    /// Worker processes by name.
+    pub workers: BTreeMap<String, u32>,
+}
+
+/// How a site is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SiteStatus {
+    /// Its address.
+    pub server: String,
+    /// The highest event id seen.
+    pub cursor: i64,
+    /// How many ids below it are missing.
+    pub missing: u64,
+    /// How often it was asked.
+    pub polls: u64,
+    /// What is wrong, while it is.
+    pub error: Option<String>,
+}
+
+/// How a lane is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LaneStatus {
+    /// Its name.
+    pub lane: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The site.
+    pub site: String,
+    /// The project.
+    pub project: Option<i64>,
+    /// `running`, `waiting`, `idle`, `retry`, `stopped`, `paused`, `inactive`.
+    pub state: String,
+    /// How many events wait.
+    pub waiting: u64,
+    /// The event that it is at.
+    pub event: Option<i64>,
+    /// How old that event is, in seconds.
+    pub lag: Option<i64>,
+    /// What is running, and for how long.
+    pub running: Option<Running>,
+    /// How often the event was tried.
+    pub attempts: u32,
+    /// Milliseconds until the next try.
+    pub retry_in_ms: Option<u64>,
+    /// Why it waits, or does nothing at all.
+    pub failure: Option<Failure>,
+    /// The last event id that it has behind it.
+    pub last_id: i64,
+}
+
+/// Gathers it, and sets the numbers that are known by looking alone.
+pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
+    let state = shared.queue.state().await?;
+    let now = Timestamp::now();
+    let mut sites = BTreeMap::new();
+    for site in &shared.settings.sites {
+        let (known, note) = (state.sites.get(&site.name), shared.board.site(&site.name));
+        let status = SiteStatus {
+            server: site.server.clone(),
+            cursor: known.map_or(0, |known| known.cursor),
+            missing: known.map_or(0, |known| known.missing),
+            polls: note.polls,
+            error: note.error,
+        };
+        shared
+            .metrics
+            .missing
+            .get_or_create(&SiteLabel { site: site.name.to_string() })
+            .set(status.missing.cast_signed());
+        sites.insert(site.name.to_string(), status);
+    }
+    let mut lanes = Vec::new();
+    for lane in state.lanes.into_iter().filter(|lane| lane.open) {
+        let (_, key, project) = parts(&lane.name);
+        let note = shared.board.plugin(key);
+        let problem = note.as_ref().and_then(|note| note.problem.clone());
+        let plugin = note.map_or_else(|| short(&lane.name), |note| note.name);
+        let running = shared.board.running(&lane.name);
+        let created = lane.head_created.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+        let lag = created.map(|at| now.duration_since(at).as_secs().max(0));
+        let state = match () {
+            () if problem.is_some() => "inactive",
+            () if lane.parked => "stopped",
+            () if lane.paused => "paused",
+            () if running.is_some() => "running",
+            () if lane.retry_in_ms.is_some() => "retry",
+            () if lane.waiting > 0 => "waiting",
+            () => "idle",
+        };
+        let failure = problem
+            .map(|problem| Failure { reason: format!("{}: {}", problem.step, problem.message), traceback: problem.traceback })
+            .or(lane.failure);
+        let label = LaneLabel { plugin: plugin.clone(), project: project.map_or_else(String::new, |id| id.to_string()) };
+        shared.metrics.lag_events.get_or_create(&label).set(lane.waiting.cast_signed());
+        shared.metrics.lag_seconds.get_or_create(&label).set(lag.unwrap_or(0));
+        shared.metrics.parked.get_or_create(&label).set(i64::from(lane.parked));
+        lanes.push(LaneStatus {
+            lane: lane.name.to_string(),
+            plugin,
+            site: lane.site.to_string(),
+            project,
+            state: state.to_owned(),
+            waiting: lane.waiting,
+            event: lane.head,
+            lag,
+            running,
+            attempts: lane.attempts,
+            retry_in_ms: lane.retry_in_ms,
+            failure,
+            last_id: lane.last_id,
+        });
+    }
+    let workers: BTreeMap<_, _> =
+        shared.workers.processes().into_iter().map(|(worker, pid)| (worker.name().to_owned(), pid)).collect();
+    shared.metrics.workers.set(workers.len() as i64);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Status { version, pid: std::process::id(), sites, lanes, dead: state.dead, events: state.events, workers })
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "sgtk-eventd {}, process {}, {} workers", self.version, self.pid, self.workers.len())?;
+        for (name, site) in &self.sites {
+            write!(f, "site {name}: {}, event {}, {} ids missing", site.server, site.cursor, site.missing)?;
+            match &site.error {
+                Some(error) => writeln!(f, "\n  does not answer: {error}")?,
+                None => writeln!(f)?,
+            }
+        }
+        writeln!(f, "{} events kept, {} dead letters\n", self.events, self.dead)?;
+        let width = self.lanes.iter().map(|lane| lane.plugin.chars().count()).max().unwrap_or(0).max(6);
+        writeln!(f, "{:width$}  {:>7}  {:8}  {:>7}  {:>6}  {:>9}  now", "plugin", "project", "state", "waiting", "lag", "event")?;
+        for lane in &self.lanes {
+            let project = lane.project.map_or_else(|| "all".to_owned(), |id| id.to_string());
+            let lag = lane.lag.filter(|_| lane.waiting > 0).map_or_else(|| "-".to_owned(), |lag| format!("{lag} s"));
+            let event = lane.event.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            let (plugin, state, waiting) = (&lane.plugin, &lane.state, lane.waiting);
+            write!(f, "{plugin:width$}  {project:>7}  {state:8}  {waiting:>7}  {lag:>6}  {event:>9}  ")?;
+            match (&lane.running, &lane.failure) {
+                (Some(running), _) => {
+                    writeln!(f, "{} since {:.1} s", running.callback, running.ms as f64 / 1000.0)?;
+                }
+                (None, Some(failure)) => writeln!(f, "{}", failure.reason)?,
+                (None, None) => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}
