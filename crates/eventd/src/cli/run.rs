@@ -132,12 +132,14 @@ impl Daemon {
 
     /// Works until a signal ends it.
     async fn serve(self) {
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+        let signals =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
         let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
             tracing::error!("signals cannot be handled");
             return;
         };
-        let mut look = tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
+        let mut look =
+            tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,

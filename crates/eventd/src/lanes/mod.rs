@@ -123,7 +123,9 @@ impl Lanes {
             self.shared.queue.open(lanes).await?;
             match self.shared.settings.lanes {
                 _ if self.shared.settings.plugin_paths.is_empty() => {}
-                config::Lanes::Shared => self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None),
+                config::Lanes::Shared => {
+                    self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None)
+                }
                 config::Lanes::Plugin => self.run_each(site, &plain),
             }
         }
@@ -139,14 +141,21 @@ impl Lanes {
     fn plain_lane(&self, site: &config::Site, file: &plugins::PluginFile) -> Lane {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let inner = self.lock();
-        let by_name = |folder: &str| inner.starts.get(&(Arc::clone(&site.name), folder.to_owned(), file.name.clone()));
+        let by_name =
+            |folder: &str| inner.starts.get(&(Arc::clone(&site.name), folder.to_owned(), file.name.clone()));
         // Without the folder: the id file is an old one, with one number, or the folder was moved.
         let start = by_name(&folder).or_else(|| by_name("")).cloned().unwrap_or_default();
-        Lane { name: lane_name(&site.name, &file.key, None), site: Arc::clone(&site.name), project: None, start }
+        Lane {
+            name: lane_name(&site.name, &file.key, None),
+            site: Arc::clone(&site.name),
+            project: None,
+            start,
+        }
     }
 
     fn run(&self, site: &config::Site, worker: Worker, project: Option<i64>, only: Option<String>) {
-        let runner = Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
+        let runner =
+            Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
         self.lock().runners.spawn(runner.run());
     }
 
@@ -164,7 +173,11 @@ impl Lanes {
     ///
     /// # Errors
     /// As the queue's.
-    pub async fn expect(&self, site: &Arc<str>, ids: impl IntoIterator<Item = i64>) -> Result<(), QueueError> {
+    pub async fn expect(
+        &self,
+        site: &Arc<str>,
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<(), QueueError> {
         let listing = Arc::clone(&self.orders.borrow().project);
         if self.shared.settings.project_paths.is_empty() {
             return Ok(());
@@ -175,7 +188,9 @@ impl Lanes {
                 continue;
             }
             let Some(folder) = self.projects.folder_of(id) else { continue };
-            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else { continue };
+            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else {
+                continue;
+            };
             let lanes = listing.files.iter().map(|file| Lane {
                 name: lane_name(site, &file.key, Some(id)),
                 site: Arc::clone(site),
@@ -221,7 +236,10 @@ impl Lanes {
         let mut runners = std::mem::take(&mut self.lock().runners);
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!(?grace, "callbacks did not end in time and are ended; their events will be run again");
+            tracing::warn!(
+                ?grace,
+                "callbacks did not end in time and are ended; their events will be run again"
+            );
             let workers = Arc::clone(&self.shared.workers);
             // What they were doing is then settled as what may have run.
             let _ = tokio::task::spawn_blocking(move || workers.shut_down(Duration::ZERO)).await;
