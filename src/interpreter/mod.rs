@@ -29,6 +29,7 @@ mod settings;
 mod shutdown;
 mod signals;
 mod start;
+pub(crate) mod thread_state;
 mod threads;
 mod version;
 

@@ -15,6 +15,7 @@ mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]
 mod support;
+mod thread_states;
 mod threads;
 mod time_limits;
 mod two_hosts;

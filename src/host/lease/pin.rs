@@ -15,6 +15,7 @@ use crate::host::ownership::roots::Roots;
 use crate::host::python::frames::frame_address;
 use crate::host::state::retire::retire;
 use crate::host::state::world::{World, modules_of};
+use crate::interpreter::thread_state;
 
 /// Keeps its project in place until dropped. Bound to its thread.
 #[must_use = "the project is parked when its last pin is dropped"]
@@ -43,6 +44,7 @@ impl Pin {
         timeout: Option<Duration>,
         bring: impl FnOnce() -> Result<Arc<ImportState>>,
     ) -> Result<Self> {
+        thread_state::keep(py);
         let again = manner != Manner::Alone && held::holds(key) && GATE.share_again(key);
         if !again {
             refuse_nesting(key)?;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::host::gate::{Answer, GATE, Grant, Key, Manner, held};
 use crate::host::python::frames::frame_address;
 use crate::host::state::world;
+use crate::interpreter::thread_state;
 
 /// The gate's turn to change what is in place. When it is dropped, what is to be in place outside leases is put back and
 /// the turn passed on, unless the project was [left in place](Self::leave_in_place).
@@ -21,6 +22,7 @@ impl<'py> Turn<'py> {
     /// # Errors
     /// [`Error::NestedLease`] where this thread holds a project, [`Error::LeaseTimeout`] after `timeout`.
     pub(crate) fn take(py: Python<'py>, key: &Key, timeout: Option<Duration>) -> Result<Self> {
+        thread_state::keep(py);
         refuse_nesting(key)?;
         // Nobody else has this key, so there is nothing to share.
         ask(py, key, Manner::Queue, timeout)?;

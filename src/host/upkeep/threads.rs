@@ -37,6 +37,10 @@ pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant
             }
         };
         let now = Instant::now();
+        for ident in asked.iter().filter(|asked| !left.iter().any(|thread| thread.ident == **asked)) {
+            // A thread of the daemon's outlives the project's code: what that was too late for is not to reach other code.
+            raise_in(py, *ident as std::ffi::c_long, None);
+        }
         if left.is_empty() || now >= deadline {
             return left.into_iter().map(|thread| thread.name).collect();
         }

@@ -1,0 +1,193 @@
+//! What Python code keeps for each thread, on threads of Rust's.
+
+use std::sync::mpsc;
+use std::thread;
+
+use pyo3::prelude::*;
+use sgtk_host::Host;
+use sgtk_host_fixtures::bundled;
+
+use crate::support::host;
+use crate::workshop::{alone, eval};
+
+/// Counts, for each thread, how often it was called there.
+const COUNTER: &std::ffi::CStr = c"
+import threading
+kept = threading.local()
+ended = []
+
+class Connection:
+    def __init__(self): self.owner = threading.get_ident()
+    def __del__(self): ended.append(self.owner)
+
+def count():
+    if not hasattr(kept, 'calls'):
+        kept.calls = 0
+        kept.connection = Connection()
+    kept.calls += 1
+    return kept.calls
+";
+
+struct Counter(Py<PyModule>);
+
+impl Counter {
+    fn new() -> Self {
+        Self(Python::attach(|py| {
+            PyModule::from_code(py, COUNTER, c"counter.py", c"counter").unwrap().unbind()
+        }))
+    }
+
+    fn call(&self, host: &Host, project: &str) -> u32 {
+        host.with_sgtk(project, |sgtk| self.0.bind(sgtk.py()).call_method0("count")?.extract()).unwrap()
+    }
+
+    /// How many connections of threads that have ended were closed.
+    fn ended(&self) -> usize {
+        Python::attach(|py| self.0.bind(py).getattr("ended").unwrap().len().unwrap())
+    }
+}
+
+/// How many thread states the interpreter has.
+fn states() -> usize {
+    use pyo3::ffi;
+    Python::attach(|_| {
+        // SAFETY: the interpreter is held, so the list of its thread states does not change.
+        unsafe {
+            let mut state = ffi::PyInterpreterState_ThreadHead(ffi::PyInterpreterState_Get());
+            let mut count = 0;
+            while !state.is_null() {
+                count += 1;
+                state = ffi::PyThreadState_Next(state);
+            }
+            count
+        }
+    })
+}
+
+#[test]
+fn a_thread_finds_what_python_code_has_kept_for_it() {
+    alone("thread_states::a_thread_finds_what_python_code_has_kept_for_it", || {
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
+        let host = host(&configs);
+        let leases = |_| {
+            let calls = (0..6).map(|index| counter.call(&host, ["project_a", "project_b"][index % 2]));
+            assert_eq!(calls.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        };
+        thread::scope(|scope| (0..3).for_each(|index| drop(scope.spawn(move || leases(index)))));
+        // The thread that started Python has had one all along.
+        leases(3);
+    });
+}
+
+#[test]
+fn a_lease_that_the_caller_attaches_for_keeps_the_state_as_well() {
+    alone("thread_states::a_lease_that_the_caller_attaches_for_keeps_the_state_as_well", || {
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
+        let host = host(&configs);
+        let leases = || {
+            (1..4).for_each(|expected: u32| {
+                let calls: u32 = Python::attach(|py| {
+                    let _lease = host.lease(py, "project_a").unwrap();
+                    counter.0.bind(py).call_method0("count").unwrap().extract().unwrap()
+                });
+                assert_eq!(calls, expected);
+            });
+        };
+        thread::scope(|scope| scope.spawn(leases).join().unwrap());
+    });
+}
+
+#[test]
+fn what_was_kept_for_a_thread_goes_with_it() {
+    alone("thread_states::what_was_kept_for_a_thread_goes_with_it", || {
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
+        let host = host(&configs);
+        let call = |host: Host, counter: &Counter| {
+            let counter = Counter(Python::attach(|py| counter.0.clone_ref(py)));
+            thread::spawn(move || assert_eq!(counter.call(&host, "project_a"), 1)).join().unwrap();
+        };
+        call(host.clone(), &counter);
+        let before = states();
+        for _ in 0..500 {
+            call(host.clone(), &counter);
+        }
+        crate::workshop::until("all connections are closed", || counter.ended() == 501);
+        crate::workshop::until("all thread states are deleted", || states() <= before);
+    });
+}
+
+#[test]
+fn a_thread_can_end_while_the_one_that_joins_it_holds_the_interpreter() {
+    alone("thread_states::a_thread_can_end_while_the_one_that_joins_it_holds_the_interpreter", || {
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
+        let host = host(&configs);
+        for _ in 0..3 {
+            let (leased, has_leased) = mpsc::channel();
+            let (host, counter) = (host.clone(), Counter(Python::attach(|py| counter.0.clone_ref(py))));
+            let ending = thread::spawn(move || leased.send(counter.call(&host, "project_a")).unwrap());
+            has_leased.recv().unwrap();
+            Python::attach(|_| ending.join().unwrap());
+        }
+        crate::workshop::until("all connections are closed", || counter.ended() == 3);
+    });
+}
+
+#[test]
+fn a_host_in_a_thread_local_can_go_at_the_threads_end() {
+    thread_local!(static HOST: std::cell::RefCell<Option<Host>> = const { std::cell::RefCell::new(None) });
+    alone("thread_states::a_host_in_a_thread_local_can_go_at_the_threads_end", || {
+        let configs = bundled().unwrap();
+        for _ in 0..3 {
+            let host = host(&configs);
+            let ending = thread::spawn(move || {
+                HOST.set(Some(host));
+                HOST.with_borrow(|host| host.as_ref().unwrap().with_sgtk("project_a", |_| Ok(())).unwrap());
+            });
+            ending.join().unwrap();
+        }
+        let left: bool = Python::attach(|py| eval(py, "'tank' in __import__('sys').modules", &[]));
+        assert!(!left);
+    });
+}
+
+#[test]
+fn a_thread_of_pythons_own_ends_as_ever() {
+    alone("thread_states::a_thread_of_pythons_own_ends_as_ever", || {
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
+        let host = host(&configs);
+        counter.call(&host, "project_a");
+        let before = states();
+        Python::attach(|py| {
+            let late = {
+                let lease = host.lease(py, "project_a").unwrap();
+                lease.getattr("util").unwrap().getattr("late").unwrap().unbind()
+            };
+            let run = r"
+import threading
+for _ in range(20):
+    thread = threading.Thread(target=late)
+    thread.start()
+    thread.join()
+";
+            crate::workshop::run(py, run, &[("late", late.bind(py))]);
+        });
+        crate::workshop::until("all thread states are deleted", || states() <= before);
+    });
+}
+
+#[test]
+fn tokios_threads_have_one_state_each() {
+    alone("thread_states::tokios_threads_have_one_state_each", || {
+        let (configs, counter) = (bundled().unwrap(), std::sync::Arc::new(Counter::new()));
+        let host = host(&configs);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        for expected in 1..4 {
+            let (host, counter) = (host.clone(), std::sync::Arc::clone(&counter));
+            let calls = runtime.block_on(runtime.spawn(async move { counter.call(&host, "project_a") }));
+            assert_eq!(calls.unwrap(), expected);
+        }
+        // Its threads are joined while this one holds the interpreter.
+        Python::attach(|_| drop(runtime));
+        crate::workshop::until("the connection is closed", || counter.ended() == 1);
+    });
+}
