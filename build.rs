@@ -29,9 +29,11 @@ fn main() {
     pyo3_build_config::add_libpython_rpath_link_args();
     if let Some(folder) = found.or_else(|| python.lib_dir().map(PathBuf::from)) {
         let folder = folder.display();
-        // Run paths are not inherited: dependents read DEP_SGTK_HOST_LIBDIR in their own build script.
-        println!("cargo::metadata=libdir={folder}");
         println!("cargo::rustc-env=SGTK_HOST_LINKED_LIBDIR={folder}");
+        // Run paths are not inherited: dependents read DEP_SGTK_HOST_LIBDIR in their own build script. Windows has none.
+        if env::var_os("CARGO_CFG_UNIX").is_some() {
+            println!("cargo::metadata=libdir={folder}");
+        }
     }
 }
 

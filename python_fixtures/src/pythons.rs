@@ -16,7 +16,7 @@ pub struct Python {
     pub executable: PathBuf,
 }
 
-/// One CPython for each version from 3.7 on that is found on `PATH` or among pyenv's, the oldest first.
+/// One CPython for each version from 3.7 on, the oldest first: `PYO3_PYTHON`, and those found among pyenv's or on `PATH`.
 ///
 /// Looked for once in each process.
 pub fn pythons() -> &'static [Python] {
@@ -44,7 +44,8 @@ fn candidates() -> Vec<PathBuf> {
     let names: Vec<String> =
         (7..=20).map(|minor| format!("python3.{minor}")).chain(["python3".into()]).collect();
     let files = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    files.filter(|file| file.is_file()).collect()
+    let chosen = env::var_os("PYO3_PYTHON").map(PathBuf::from);
+    chosen.into_iter().chain(files.filter(|file| file.is_file())).collect()
 }
 
 fn ask(candidate: &Path) -> Option<Python> {

@@ -1,25 +1,20 @@
 //! The site satisfies the real client, `shotgun_api3` as it is on PyPI.
 //!
 //! It is not needed for anything else, so these tests run only where `SGTK_HOST_CLIENT_PYTHON` names a Python that has it;
-//! `.ci/run` makes a virtual environment for that. Elsewhere they say that they were skipped.
+//! `.ci/run` makes a virtual environment for that. Elsewhere they say that they are skipped.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::process::Command;
-use std::sync::Once;
 use std::time::Duration;
 
 use serde_json::json;
-use sgtk_host_fixtures::{Fault, PipelineConfiguration, Site};
+use sgtk_host_fixtures::{Fault, PipelineConfiguration, Site, missing};
 
 /// The Python with the client in it, or a note that there is none.
 fn python() -> Option<OsString> {
-    static NOTE: Once = Once::new();
     let python = std::env::var_os("SGTK_HOST_CLIENT_PYTHON");
     if python.is_none() {
-        // Not by a macro: the test harness would keep that to itself.
-        let note = "skipped: SGTK_HOST_CLIENT_PYTHON names no Python with the real shotgun_api3";
-        NOTE.call_once(|| drop(writeln!(io::stderr(), "{note}")));
+        missing("SGTK_HOST_CLIENT_PYTHON names no Python with the real shotgun_api3");
     }
     python
 }

@@ -1,34 +1,56 @@
 //! Workers of several Pythons at once.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use sgtk_host_fixtures::{Configs, Core, Python, misbehaving_plugins, pythons};
 use sgtk_pool::{Call, WorkerPool};
 
+/// A virtual environment of a Python: another one than that, also where the machine has no second version.
+fn virtual_environment(python: &Python, folder: &Path) -> PathBuf {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let home = python.executable.parent().unwrap().display();
+    fs::write(folder.join("pyvenv.cfg"), format!("home = {home}\n")).unwrap();
+    symlink(&python.executable, bin.join("python")).unwrap();
+    bin.join("python")
+}
+
 #[test]
 fn each_configuration_gets_the_python_that_it_names() {
-    let found = pythons();
-    if found.len() < 2 {
-        println!("only one Python here, {found:?}: nothing to tell apart");
-        return;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let mut wanted = pythons().to_vec();
+    for (number, python) in pythons().iter().enumerate() {
+        let executable = virtual_environment(python, &folder.join(number.to_string()));
+        wanted.push(Python { executable, ..python.clone() });
     }
+    assert!(wanted.len() >= 2, "there is a Python");
     let configs = Configs::new().unwrap();
-    let name = |python: &Python| format!("python_3_{}", python.version.1);
-    for python in found {
-        let folder = configs.localized(&name(python), &Core::older("v0.22.5")).unwrap();
+    let wanted: Vec<_> =
+        wanted.into_iter().enumerate().map(|(number, python)| (format!("p{number}"), python)).collect();
+    for (name, python) in &wanted {
+        let folder = configs.localized(name, &Core::older("v0.22.5")).unwrap();
         configs.interpreter(&folder, python.executable.to_str().unwrap()).unwrap();
     }
     for templates in [false, true] {
         let options = WorkerPool::builder().configs(configs.base()).plugin_path(misbehaving_plugins());
         let pool = options.templates(templates).build().unwrap();
         // All at once.
-        let calls: Vec<_> = found
+        let calls: Vec<_> = wanted
             .iter()
-            .map(|python| (python, pool.submit::<Value>(&name(python), Call::new("told:identity")).unwrap()))
+            .map(|(name, python)| {
+                let call = pool.submit::<Value>(name, Call::new("told:identity")).unwrap();
+                (name, python, call)
+            })
             .collect();
-        for (python, call) in calls {
+        for (name, python, call) in calls {
             let identity = call.wait().unwrap();
             assert_eq!(identity["python"], json!([python.version.0, python.version.1]));
-            let toolkit: Value = pool.call(&name(python), Call::new("told:toolkit")).unwrap();
+            assert_eq!(identity["executable"], python.executable.to_str().unwrap());
+            let toolkit: Value = pool.call(name, Call::new("told:toolkit")).unwrap();
             assert_eq!(toolkit["version"], "v0.22.5");
         }
     }

@@ -1,0 +1,7 @@
+// build.rs of the daemon, with `sgtk-host` among its dependencies
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if let Ok(folder) = std::env::var("DEP_SGTK_HOST_LIBDIR") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+}

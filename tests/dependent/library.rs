@@ -1,0 +1,1 @@
+//! A crate that needs Toolkit in its tests only.
