@@ -132,6 +132,18 @@ pub enum Error {
         step: BootstrapStep,
     },
 
+    /// Another bootstrap of the same folder in the site's cache, in this or in another process, went on for longer than this
+    /// one was to wait for it.
+    #[error("{path} is locked by another bootstrap: {holder} holds it, after {waited:?} of waiting", path = path.display())]
+    FolderLocked {
+        /// The lock's file.
+        path: PathBuf,
+        /// The process that holds it, as it says itself.
+        holder: String,
+        /// How long this one waited.
+        waited: Duration,
+    },
+
     /// An engine's own code raised while it was destroyed. It is gone all the same, with its modules.
     #[error("failed to destroy the engine of {target} in good order: {cause}")]
     Destroy {

@@ -12,6 +12,7 @@ mod document;
 mod failures;
 mod keys;
 mod late_imports;
+mod locked;
 mod options;
 mod progress;
 mod recipe;

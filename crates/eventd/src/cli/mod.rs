@@ -102,7 +102,12 @@ impl Arguments {
             Command::ExportIds(export) => export.run(config).await,
             Command::Demo(demo) => demo.run().await,
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Arguments::command(), "sgtk-eventd", &mut std::io::stdout());
+                clap_complete::generate(
+                    shell,
+                    &mut Arguments::command(),
+                    "sgtk-eventd",
+                    &mut std::io::stdout(),
+                );
                 Ok(ExitCode::SUCCESS)
             }
         }

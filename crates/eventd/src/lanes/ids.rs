@@ -97,7 +97,9 @@ pub async fn import(
     for file in plugins::list(folders, &Listing::default()).files {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let none = BTreeMap::new();
-        let Some((id, left)) = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none))) else { continue };
+        let Some((id, left)) = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none))) else {
+            continue;
+        };
         let mut own = Vec::new();
         for (missed, seconds) in left {
             let Ok(missed) = missed.parse::<i64>() else { continue };
@@ -106,7 +108,12 @@ pub async fn import(
         }
         cursor = Some(cursor.map_or(id, |cursor| cursor.min(id)));
         let start = Start::After { id, missing: own };
-        lanes.push(Lane { name: lane_name(site, &file.key, None), site: Arc::clone(site), project: None, start });
+        lanes.push(Lane {
+            name: lane_name(site, &file.key, None),
+            site: Arc::clone(site),
+            project: None,
+            start,
+        });
     }
     let Some(cursor) = cursor else { return Ok(None) };
     let imported = Imported { plugins: lanes.len(), cursor };
@@ -155,8 +162,10 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
             folders.insert(written, plugins);
         }
     }
-    shared.workers.call::<()>(&worker(), "state:write", |call| call.arg(path).arg(json!(folders)), None).await.map_err(
-        |cause| IdsError::Write { path: path.to_owned(), cause },
-    )?;
+    shared
+        .workers
+        .call::<()>(&worker(), "state:write", |call| call.arg(path).arg(json!(folders)), None)
+        .await
+        .map_err(|cause| IdsError::Write { path: path.to_owned(), cause })?;
     Ok(count)
 }

@@ -48,9 +48,13 @@ impl FileQueue {
         let (sender, orders) = mpsc::channel();
         let writer =
             Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, _lock: lock };
-        std::thread::Builder::new().name("sgtk-eventd-state".to_owned()).spawn(move || writer.run()).map_err(
-            |error| QueueError::Write { path: path.display().to_string(), reason: error.to_string() },
-        )?;
+        std::thread::Builder::new()
+            .name("sgtk-eventd-state".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| QueueError::Write {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
         Ok(FileQueue { orders: Mutex::new(sender), memory })
     }
 
