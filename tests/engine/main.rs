@@ -14,6 +14,7 @@ mod keys;
 mod late_imports;
 mod locked;
 mod options;
+mod prepared;
 mod progress;
 mod recipe;
 mod support;
