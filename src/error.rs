@@ -48,6 +48,18 @@ pub enum Error {
         cause: Box<PythonError>,
     },
 
+    /// The daemon's own function for new imports ([`HostBuilder::on_import`](crate::HostBuilder::on_import)) failed. The core
+    /// was dropped, and the interpreter is as it was before; the next lease imports it again.
+    #[error("failed to prepare the core {core} for project '{project}': {cause}", core = core.display())]
+    OnImport {
+        /// The project.
+        project: String,
+        /// The core's install folder.
+        core: PathBuf,
+        /// What was raised. It is part of the message, so `source()` does not give it again.
+        cause: Box<PythonError>,
+    },
+
     /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was before. The
     /// core is damaged, or changes `sys.path` in a way that leads elsewhere.
     #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is {found}", expected = expected.display())]
@@ -130,6 +142,18 @@ pub enum Error {
         target: String,
         /// How far it came.
         step: BootstrapStep,
+    },
+
+    /// Another bootstrap of the same folder in the site's cache, in this or in another process, went on for longer than this
+    /// one was to wait for it.
+    #[error("{path} is locked by another bootstrap: {holder} holds it, after {waited:?} of waiting", path = path.display())]
+    FolderLocked {
+        /// The lock's file.
+        path: PathBuf,
+        /// The process that holds it, as it says itself.
+        holder: String,
+        /// How long this one waited.
+        waited: Duration,
     },
 
     /// An engine's own code raised while it was destroyed. It is gone all the same, with its modules.

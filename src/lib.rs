@@ -57,7 +57,10 @@ pub use engine::{
     BootstrapCallbacks, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Progress,
 };
 pub use error::{Error, Result};
-pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk, set_late_import_timeout};
+pub use host::{
+    ForeignModule, Host, HostBuilder, Imported, Lease, Purpose, Resident, ScriptUser, import_sgtk,
+    set_late_import_timeout,
+};
 pub use pyo3;
 pub use python_error::python_error;
 pub use sgtk_config::{

@@ -46,22 +46,27 @@ struct Reported {
     message: String,
     /// Why the bootstrap was ended from within, and at which step.
     ended: Option<(BootstrapStep, Error)>,
+    /// The lock to wait for, outside this turn.
+    locked: Option<String>,
 }
 
 impl Attempt {
+    /// `reached` is how far the attempt before has come, of one that had to wait.
     pub(super) fn new(
         bootstrap: &Bootstrap,
         callbacks: &BootstrapCallbacks,
         state: &Arc<PrivateState>,
+        reached: f64,
     ) -> Arc<Self> {
         Arc::new(Self {
             target: bootstrap.to_string(),
             state: Arc::clone(state),
             progress: Mutex::new(Reported {
                 step: BootstrapStep::ImportCore,
-                fraction: 0.0,
+                fraction: reached,
                 message: String::new(),
                 ended: None,
+                locked: None,
             }),
             on_progress: Mutex::new(callbacks.on_progress.clone()),
         })
@@ -84,6 +89,15 @@ impl Attempt {
     /// Why the bootstrap was ended from within, where it was, and at which step.
     pub(super) fn why_ended(&self) -> Option<(BootstrapStep, Error)> {
         self.reported().ended.take()
+    }
+
+    /// The lock to wait for before the next attempt, where somebody else holds it.
+    pub(super) fn locked(&self) -> Option<String> {
+        self.reported().locked.clone()
+    }
+
+    pub(super) fn fraction(&self) -> f64 {
+        self.reported().fraction
     }
 
     /// Tells that the engine can be used: the one time that the fraction is 1.0.
@@ -149,6 +163,16 @@ impl Attempt {
         // The first reason is the one to tell: code that swallows it may run into others.
         reported.ended.get_or_insert((step, why));
         BootstrapEnded::new_err(text)
+    }
+
+    /// The function that the turn at the folder takes: `busy`.
+    pub(super) fn busy<'py>(self: &Arc<Self>, py: Python<'py>) -> PyResult<Bound<'py, PyCFunction>> {
+        let refuse = || Err(PyRuntimeError::new_err("the bootstrap that waits is over"));
+        function(py, self, refuse, |attempt, arguments| {
+            let path: String = arguments.get_item(0)?.extract()?;
+            attempt.reported().locked = Some(path);
+            Err(BootstrapEnded::new_err("another bootstrap of the same folder is on its way"))
+        })
     }
 
     /// The functions that the steps in Python take: `enter`, `progress`, `swap_core`.

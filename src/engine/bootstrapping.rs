@@ -1,12 +1,11 @@
 //! Bootstrapping an engine into an import state of its own, and undoing what a failed bootstrap has begun.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use sgtk_config::Bootstrap;
 use sgtk_config::keys::Secrets;
 
@@ -14,6 +13,7 @@ use super::attempt::Attempt;
 use super::callbacks::BootstrapCallbacks;
 use super::engine::Engine;
 use super::failure::BootstrapFailure;
+use super::folder_turn::{self, FolderTurn};
 use super::info::EngineInfo;
 use super::live::{self, LiveEngine, THREADS_GRACE};
 use super::root_handlers::{self, RootHandlers};
@@ -51,10 +51,35 @@ impl Host {
         live::end_with_the_interpreter(self);
         Python::attach(|py| {
             steps_in_python::prepare(py)?;
-            let begun = Begun::begin(py, self, bootstrap, callbacks)?;
-            begun.go_through()
+            let mut before = Before::default();
+            loop {
+                match Begun::begin(py, self, bootstrap, callbacks, before)?.go_through()? {
+                    Outcome::Engine(engine) => return Ok(engine),
+                    Outcome::Locked { path, reached } => {
+                        let lock = Some(folder_turn::wait(py, self, bootstrap, &path)?);
+                        before = Before { lock, reached };
+                    }
+                }
+            }
         })
     }
+}
+
+/// What an attempt to bootstrap came to, where it did not fail.
+enum Outcome {
+    Engine(Engine),
+    /// Another bootstrap of the same folder is on its way: it is to be waited for outside the turn, and this one begun anew.
+    Locked {
+        path: String,
+        reached: f64,
+    },
+}
+
+/// What is left of an attempt that had to wait.
+#[derive(Default)]
+struct Before<'py> {
+    lock: Option<Bound<'py, PyAny>>,
+    reached: f64,
 }
 
 /// A bootstrap whose turn has come.
@@ -69,6 +94,8 @@ struct Begun<'a, 'py> {
     root_handlers: RootHandlers<'py>,
     secrets: Secrets,
     since: Instant,
+    /// Ends after all of the turn, so that the next one does not rewrite what is being read.
+    folder: FolderTurn<'py>,
 }
 
 impl<'a, 'py> Begun<'a, 'py> {
@@ -77,16 +104,20 @@ impl<'a, 'py> Begun<'a, 'py> {
         host: &Host,
         bootstrap: &'a Bootstrap,
         callbacks: &'a BootstrapCallbacks,
+        before: Before<'py>,
     ) -> Result<Self> {
         let state = PrivateState::new(host, &bootstrap.to_string());
         let turn = state.take_turn(py)?;
         // It may have been shut down while this waited.
         host.refuse_if_closed(&bootstrap.to_string())?;
+        let attempt = Attempt::new(bootstrap, callbacks, &state, before.reached);
+        let folder = FolderTurn::new(py, before.lock, attempt.busy(py)?)?;
         Ok(Self {
             py,
             bootstrap,
             callbacks,
-            attempt: Attempt::new(bootstrap, callbacks, &state),
+            attempt,
+            folder,
             state,
             turn,
             filters: WarningFilters::now(py)?,
@@ -96,7 +127,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         })
     }
 
-    fn go_through(self) -> Result<Engine> {
+    fn go_through(self) -> Result<Outcome> {
         let bootstrapped = self.engine().and_then(|bootstrapped| {
             // A host that was shut down meanwhile waits for this turn's end, and must have no engine after it.
             self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
@@ -107,8 +138,13 @@ impl<'a, 'py> Begun<'a, 'py> {
             }
         });
         match bootstrapped {
-            Ok((engine, info)) => Ok(self.succeed(engine, info)),
-            Err(error) => Err(self.fail(error)),
+            Ok((engine, info)) => Ok(Outcome::Engine(self.succeed(engine, info))),
+            Err(error) => {
+                let locked = self.attempt.locked();
+                let reached = self.attempt.fraction();
+                let error = self.fail(error);
+                locked.map_or(Err(error), |path| Ok(Outcome::Locked { path, reached }))
+            }
         }
     }
 
@@ -150,31 +186,13 @@ impl<'a, 'py> Begun<'a, 'py> {
         let sgtk = self.state.sgtk(py).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let options = python_value(py, &self.bootstrap.to_json())?;
         let [enter, progress, swap_core] = self.attempt.functions(py)?;
-        let make_user = match &self.callbacks.user {
-            None => None,
-            Some(make) => {
-                let make = Arc::clone(make);
-                let call = move |arguments: &Bound<'_, pyo3::types::PyTuple>,
-                                 _: Option<&Bound<'_, PyDict>>| {
-                    let sgtk = arguments.get_item(0)?.cast_into::<PyModule>()?;
-                    // As an exception of Python's, it would unwind again where Python's code has ended.
-                    let made = catch_unwind(AssertUnwindSafe(|| make(&sgtk).map(Bound::unbind)));
-                    made.unwrap_or_else(|_| {
-                        Err(PyRuntimeError::new_err("the callback that makes the user panicked"))
-                    })
-                };
-                Some(pyo3::types::PyCFunction::new_closure(py, None, None, call)?)
-            }
-        };
-        let learner = self.secrets.learner();
-        let learn = move |arguments: &Bound<'_, pyo3::types::PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-            learner.learn(&arguments.get_item(0)?.extract::<String>()?);
-            Ok::<_, PyErr>(())
-        };
-        let learn = pyo3::types::PyCFunction::new_closure(py, None, None, learn)?;
-        let before_engine = py.None();
-        let arguments = (sgtk, options, enter, progress, swap_core, make_user, before_engine, learn);
-        steps_in_python::call(py, "bootstrap", arguments)
+        let named = PyDict::new(py);
+        named.set_item("swap_core", swap_core)?;
+        named.set_item("make_user", self.callbacks.user_function(py)?)?;
+        named.set_item("before_engine", self.callbacks.pre_engine_function(py)?)?;
+        named.set_item("learn", learn_function(py, &self.secrets)?)?;
+        named.set_item("turn", self.folder.object())?;
+        steps_in_python::call_with(py, "bootstrap", (sgtk, options, enter, progress), &named)
     }
 
     fn succeed(self, engine: Py<PyAny>, info: EngineInfo) -> Engine {
@@ -248,6 +266,16 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn bootstrap_error(&self, step: BootstrapStep, kind: BootstrapFailure, cause: Error) -> Error {
         Error::Bootstrap { target: self.bootstrap.to_string(), step, kind, cause: Box::new(cause) }
     }
+}
+
+/// A function that has a key hidden as long as the secrets are.
+fn learn_function<'py>(py: Python<'py>, secrets: &Secrets) -> PyResult<Bound<'py, PyCFunction>> {
+    let learner = secrets.learner();
+    let learn = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        learner.learn(&arguments.get_item(0)?.extract::<String>()?);
+        Ok::<_, PyErr>(())
+    };
+    PyCFunction::new_closure(py, None, None, learn)
 }
 
 /// JSON as Python's own values.

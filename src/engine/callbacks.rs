@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 /// How far a bootstrap has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +22,7 @@ pub struct Progress {
 pub(super) type OnProgress = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
 pub(super) type MakeUser =
     Arc<dyn for<'py> Fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyAny>> + Send + Sync>;
+pub(super) type PreEngineStart = Arc<dyn for<'py> Fn(&Bound<'py, PyAny>) -> PyResult<()> + Send + Sync>;
 
 /// Functions of the daemon's that [`Host::bootstrap_with`](crate::Host::bootstrap_with) calls. None is needed.
 #[derive(Clone, Default)]
@@ -26,6 +30,7 @@ pub(super) type MakeUser =
 pub struct BootstrapCallbacks {
     pub(super) on_progress: Option<OnProgress>,
     pub(super) user: Option<MakeUser>,
+    pub(super) pre_engine_start: Option<PreEngineStart>,
 }
 
 impl BootstrapCallbacks {
@@ -56,6 +61,49 @@ impl BootstrapCallbacks {
         self.user = Some(Arc::new(make));
         self
     }
+
+    /// Called with the engine's context just before the engine starts: Toolkit's `pre_engine_start_callback`, on the thread
+    /// that bootstraps, attached to the interpreter, with the project's core in place. It comes after what
+    /// [`BootstrapBuilder::pre_engine_hook`](crate::BootstrapBuilder::pre_engine_hook) and
+    /// [`synchronize_filesystem_structure`](crate::BootstrapBuilder::synchronize_filesystem_structure) ask for. An error of
+    /// it, or a panic, ends the bootstrap.
+    pub fn pre_engine_start(
+        mut self,
+        callback: impl for<'py> Fn(&Bound<'py, PyAny>) -> PyResult<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.pre_engine_start = Some(Arc::new(callback));
+        self
+    }
+
+    /// What makes the user, for Python code to call.
+    pub(super) fn user_function<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyCFunction>>> {
+        let Some(make) = self.user.clone() else { return Ok(None) };
+        let call = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            let sgtk = arguments.get_item(0)?.cast_into::<PyModule>()?;
+            guarded("that makes the user", || make(&sgtk).map(Bound::unbind))
+        };
+        PyCFunction::new_closure(py, None, None, call).map(Some)
+    }
+
+    /// What is to be called before the engine starts, for Python code to call.
+    pub(super) fn pre_engine_function<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, PyCFunction>>> {
+        let Some(callback) = self.pre_engine_start.clone() else { return Ok(None) };
+        let call = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            let context = arguments.get_item(0)?;
+            guarded("before the engine's start", || callback(&context))
+        };
+        PyCFunction::new_closure(py, None, None, call).map(Some)
+    }
+}
+
+/// Calls a function of the daemon's. A panic of it is an error: as an exception of Python's, it would unwind again where
+/// Python's code has ended.
+fn guarded<T>(which: &str, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|_| Err(PyRuntimeError::new_err(format!("the callback {which} panicked"))))
 }
 
 /// Says which are set.
@@ -64,6 +112,7 @@ impl fmt::Debug for BootstrapCallbacks {
         f.debug_struct("BootstrapCallbacks")
             .field("on_progress", &self.on_progress.is_some())
             .field("user", &self.user.is_some())
+            .field("pre_engine_start", &self.pre_engine_start.is_some())
             .finish()
     }
 }

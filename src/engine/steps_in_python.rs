@@ -32,7 +32,20 @@ pub(super) fn call<'py>(
     name: &str,
     arguments: impl PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    function(py, name)?.call1(arguments)
+}
+
+/// As [`call`], with named arguments too.
+pub(super) fn call_with<'py>(
+    py: Python<'py>,
+    name: &str,
+    arguments: impl PyCallArgs<'py>,
+    named: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    function(py, name)?.call(arguments, Some(named))
+}
+
+fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let functions = FUNCTIONS.get_or_try_init(py, || load(py))?.bind(py);
-    let function = functions.get_item(name)?.ok_or_else(|| PyNameError::new_err(name.to_owned()))?;
-    function.call1(arguments)
+    functions.get_item(name)?.ok_or_else(|| PyNameError::new_err(name.to_owned()))
 }

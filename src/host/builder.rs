@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
+use sgtk_config::keys::Secrets;
 use sgtk_config::{Configs, SettingError, plugin_folder};
 
 use super::handle::Host;
 use super::imports::first::Settings;
+use super::imports::on_import::{Imported, OnImport, Purpose, ScriptUser};
+use super::imports::variables::ProjectVariables;
 use super::imports::wrappers;
 use super::inner::Inner;
 use super::python::zip_code;
@@ -40,6 +43,9 @@ pub struct HostBuilder {
     lease_timeout: Option<Duration>,
     import_timeout: Option<Duration>,
     forward_logs: bool,
+    on_import: OnImport,
+    script_user: Option<ScriptUser>,
+    project_env: ProjectVariables,
 }
 
 impl Default for HostBuilder {
@@ -54,6 +60,9 @@ impl Default for HostBuilder {
             lease_timeout: None,
             import_timeout: Some(Duration::from_secs(300)),
             forward_logs: false,
+            on_import: OnImport::default(),
+            script_user: None,
+            project_env: ProjectVariables::default(),
         }
     }
 }
@@ -127,6 +136,39 @@ impl HostBuilder {
         self
     }
 
+    /// A function that prepares each freshly imported core before anybody uses it: for leases, for
+    /// [`import_sgtk`](crate::import_sgtk) and in bootstraps, again after every upgrade and eviction. It is called attached,
+    /// with the core in place, and may take as long as [`import_timeout`](Self::import_timeout) says. An error of it, or a
+    /// panic, fails the import ([`Error::OnImport`]) and leaves everything as it was. Functions are called in the order in
+    /// which they are given, after [`script_user`](Self::script_user). Default: none.
+    pub fn on_import(
+        mut self,
+        function: impl for<'py> Fn(&Bound<'py, PyModule>, &Imported) -> PyResult<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_import.add(function);
+        self
+    }
+
+    /// The user that each freshly imported core is given (`sgtk.set_authenticated_user`), before
+    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and logs as long as the
+    /// host lives. Default: none, so that a core authenticates by its `shotgun.yml`.
+    pub fn script_user(mut self, user: ScriptUser) -> Self {
+        self.script_user = Some(user);
+        self
+    }
+
+    /// A variable of the environment for one project alone: its core is found (`$STUDIO_CORE` in a pointer file), imported
+    /// and used with it. Call it once for each. Default: none.
+    pub fn project_env(
+        mut self,
+        project: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.project_env.add(project.into(), name.into(), value.into());
+        self
+    }
+
     /// Makes the host, and starts the interpreter if the process has none.
     ///
     /// # Errors
@@ -151,6 +193,19 @@ impl HostBuilder {
         {
             return Err(setting("exempt", core, "it is the core's own"));
         }
+        self.project_env.check()?;
+        let mut on_import = OnImport::default();
+        let secrets = Secrets::in_use(self.script_user.iter().flat_map(ScriptUser::secrets));
+        if let Some(user) = self.script_user {
+            on_import.add(
+                move |sgtk, about| {
+                    if about.purpose == Purpose::Bootstrap { Ok(()) } else { user.set(sgtk) }
+                },
+            );
+        }
+        on_import.append(self.on_import);
+        let configs = self.configs.unwrap_or_else(Configs::from_env);
+        let configs = self.project_env.known_to(configs);
         let interpreter = match self.interpreter {
             Some(interpreter) => interpreter,
             None => Interpreter::start_default()?,
@@ -164,10 +219,12 @@ impl HostBuilder {
             plugin_paths,
             exempt: Arc::new(self.exempt.into_iter().collect::<HashSet<_>>()),
             import_timeout: self.import_timeout,
+            on_import,
+            variables: self.project_env,
         };
         let inner = Inner {
             interpreter,
-            configs: self.configs.unwrap_or_else(Configs::from_env),
+            configs,
             settings,
             max_resident: self.max_resident,
             revalidate_after: self.revalidate_after,
@@ -178,6 +235,7 @@ impl HostBuilder {
             started_from: Mutex::default(),
             dependents: Mutex::default(),
             closed: AtomicBool::new(false),
+            _secrets: secrets,
         };
         Ok(Host { inner: Arc::new(inner) })
     }

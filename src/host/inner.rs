@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use sgtk_config::{Configs, CoreLocation};
+use sgtk_config::Configs;
+use sgtk_config::keys::Secrets;
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
-use super::imports::first::{Settings, first_import};
+use super::imports::first::{Settings, Wanted, first_import};
 use super::imports::log_records;
+use super::imports::on_import::Purpose;
 use super::lease::pin::Pin;
 use super::ownership::import_state::ImportState;
 use super::ownership::roots::Roots;
@@ -39,6 +41,8 @@ pub(crate) struct Inner {
     /// What ends with the host, in the order in which it was begun.
     pub(super) dependents: Mutex<Vec<Weak<dyn Dependent>>>,
     pub(super) closed: AtomicBool,
+    /// The host's own keys, which are hidden as long as it lives.
+    pub(super) _secrets: Secrets,
 }
 
 impl Inner {
@@ -93,7 +97,8 @@ impl Inner {
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
         let seen = Seen::of(&location);
-        let state = self.import(py, key.clone(), location)?;
+        let wanted = Wanted { key: key.clone(), location, before: None, purpose: Purpose::Lease };
+        let state = self.import(py, wanted)?;
         self.residents.insert(&state, seen);
         if let Some(most) = self.max_resident {
             for project in self.residents.beyond(most, state.project()) {
@@ -122,30 +127,13 @@ impl Inner {
     }
 
     /// Imports a core into a state of its own.
-    pub(super) fn import(
-        &self,
-        py: Python<'_>,
-        key: Key,
-        location: CoreLocation,
-    ) -> Result<Arc<ImportState>> {
-        self.import_after(py, key, location, None)
-    }
-
-    /// As [`import`](Self::import), into a state that has the environment's changes of the one `before` it, which it is to
-    /// replace.
-    pub(super) fn import_after(
-        &self,
-        py: Python<'_>,
-        key: Key,
-        location: CoreLocation,
-        before: Option<&Arc<ImportState>>,
-    ) -> Result<Arc<ImportState>> {
+    pub(super) fn import(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
         let prepare = |project: &str| {
             if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
         };
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         place(py, None)?;
-        let state = first_import(py, &self.settings, key, location, before, prepare)?;
+        let state = first_import(py, &self.settings, wanted, prepare)?;
         let mut states = self.states.lock();
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state));

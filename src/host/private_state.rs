@@ -10,6 +10,8 @@ use sgtk_config::{Configs, CoreLocation};
 
 use super::gate::{Key, Manner};
 use super::handle::Host;
+use super::imports::first::Wanted;
+use super::imports::on_import::Purpose;
 use super::lease::pin::Pin;
 use super::lease::quiet::wait_for_imports;
 use super::lease::turn::Turn;
@@ -68,7 +70,7 @@ impl PrivateState {
     /// # Errors
     /// Those of a first import; nothing is in place then.
     pub(crate) fn import(&self, py: Python<'_>, location: CoreLocation) -> Result<()> {
-        let state = self.host.inner.import(py, self.key.clone(), location)?;
+        let state = self.host.inner.import(py, self.wanted(location, None))?;
         self.host.inner.keep_known(py, &state);
         self.states().now = Some(state);
         Ok(())
@@ -85,7 +87,7 @@ impl PrivateState {
         wait_for_imports(py, &before);
         // Out first: leaving tells what the environment's changes are.
         place(py, None)?;
-        let swapped = self.host.inner.import_after(py, self.key.clone(), location, Some(&before));
+        let swapped = self.host.inner.import(py, self.wanted(location, Some(&before)));
         match swapped {
             Ok(state) => {
                 before.give_way_to(&state);
@@ -99,6 +101,10 @@ impl PrivateState {
                 Err(error)
             }
         }
+    }
+
+    fn wanted<'a>(&self, location: CoreLocation, before: Option<&'a Arc<ImportState>>) -> Wanted<'a> {
+        Wanted { key: self.key.clone(), location, before, purpose: Purpose::Bootstrap }
     }
 
     /// Completes the state: has it used for a pipeline configuration, and verifies what is in place.

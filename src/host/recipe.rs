@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 
 use super::gate::Key;
 use super::handle::Host;
+use super::imports::first::Wanted;
+use super::imports::on_import::Purpose;
 use super::lease::turn::Turn;
 use super::state::verify::sgtk_in_place;
 use super::state::world::{World, place};
@@ -68,7 +70,8 @@ impl Host {
             self.refuse_if_closed(project)?;
             let location = self.inner.configs.locate(project)?;
             // On an error the turn puts back what was in place.
-            let state = self.inner.import(py, key, location)?;
+            let wanted = Wanted { key, location, before: None, purpose: Purpose::Recipe };
+            let state = self.inner.import(py, wanted)?;
             let sgtk = sgtk_in_place(py, &state)?.unbind();
             // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
             place(py, None)?;

@@ -9,6 +9,7 @@ mod exactness;
 mod failures;
 mod kinds;
 mod plugins;
+mod prepared;
 mod properties;
 mod recipe;
 mod support;

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use sgtk_config::CoreLocation;
 
 use super::caller;
+use super::on_import::{Imported, OnImport, Purpose};
 use super::provided::provided_names;
+use super::variables::ProjectVariables;
 use crate::error::{Error, Result};
 use crate::host::gate::Key;
 use crate::host::lease::quiet::wait_for_imports;
@@ -28,22 +30,33 @@ pub(crate) struct Settings {
     pub(crate) plugin_paths: Vec<String>,
     pub(crate) exempt: Arc<HashSet<String>>,
     pub(crate) import_timeout: Option<Duration>,
+    pub(crate) on_import: OnImport,
+    /// The variables of the environment that are one project's, by project.
+    pub(crate) variables: ProjectVariables,
 }
 
-/// Puts a new state in place and imports `sgtk` into it. Only for the thread whose turn it is. Where it replaces the one
-/// `before`, it has the environment's changes of that one.
+/// What is to be imported, and why.
+pub(crate) struct Wanted<'a> {
+    pub(crate) key: Key,
+    pub(crate) location: CoreLocation,
+    /// The state that it is to replace, whose changes of the environment it has.
+    pub(crate) before: Option<&'a Arc<ImportState>>,
+    pub(crate) purpose: Purpose,
+}
+
+/// Puts a new state in place, imports `sgtk` into it and has the daemon prepare it. Only for the thread whose turn it is.
 ///
 /// # Errors
 /// [`Error::Import`] where the core's code raises, [`Error::WrongCore`] where it is not the core that was to be
-/// imported. The interpreter is then as before, and nothing is in place.
+/// imported, [`Error::OnImport`] where the daemon's function fails. The interpreter is then as before, and nothing is in
+/// place.
 pub(crate) fn first_import(
     py: Python<'_>,
     settings: &Settings,
-    key: Key,
-    location: CoreLocation,
-    before: Option<&Arc<ImportState>>,
+    wanted: Wanted<'_>,
     prepare: impl FnOnce(&str) -> PyResult<()>,
 ) -> Result<Arc<ImportState>> {
+    let Wanted { key, location, before, purpose } = wanted;
     let span = tracing::info_span!(
         "import",
         project = key.project(),
@@ -61,13 +74,9 @@ pub(crate) fn first_import(
 
     let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
     place(py, Some(&state))?;
+    world::set_variables(py, settings.variables.of(state.project()))?;
     prepare(state.project())?;
-    let imported = {
-        let limit =
-            settings.import_timeout.map(|limit| TimeLimit::start(py, "the import", limit)).transpose()?;
-        let imported = as_one_import(|| import_for_host(py, "sgtk"));
-        if let Some(limit) = limit { limit.finish(py, imported) } else { imported }
-    };
+    let imported = limited(py, settings, "the import", || as_one_import(|| import_for_host(py, "sgtk")))?;
     let sgtk = imported.map_err(|error| Error::Import {
         project: state.project().to_owned(),
         core: state.location().install_core().to_owned(),
@@ -76,9 +85,29 @@ pub(crate) fn first_import(
     })?;
     world::settle_first_import(py)?;
     verify(py, &state, &sgtk)?;
+    let about = Imported { project: state.project().to_owned(), core: state.location().clone(), purpose };
+    let prepared =
+        limited(py, settings, "the function for new imports", || settings.on_import.call(&sgtk, &about))?;
+    prepared.map_err(|error| Error::OnImport {
+        project: state.project().to_owned(),
+        core: state.location().install_core().to_owned(),
+        cause: Box::new(python_error(&error)),
+    })?;
     undo.state = None;
     tracing::info!(micros = start.elapsed().as_micros() as u64, "imported");
     Ok(state)
+}
+
+/// Runs a part of the import within its time limit.
+fn limited<T>(
+    py: Python<'_>,
+    settings: &Settings,
+    what: &'static str,
+    body: impl FnOnce() -> PyResult<T>,
+) -> PyResult<PyResult<T>> {
+    let limit = settings.import_timeout.map(|limit| TimeLimit::start(py, what, limit)).transpose()?;
+    let outcome = body();
+    Ok(if let Some(limit) = limit { limit.finish(py, outcome) } else { outcome })
 }
 
 /// Takes a state whose first import failed, or panicked, out of the interpreter.

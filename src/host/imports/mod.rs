@@ -4,6 +4,8 @@ pub(crate) mod caller;
 pub(crate) mod first;
 pub(crate) mod late;
 pub(crate) mod log_records;
+pub(crate) mod on_import;
 mod provided;
+pub(crate) mod variables;
 mod wanted;
 pub(crate) mod wrappers;

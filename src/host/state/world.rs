@@ -131,6 +131,11 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
     world.adopt(py)
 }
 
+/// Gives variables of the environment values, as the code of the project that is in place might.
+pub(crate) fn set_variables(py: Python<'_>, variables: &[(String, String)]) -> PyResult<()> {
+    World::lock(py)?.parts.environment.set_variables(py, variables)
+}
+
 impl World {
     fn new(py: Python<'_>) -> PyResult<Self> {
         Ok(Self {

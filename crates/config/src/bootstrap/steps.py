@@ -17,7 +17,9 @@ class UnexpectedOutcome(Exception):
     """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
 
 
-def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, before_engine=None, learn=None):
+def bootstrap(
+    sgtk, options, enter, progress, swap_core=None, make_user=None, before_engine=None, learn=None, turn=None
+):
     """
     Bootstraps an engine from a core that belongs to no project, and returns it.
 
@@ -30,7 +32,17 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, be
     :param make_user: given `sgtk`, makes the user; without it, the options' script user, else the starting core's own.
     :param before_engine: called with the engine's context just before the engine starts, after the options' own hook.
     :param learn: called with each key that comes up: see `learn_keys`.
+    :param turn: the `FolderTurn` of this bootstrap, which the caller ends; without it, one that ends here.
     """
+    own = FolderTurn(seconds=options.get("time_limit")) if turn is None else None
+    try:
+        return _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+    finally:
+        if own is not None:
+            own.end()
+
+
+def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn):
     set_variables(options)
     learn_keys(learn)
     site_timeout = options.get("site_timeout")
@@ -40,6 +52,7 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, be
     sgtk.set_authenticated_user(user)
 
     enter("set up")
+    turn.watch()
     starting = _files_of_core(sgtk)
     errors = _Errors()
     try:

@@ -1,5 +1,6 @@
 //! The folder of configurations, and how its files are read.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Configs {
     pub(super) memory: Arc<Memory>,
     pub(super) index: Arc<Index>,
     pub(super) environment: Arc<Environment>,
+    /// Those of single projects, each with all variables.
+    pub(super) of_projects: HashMap<String, Arc<Environment>>,
 }
 
 impl Configs {
@@ -68,6 +71,7 @@ impl Configs {
             memory: Arc::default(),
             index: Arc::default(),
             environment: Arc::new(environment),
+            of_projects: HashMap::new(),
         }
     }
 
@@ -94,6 +98,29 @@ impl Configs {
     {
         self.environment = Arc::new(Environment::of(variables));
         self
+    }
+
+    /// Variables that the pointer and interpreter files of one project may use, beside and before those of all. To be
+    /// called after [`variables`](Self::variables).
+    pub fn project_variables<K, V>(
+        mut self,
+        project: impl Into<String>,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let project = project.into();
+        let own = self.of_projects.get(&project).unwrap_or(&self.environment).with(variables);
+        self.of_projects.insert(project, Arc::new(own));
+        self.memory = Arc::default();
+        self
+    }
+
+    /// What the files of `project` may use.
+    pub(super) fn environment_of(&self, project: &str) -> &Environment {
+        self.of_projects.get(project).unwrap_or(&self.environment)
     }
 
     /// The base folder.

@@ -34,7 +34,8 @@ pub(super) fn resolve(
     let python = search.python_folder(&install_core, trail)?;
     let marks = search.marks(&install_core, trail)?;
     let version = version::read(&install_core, trail);
-    let interpreter = interpreter_file::read(&core_root, configs.platform, &configs.environment, trail);
+    let environment = configs.environment_of(project);
+    let interpreter = interpreter_file::read(&core_root, configs.platform, environment, trail);
     let has_storage_roots = search.has_storage_roots(trail)?;
     configs.memory.remember(project, kind, &install_core, marks);
 
@@ -172,8 +173,8 @@ impl Search<'_> {
     fn attached(&self, trail: &mut Trail) -> Result<Option<PathBuf>, ConfigError> {
         let file = self.pointer_file(self.configs.platform);
         let Some(bytes) = self.pointer_bytes(&file, trail)? else { return Ok(None) };
-        let (value, followed) = match pointer::parse(&bytes, self.configs.platform, &self.configs.environment)
-        {
+        let environment = self.configs.environment_of(self.project);
+        let (value, followed) = match pointer::parse(&bytes, self.configs.platform, environment) {
             Ok(pointer) => (pointer.value, follow(pointer.folder)),
             Err(refused) => (refused.value, Err(refused.problem)),
         };

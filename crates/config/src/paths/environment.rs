@@ -28,6 +28,16 @@ impl Environment {
         Self { variables, account_home: None }
     }
 
+    /// The same with more variables, or other values.
+    pub(crate) fn with<K: Into<OsString>, V: Into<OsString>>(
+        &self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let mut all = self.variables.clone();
+        all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        Self { variables: all, account_home: self.account_home.clone() }
+    }
+
     /// The variable's value, which may be empty. On Windows names are the same in upper and lower case.
     pub(crate) fn get(&self, name: &str, platform: Platform) -> Option<&OsStr> {
         let exact = self.variables.get(OsStr::new(name));

@@ -2,5 +2,6 @@
 
 mod asked;
 mod keys;
+mod locked;
 mod steered;
 mod studio;

@@ -30,7 +30,7 @@ pub(crate) fn project(studio: &Studio, id: u32) -> BootstrapBuilder {
 }
 
 /// Runs a script that has `steps`, the options as `OPTIONS`, and `boot(options=OPTIONS)`, which gives the engine; the lines
-/// that it prints.
+/// that it prints. `PRELUDE` is the code that does so, for a process which the script starts.
 pub(crate) fn run(
     studio: &Studio,
     options: BootstrapBuilder,
@@ -59,9 +59,10 @@ def told(engine):
     return steps.describe(engine)['differences']
 ";
     let options = options.build().unwrap().to_json().to_string();
+    let script = format!("{prelude}PRELUDE = {prelude:?}\n{script}");
     let python = std::env::var_os("PYO3_PYTHON").unwrap_or_else(|| "python3".into());
     let output = Command::new(&python)
-        .args(["-B", "-S", "-c", &format!("{prelude}{script}")])
+        .args(["-B", "-S", "-c", &script])
         .arg(sgtk_config::BOOTSTRAP_STEPS)
         .arg(options)
         .arg(studio.start())

@@ -11,7 +11,7 @@ use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
 
 /// The variable that names the pipeline configuration which Toolkit runs for.
-const CURRENT_PC: &str = "TANK_CURRENT_PC";
+pub(crate) const CURRENT_PC: &str = "TANK_CURRENT_PC";
 
 /// See the module's documentation.
 pub(crate) struct Environment(OverlayLayer);
@@ -56,6 +56,17 @@ impl Environment {
         let change = [current_pc(py, folder)];
         self.0.put(py, &change)?;
         set_process_environment(py, &change);
+        Ok(())
+    }
+
+    /// Gives variables values, as the code of the project that is in place might.
+    pub(crate) fn set_variables(&self, py: Python<'_>, variables: &[(String, String)]) -> PyResult<()> {
+        let changes: Vec<Change> = variables
+            .iter()
+            .map(|(name, value)| (environment_key(py, name), Some(environment_value(py, Path::new(value)))))
+            .collect();
+        self.0.put(py, &changes)?;
+        set_process_environment(py, &changes);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The parts of the import state. A new one is a file here and a line in the list below.
 
 mod bindings;
-pub(super) mod environment;
+pub(crate) mod environment;
 mod finders;
 mod log_levels;
 mod loggers;

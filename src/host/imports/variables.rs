@@ -1,0 +1,57 @@
+//! Variables of the environment that are one project's.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use sgtk_config::{Configs, SettingError};
+
+use crate::host::state::parts::environment::CURRENT_PC;
+
+/// See the module's documentation. Values may be keys, so they are not in its `Debug`.
+#[derive(Clone, Default)]
+pub(crate) struct ProjectVariables(HashMap<String, Vec<(String, String)>>);
+
+impl ProjectVariables {
+    pub(crate) fn add(&mut self, project: String, name: String, value: String) {
+        self.0.entry(project).or_default().push((name, value));
+    }
+
+    /// Those of one project, in the order in which they were given.
+    pub(crate) fn of(&self, project: &str) -> &[(String, String)] {
+        self.0.get(project).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// # Errors
+    /// A variable that no environment can have, or that is not the caller's to set.
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
+        for (project, name, value) in self.all() {
+            let reason = match () {
+                () if name.is_empty() || name.contains(['=', '\0']) => "it is no name of a variable",
+                () if value.contains('\0') => "its value has a NUL character",
+                () if name == CURRENT_PC => "the host sets it to the project's configuration",
+                () => continue,
+            };
+            return Err(SettingError::new("project_env", format!("'{name}' of '{project}'"), reason));
+        }
+        Ok(())
+    }
+
+    /// Configurations whose pointer files may use them.
+    pub(crate) fn known_to(&self, configs: Configs) -> Configs {
+        self.0.iter().fold(configs, |configs, (project, variables)| {
+            configs.project_variables(project, variables.iter().cloned())
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0.iter().flat_map(|(project, variables)| {
+            variables.iter().map(move |(name, value)| (project.as_str(), name.as_str(), value.as_str()))
+        })
+    }
+}
+
+impl fmt::Debug for ProjectVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all().map(|(project, name, _)| (project, name))).finish()
+    }
+}
