@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Platform;
 
@@ -35,6 +35,64 @@ pub enum ConfigError {
         base: PathBuf,
         /// Why: it is missing, it is no folder, permission is denied, or what the system says.
         reason: String,
+    },
+
+    /// A value that is no project of an event. Pass the event's `project`.
+    #[error("{value} is no project of an event: {reason}")]
+    ProjectReference {
+        /// The value as JSON.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// No configuration below the base folder says that it is that project's. Check `SHOTGUN_BASE`, or set the project up;
+    /// one that is distributed is found through the site, by a bootstrap.
+    #[error("no configuration below {} is one of {project}{}", base.display(), besides(unreadable))]
+    NoConfiguration {
+        /// The project asked for.
+        project: String,
+        /// The base folder.
+        base: PathBuf,
+        /// The folders that cannot be read, any of which may be its.
+        unreadable: String,
+    },
+
+    /// Several configurations say that they are that project's, and none of them, or more than one, is its `Primary`. Name
+    /// the configuration, or correct `config/core/pipeline_configuration.yml` in the one that was copied.
+    #[error("{project} has several configurations below {}: {claims}", base.display())]
+    AmbiguousProject {
+        /// The project asked for.
+        project: String,
+        /// The base folder.
+        base: PathBuf,
+        /// The folders, each with its configuration's name.
+        claims: String,
+    },
+
+    /// A configuration does not say, or no longer, whose it is.
+    #[error("failed to read {} of the configuration in folder {folder:?}: {reason}", file.display())]
+    ConfigurationUnreadable {
+        /// The name of its folder.
+        folder: String,
+        /// Its `pipeline_configuration.yml`.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// One configuration is the project's and is not its `Primary`, which may be among those that cannot be read. Name the
+    /// configuration, or mend the others.
+    #[error(
+        "{project} has the configuration in folder {found:?}, and perhaps a primary one that cannot be read: {unreadable}"
+    )]
+    ProjectUndecided {
+        /// The project asked for.
+        project: String,
+        /// The folder that was found.
+        found: String,
+        /// The folders that cannot be read.
+        unreadable: String,
     },
 
     /// A file that decides where the core is could not be looked at or read: no permission, a link to nowhere, a
@@ -188,8 +246,25 @@ pub enum ConfigError {
     },
 }
 
+fn besides(unreadable: &str) -> String {
+    if unreadable.is_empty() { String::new() } else { format!(", and these cannot be read: {unreadable}") }
+}
+
 fn only(others: &str) -> String {
     if others.is_empty() { String::new() } else { format!(", only {others}") }
+}
+
+impl ConfigError {
+    /// A base folder that cannot be listed.
+    pub(crate) fn of_base(base: &Path, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => "it is missing".to_owned(),
+            io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::BaseUnreadable { base: base.to_owned(), reason }
+    }
 }
 
 /// Names of projects, for an error.

@@ -21,6 +21,7 @@ mod paths;
 mod platform;
 mod plugin_folder;
 mod project_name;
+mod projects;
 #[doc(hidden)]
 pub mod python;
 mod python_error;
@@ -29,8 +30,9 @@ mod setting;
 pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
 pub use disk::Fingerprint;
 pub use error::{ConfigError, Names, PointerProblem};
-pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Rule, Step, StudioFallback, Trail};
+pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Listed, Rule, Step, StudioFallback, Trail};
 pub use platform::Platform;
+pub use projects::{ProjectConfiguration, ProjectRef};
 pub use python_error::PythonError;
 pub use setting::SettingError;
 

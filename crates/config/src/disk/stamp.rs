@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::presence;
 
@@ -28,6 +28,17 @@ impl Stamp {
             Ok(metadata) => Self::of(&metadata),
             Err(error) if presence::is_absence(&error) => Self(State::Missing),
             Err(_) => Self(State::Unreadable),
+        }
+    }
+
+    /// Whether the file was written to within this time, or has times of the future. By this machine's clock.
+    pub(crate) fn is_recent(self, within: Duration) -> bool {
+        match self.0 {
+            State::There { modified: Some(modified), .. } => {
+                modified.elapsed().map_or(true, |age| age < within)
+            }
+            State::There { modified: None, .. } => true,
+            State::Missing | State::Unreadable => false,
         }
     }
 

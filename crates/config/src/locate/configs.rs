@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::memory::Memory;
 use super::{CoreLocation, StudioFallback, Trail, listing, resolve};
-use crate::ConfigError;
 use crate::Platform;
 use crate::paths::Environment;
+use crate::projects::Index;
+use crate::{ConfigError, ProjectConfiguration, ProjectRef};
 
 /// Names the base folder, as in the published recipe.
 const BASE_VARIABLE: &str = "SHOTGUN_BASE";
@@ -31,6 +32,7 @@ pub struct Configs {
     pub(super) platform: Platform,
     pub(super) studio_fallback: StudioFallback,
     pub(super) memory: Arc<Memory>,
+    pub(super) index: Arc<Index>,
     pub(super) environment: Arc<Environment>,
 }
 
@@ -64,6 +66,7 @@ impl Configs {
             platform: Platform::current(),
             studio_fallback: StudioFallback::default(),
             memory: Arc::default(),
+            index: Arc::default(),
             environment: Arc::new(environment),
         }
     }
@@ -114,7 +117,24 @@ impl Configs {
     /// Takes `project` for one that was never looked at: where its core and its pointer were removed for good, the studio
     /// core may serve it again.
     pub fn forget(&self, project: &str) {
+        self.index.forget(project);
         self.memory.forget(project, &self.base.join(project).join("install").join("core"));
+    }
+
+    /// Finds the configuration of a project by what an event says of it: its number, its tank name or its folder.
+    ///
+    /// What the configurations say (`config/core/pipeline_configuration.yml`) is kept, for all clones of this value, and
+    /// read again where a file has changed. A call looks at two files where the project is known, at one for each
+    /// configuration where it is not, and after five seconds.
+    ///
+    /// A configuration that cannot be read hides no other, and no other takes its place: where `Primary` cannot be read at
+    /// this moment, `Dev` is not found instead.
+    ///
+    /// # Errors
+    /// No configuration is the project's, several are, or the one that is cannot be read; the base folder cannot be
+    /// listed.
+    pub fn find(&self, project: &ProjectRef) -> Result<ProjectConfiguration, ConfigError> {
+        self.index.find(&self.base, project)
     }
 
     /// As [`locate`](Self::locate), with the trail also where it ended in an error.

@@ -1,7 +1,6 @@
 //! The projects below the base folder.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use crate::{ConfigError, project_name};
@@ -13,15 +12,7 @@ pub(super) const STUDIO: &str = "studio";
 pub(super) const STORAGE_ROOTS: &str = "config/core/roots.yml";
 
 pub(super) fn projects(base: &Path) -> Result<Vec<String>, ConfigError> {
-    let unreadable = |error: io::Error| ConfigError::BaseUnreadable {
-        base: base.to_owned(),
-        reason: match error.kind() {
-            io::ErrorKind::NotFound => "it is missing".to_owned(),
-            io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ => error.to_string(),
-        },
-    };
+    let unreadable = |error| ConfigError::of_base(base, &error);
     let mut projects = Vec::new();
     for entry in fs::read_dir(base).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -40,6 +31,20 @@ fn looks_like_a_project(folder: &Path, name: &str) -> bool {
         return folder.join(STORAGE_ROOTS).is_file();
     }
     ["install/core", "config/core"].iter().any(|part| folder.join(part).is_dir())
+}
+
+/// Whether somebody meant the folder as a configuration, whatever it lacks.
+pub(super) fn is_meant_as_configuration(folder: &Path, name: &str) -> bool {
+    if name == STUDIO {
+        return looks_like_a_project(folder, name);
+    }
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .any(|entry| ["install", "config"].iter().any(|part| entry.file_name() == *part)),
+        // A file is none; what cannot be looked into may be one.
+        Err(_) => !folder.is_file(),
+    }
 }
 
 /// How many existing names an error proposes, and how alike they are at least: from 0 to 1.

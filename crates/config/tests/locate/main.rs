@@ -9,5 +9,6 @@ mod listing;
 mod missing;
 mod names;
 mod pointers;
+mod projects;
 mod studio;
 mod upgrades;
