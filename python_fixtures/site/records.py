@@ -1,7 +1,10 @@
 """What the site knows: entities, who may ask, and which entities a filter means."""
 
+import bisect
 import copy
 import secrets
+
+from log import FIELDS as LOG_FIELDS, candidates
 
 #: The fields of each kind of entity that are always there, null where nothing was said (or an empty list).
 FIELDS = {
@@ -17,6 +20,7 @@ FIELDS = {
     "Asset": ("code", "project", "sg_asset_type"),
     "Task": ("content", "project", "entity", "step"),
     "Version": ("code", "project", "entity"),
+    "EventLogEntry": LOG_FIELDS,
 }
 
 
@@ -39,14 +43,36 @@ class Records(object):
         self.entities = {}
         self.scripts = {}
         self.sessions = {}
+        #: Deleted entities, which can be revived.
+        self.retired = {}
+        #: The ids of log entries, sorted: there are many.
+        self.order = []
 
     def add(self, entity):
         """Adds an entity, or replaces the one with its type and id."""
+        if entity["type"] == "EventLogEntry":
+            return self.added(entity)
         self.entities.setdefault(entity["type"], {})[entity["id"]] = entity
+
+    def added(self, entry):
+        """Adds an entry of the event log."""
+        entries = self.entities.setdefault(entry["type"], {})
+        if entry["id"] not in entries:
+            bisect.insort(self.order, entry["id"])
+        entries[entry["id"]] = entry
+
+    def script_id(self, name):
+        """The id of a script's user."""
+        return sorted(self.scripts).index(name) + 1 if name in self.scripts else 0
+
+    def fields_of(self, kind):
+        """The fields that each entity of a type has."""
+        return FIELDS.get(kind, ())
 
     def remove(self, kind, number):
         """Takes an entity away."""
-        self.entities.get(kind, {}).pop(number, None)
+        if self.entities.get(kind, {}).pop(number, None) is not None and kind == "EventLogEntry":
+            self.order.remove(number)
 
     def who(self, auth):
         """The name of the script that asks; refused as the real site does where it is not known."""
@@ -72,10 +98,14 @@ class Records(object):
         kind = params.get("type")
         if kind not in FIELDS and kind not in self.entities:
             raise Refused(104, "API read() invalid/missing string entity 'type': %s" % kind)
+        filters = params.get("filters")
+        entities = self.entities.get(kind, {})
         if params.get("return_only") == "retired":
             found = []
         else:
-            found = [one for one in self.entities.get(kind, {}).values() if self.matches(one, params.get("filters"))]
+            some = candidates(entities, self.order, filters) if kind == "EventLogEntry" else None
+            looked = entities.values() if some is None else [entities[number] for number in some]
+            found = [one for one in looked if self.matches(one, filters)]
         for sort in reversed(params.get("sorts") or [{"field_name": "id", "direction": "asc"}]):
             found.sort(key=lambda one: order_of(self.value(one, sort["field_name"])), reverse=sort["direction"] == "desc")
         paging = params.get("paging") or {"entities_per_page": 500, "current_page": 1}
@@ -164,5 +194,6 @@ RELATIONS = {
     "starts_with": lambda value, wanted: str(value or "").lower().startswith(str(wanted[0]).lower()),
     "ends_with": lambda value, wanted: str(value or "").lower().endswith(str(wanted[0]).lower()),
     "greater_than": lambda value, wanted: value is not None and value > wanted[0],
+    "between": lambda value, wanted: value is not None and wanted[0] <= value <= wanted[1],
     "less_than": lambda value, wanted: value is not None and value < wanted[0],
 }

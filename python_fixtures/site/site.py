@@ -9,7 +9,10 @@ on standard input, one JSON object a line, and answers each with one on standard
     {"script": {"name": "daemon", "key": "..."}}              {"forget_script": "daemon"}
     {"fault": {"kind": KIND, "does": DOES, "times": 2}}       {"clear_faults": true}
     {"release": true}     lets go of what hangs               {"stop_hanging": true}: the same, for later requests too
+    {"entities": "Shot"}  those that there are
     {"record": true}      the requests so far                 {"forget_record": true}
+    {"events": [{"event_type": ..., "hold": true}, ...]}      new entries of the event log: their ids
+    {"hold": true}        entries get ids, and cannot be seen {"commit": [ids] or null}, {"roll_back": [ids]}
     {"wait": {"kind": KIND, "count": 1, "seconds": 60}}       until so many requests of the kind have come
 
 A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metrics`; `read` means every read, `*` every
@@ -30,9 +33,11 @@ import time
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
+from log import Log, Writes
 from records import Records, Refused, wrong_key
 
 VERSION = [8, 70, 0]
+WRITES = ("create", "update", "delete", "revive", "batch", "schema_field_read")
 
 
 class Site(object):
@@ -41,6 +46,8 @@ class Site(object):
     def __init__(self):
         self.changed = threading.Condition()
         self.records = Records()
+        self.log = Log(self.records)
+        self.writes = Writes(self.records, self.log, Refused)
         self.faults = []
         self.requests = []
         self.released = 0
@@ -93,6 +100,8 @@ class Site(object):
                 return {"results": self.records.read(params[1])}
             if method == "get_session_token":
                 return {"results": {"session_id": self.records.session(who)}}
+            if method in WRITES:
+                return {"results": self.writes.call(method, params[0], who, params[1])}
         raise Refused(104, "API method %s() is not known" % method)
 
     def obey(self, order):
@@ -103,6 +112,17 @@ class Site(object):
             if "add" in order:
                 for entity in order["add"]:
                     self.records.add(entity)
+            elif "events" in order:
+                return {"ids": [self.log.enter(fields) for fields in order["events"]]}
+            elif "entities" in order:
+                found = self.records.entities.get(order["entities"], {})
+                return {"entities": [found[number] for number in sorted(found)]}
+            elif "hold" in order:
+                self.log.holding = order["hold"]
+            elif "commit" in order:
+                self.log.commit(order["commit"])
+            elif "roll_back" in order:
+                self.log.roll_back(order["roll_back"])
             elif "remove" in order:
                 self.records.remove(order["remove"]["type"], order["remove"]["id"])
             elif "script" in order:

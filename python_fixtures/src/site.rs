@@ -197,6 +197,34 @@ impl Site {
         self.order(json!({ "remove": { "type": kind, "id": id } })).map(drop)
     }
 
+    /// Adds entries to the event log and returns their ids. Fields that are left out are null, but for `created_at`, which is
+    /// now; one with `"hold": true` gets an id and cannot be seen before it is [committed](Site::commit).
+    pub fn events(&self, entries: &[Value]) -> io::Result<Vec<i64>> {
+        let answer = self.order(json!({ "events": entries }))?;
+        serde_json::from_value(answer["ids"].clone()).map_err(io::Error::other)
+    }
+
+    /// Has entries that come from now on, those of writes included, not be seen before they are committed.
+    pub fn hold_events(&self, on: bool) -> io::Result<()> {
+        self.order(json!({ "hold": on })).map(drop)
+    }
+
+    /// Shows entries that are held back, in this order.
+    pub fn commit(&self, ids: &[i64]) -> io::Result<()> {
+        self.order(json!({ "commit": ids })).map(drop)
+    }
+
+    /// Takes entries that are held back away: their ids never come.
+    pub fn roll_back(&self, ids: &[i64]) -> io::Result<()> {
+        self.order(json!({ "roll_back": ids })).map(drop)
+    }
+
+    /// The entities of a type as the site has them, by id.
+    pub fn entities(&self, kind: &str) -> io::Result<Vec<Value>> {
+        let answer = self.order(json!({ "entities": kind }))?;
+        Ok(answer["entities"].as_array().cloned().unwrap_or_default())
+    }
+
     /// Makes every request of a kind fail from now on.
     pub fn fault(&self, kind: &str, fault: Fault) -> io::Result<()> {
         self.order(json!({ "fault": { "kind": kind, "does": fault.to_json() } })).map(drop)

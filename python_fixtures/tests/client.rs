@@ -252,3 +252,60 @@ fn calls_by_the_way_of_a_proxy_are_known_as_such() {
     assert_eq!(run(python, &site, &script), ["176"]);
     assert!(site.requests().unwrap().iter().all(|request| request.proxied));
 }
+
+#[test]
+fn writes_are_seen_and_leave_events_of_their_session() {
+    let Some(python) = python() else { return };
+    let told = run(
+        python,
+        &site(),
+        "
+project = {'type': 'Project', 'id': 176}
+sg.set_session_uuid('0123')
+shot = sg.create('Shot', {'code': 's1', 'project': project}, ['code'])
+print(shot['code'], sg.update('Shot', shot['id'], {'sg_status_list': 'fin', 'code': 's1'})['sg_status_list'])
+both = sg.batch([
+    {'request_type': 'create', 'entity_type': 'Shot', 'data': {'code': 's2', 'project': project}},
+    {'request_type': 'update', 'entity_type': 'Shot', 'entity_id': shot['id'], 'data': {'code': 's3'}},
+])
+print(len(both), sg.delete('Shot', both[0]['id']), len(sg.find('Shot', [])))
+print(attempt(sg.update, 'Shot', 999, {'code': 'x'}).split(':')[0])
+print(sg.schema_field_read('Shot', 'sg_status_list')['sg_status_list']['data_type']['value'])
+fields = ['event_type', 'attribute_name', 'user', 'project', 'session_uuid', 'created_at', 'meta', 'entity']
+for event in sg.find('EventLogEntry', [['id', 'greater_than', 0]], fields, [{'field_name': 'id', 'direction': 'asc'}]):
+    print(event['event_type'], event['attribute_name'], event['project']['id'], event['user']['name'], event['session_uuid'],
+          event['created_at'].tzinfo is not None, event['meta'].get('new_value'))
+",
+    );
+    let wanted = [
+        "s1 fin",
+        "2 True 1",
+        "Fault",
+        "status_list",
+        "Shotgun_Shot_New None 176 daemon 0123 True None",
+        "Shotgun_Shot_Change sg_status_list 176 daemon 0123 True fin",
+        "Shotgun_Shot_New None 176 daemon 0123 True None",
+        "Shotgun_Shot_Change code 176 daemon 0123 True s3",
+        "Shotgun_Shot_Retirement None 176 daemon 0123 True None",
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn entries_of_the_event_log_come_late_or_never_on_demand() {
+    let Some(python) = python() else { return };
+    let site = site();
+    let entry = json!({ "event_type": "A" });
+    let held = json!({ "event_type": "A", "hold": true });
+    assert_eq!(site.events(&[entry.clone(), held.clone(), held.clone(), entry.clone()]).unwrap(), [1, 2, 3, 4]);
+    let find = "
+above = ['id', 'greater_than', 3]
+missed = {'filter_operator': 'any', 'filters': [above, ['id', 'in', [2]], ['id', 'between', [3, 3]]]}
+print([one['id'] for one in sg.find('EventLogEntry', [missed])])
+print(sg.find_one('EventLogEntry', [], ['id'], order=[{'field_name': 'id', 'direction': 'desc'}])['id'])
+";
+    assert_eq!(run(python.clone(), &site, find), ["[4]", "4"]);
+    site.commit(&[2]).unwrap();
+    site.roll_back(&[3]).unwrap();
+    assert_eq!(run(python, &site, find), ["[2, 4]", "4"]);
+}

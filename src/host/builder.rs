@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::{Configs, SettingError, plugin_folder};
 
-use super::Host;
+use super::handle::Host;
 use super::imports::first::Settings;
 use super::imports::wrappers;
 use super::inner::Inner;

@@ -8,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use sgtk_config::{Configs, CoreLocation};
 
-use super::Host;
 use super::gate::{Key, Manner};
+use super::handle::Host;
 use super::lease::pin::Pin;
 use super::lease::quiet::wait_for_imports;
 use super::lease::turn::Turn;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 use pyo3::prelude::*;
 
-use super::Host;
 use super::gate::Key;
+use super::handle::Host;
 use super::lease::turn::Turn;
 use super::state::verify::sgtk_in_place;
 use super::state::world::{World, place};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::Host;
 use super::dependent::Dependent;
 use super::gate::Key;
+use super::handle::Host;
 use super::lease::turn::Turn;
 use crate::error::Result;
 

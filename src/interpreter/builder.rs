@@ -1,48 +1,25 @@
 //! The options of a start.
 
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Interpreter, InterpreterError, start};
+use super::error::InterpreterError;
+use super::settings::Settings;
+use super::{Interpreter, start};
 
-/// What was asked for. `None` means "no matter": the default where we start, whatever there is where one runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settings {
-    pub(super) executable: Option<PathBuf>,
-    pub(super) write_bytecode: Option<bool>,
-    pub(super) search_path: Option<Vec<PathBuf>>,
-}
-
-impl Settings {
-    /// What a start with these makes of the options that were not set.
-    pub(super) fn with_defaults(&self, executable: PathBuf) -> Self {
-        Self {
-            executable: Some(executable),
-            write_bytecode: Some(self.write_bytecode.unwrap_or(true)),
-            search_path: Some(self.search_path.clone().unwrap_or_default()),
-        }
+impl Interpreter {
+    /// Options for a start. All have defaults.
+    pub fn builder() -> InterpreterBuilder {
+        InterpreterBuilder::default()
     }
 
-    /// The first option that is set in `wanted` and has another value here.
-    pub(super) fn conflict(&self, wanted: &Self) -> Option<InterpreterError> {
-        differs("executable", &self.executable, &wanted.executable)
-            .or_else(|| differs("write_bytecode", &self.write_bytecode, &wanted.write_bytecode))
-            .or_else(|| differs("search_path", &self.search_path, &wanted.search_path))
+    /// Starts the interpreter with the defaults, or gives the handle of the one that runs, whatever its settings.
+    ///
+    /// # Errors
+    /// As [`InterpreterBuilder::start`], save [`InterpreterError::OtherSettings`].
+    pub fn start_default() -> Result<Self, InterpreterError> {
+        Self::builder().start()
     }
-}
-
-fn differs<T: PartialEq + Debug>(
-    setting: &'static str,
-    running: &Option<T>,
-    wanted: &Option<T>,
-) -> Option<InterpreterError> {
-    let (running, wanted) = (running.as_ref()?, wanted.as_ref()?);
-    (running != wanted).then(|| InterpreterError::OtherSettings {
-        setting,
-        running: format!("{running:?}"),
-        wanted: format!("{wanted:?}"),
-    })
 }
 
 /// Options for starting the interpreter. Made by [`Interpreter::builder`].
@@ -50,12 +27,12 @@ fn differs<T: PartialEq + Debug>(
 #[must_use = "nothing is started before `start` is called"]
 pub struct InterpreterBuilder {
     settings: Settings,
-    check_timeout: Duration,
+    check_timeout: Option<Duration>,
 }
 
 impl Default for InterpreterBuilder {
     fn default() -> Self {
-        Self { settings: Settings::default(), check_timeout: Duration::from_secs(30) }
+        Self { settings: Settings::default(), check_timeout: Some(Duration::from_secs(30)) }
     }
 }
 
@@ -85,9 +62,9 @@ impl InterpreterBuilder {
     }
 
     /// How long the executable may take to tell its version before the start, which is usually some ten milliseconds.
-    /// Default: 30 seconds, as it may lie on a network drive.
-    pub fn check_timeout(mut self, limit: Duration) -> Self {
-        self.check_timeout = limit;
+    /// `None` waits for ever. Default: 30 seconds, as it may lie on a network drive.
+    pub fn check_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.check_timeout = timeout.into();
         self
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sgtk_config::python::run;
 
-use super::{ExecutableFault, PythonVersion};
+use super::error::ExecutableFault;
+use super::version::PythonVersion;
 
 /// Begins the line that answers; a launcher may write lines of its own.
 const MARK: &str = "sgtk-host-check";
@@ -35,7 +36,7 @@ pub(super) struct Checked {
 pub(super) fn check(
     chosen: &Path,
     expected: PythonVersion,
-    limit: Duration,
+    timeout: Option<Duration>,
 ) -> Result<Checked, ExecutableFault> {
     // A bare name would be looked up on PATH.
     let chosen = path::absolute(chosen).map_err(|source| ExecutableFault::Unrunnable { source })?;
@@ -48,6 +49,7 @@ pub(super) fn check(
             command.env_remove(name);
         }
     }
+    let limit = timeout.unwrap_or(Duration::MAX);
     let outcome = run(command, limit)
         .map_err(|source| ExecutableFault::Unrunnable { source })?
         .ok_or(ExecutableFault::Hung { limit })?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pyo3::ffi;
 
-use super::InterpreterError;
+use super::error::InterpreterError;
 
 /// What differs from start to start.
 pub(super) struct Wanted<'a> {

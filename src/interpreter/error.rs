@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::PythonVersion;
+use super::version::PythonVersion;
 use sgtk_config::PythonError;
 
 /// Why the interpreter could not be started or stopped.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{InterpreterError, PythonVersion, library};
+use super::error::InterpreterError;
+use super::library;
+use super::version::PythonVersion;
 
 /// The Python that the loaded libpython belongs to. Never one from `PATH`: what comes first there depends on who starts
 /// the daemon.

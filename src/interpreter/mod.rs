@@ -25,6 +25,7 @@ mod error;
 mod executable;
 mod finish;
 mod library;
+mod settings;
 mod shutdown;
 mod signals;
 mod start;
@@ -32,6 +33,7 @@ mod threads;
 mod version;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use builder::InterpreterBuilder;
 pub use error::{ExecutableFault, InterpreterError};
@@ -61,19 +63,6 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// Options for a start. All have defaults.
-    pub fn builder() -> InterpreterBuilder {
-        InterpreterBuilder::default()
-    }
-
-    /// Starts the interpreter with the defaults, or gives the handle of the one that runs, whatever its settings.
-    ///
-    /// # Errors
-    /// As [`InterpreterBuilder::start`], save [`InterpreterError::OtherSettings`].
-    pub fn start_default() -> Result<Self, InterpreterError> {
-        Self::builder().start()
-    }
-
     /// The interpreter, where a start has completed and no shutdown has begun. Never waits.
     pub fn current() -> Option<Self> {
         start::current().map(|running| Self { running })
@@ -113,7 +102,7 @@ impl Interpreter {
         shutdown::add(Box::new(hook))
     }
 
-    /// Stops Python softly, for the end of the program, within `limit`: runs the hooks, ends the executors of
+    /// Stops Python softly, for the end of the program, within `timeout`, or whatever it takes (`None`): runs the hooks, ends the executors of
     /// `concurrent.futures`, waits for the Python threads that are not daemons, runs the `atexit` callbacks (`logging`
     /// closes its handlers there) and flushes `sys.stdout` and `sys.stderr`. All that runs on a thread of its own.
     ///
@@ -130,8 +119,8 @@ impl Interpreter {
     /// - [`InterpreterError::ShutdownTimedOut`] names what it was doing at the deadline, and the threads alive. It goes on.
     /// - [`InterpreterError::ShutdownThread`]: nothing was done.
     /// - [`InterpreterError::ShutDown`] when called by a hook or an `atexit` callback of the shutdown itself.
-    pub fn shutdown(&self, limit: std::time::Duration) -> Result<(), InterpreterError> {
-        shutdown::shutdown(self.origin(), limit)
+    pub fn shutdown(&self, timeout: impl Into<Option<Duration>>) -> Result<(), InterpreterError> {
+        shutdown::shutdown(self.origin(), timeout.into())
     }
 }
 

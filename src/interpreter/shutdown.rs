@@ -5,13 +5,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use pyo3::prelude::*;
 
-use super::{InterpreterError, Origin, start, threads};
+use super::error::InterpreterError;
+use super::start::{self, Origin};
+use super::threads;
 
 /// What upper layers want done first, while everything still works.
 type Hook = Box<dyn FnOnce(Python<'_>) + Send>;
@@ -54,8 +56,7 @@ static STATE: Mutex<State> = Mutex::new(State { stage: Stage::NotBegun, hooks: V
 static CHANGED: Condvar = Condvar::new();
 
 fn state() -> MutexGuard<'static, State> {
-    // Nothing that can panic is done under the lock.
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    STATE.lock()
 }
 
 fn enter(stage: Stage) {
@@ -73,19 +74,24 @@ pub(super) fn add(hook: Hook) -> Result<(), InterpreterError> {
     Ok(())
 }
 
-/// Shuts down, or waits for the shutdown that has begun, for at most `limit`.
-pub(super) fn shutdown(origin: Origin, limit: Duration) -> Result<(), InterpreterError> {
+/// Shuts down, or waits for the shutdown that has begun, for at most `timeout`.
+pub(super) fn shutdown(origin: Origin, timeout: Option<Duration>) -> Result<(), InterpreterError> {
     start::detached(|| {
         begin(origin)?;
-        let (state, _) = CHANGED
-            .wait_timeout_while(state(), limit, |state| state.stage != Stage::Over)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = state();
+        let goes_on = |state: &mut State| state.stage != Stage::Over;
+        match timeout {
+            None => CHANGED.wait_while(&mut state, goes_on),
+            Some(timeout) => drop(CHANGED.wait_while_for(&mut state, goes_on, timeout)),
+        }
         let stage = state.stage;
         drop(state);
-        if stage == Stage::Over {
-            return Ok(());
+        match timeout {
+            Some(waited) if stage != Stage::Over => {
+                Err(InterpreterError::ShutdownTimedOut { phase: stage.name(), waited, threads: waited_for() })
+            }
+            _ => Ok(()),
         }
-        Err(InterpreterError::ShutdownTimedOut { phase: stage.name(), waited: limit, threads: waited_for() })
     })
 }
 

@@ -4,17 +4,19 @@
 //! condition, detached, and the thread that starts holds nothing but the phase.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::builder::Settings;
 use super::config::{self, Wanted};
+use super::error::InterpreterError;
+use super::settings::Settings;
 use super::signals::Sigint;
-use super::{InterpreterError, PythonVersion, check, executable, finish, library};
+use super::version::PythonVersion;
+use super::{check, executable, finish, library};
 use crate::python_error::python_error;
 
 /// Who started the interpreter.
@@ -83,8 +85,7 @@ static PHASE: Mutex<Phase> = Mutex::new(Phase::Idle);
 static CHANGED: Condvar = Condvar::new();
 
 fn phase() -> MutexGuard<'static, Phase> {
-    // A phase is set in one step, so what a panicking thread left is whole.
-    PHASE.lock().unwrap_or_else(PoisonError::into_inner)
+    PHASE.lock()
 }
 
 /// The running interpreter, without waiting for one.
@@ -101,15 +102,21 @@ pub(super) fn close() {
 }
 
 /// Starts, joins or finds the interpreter.
-pub(super) fn start(settings: &Settings, limit: Duration) -> Result<&'static Running, InterpreterError> {
+pub(super) fn start(
+    settings: &Settings,
+    check_timeout: Option<Duration>,
+) -> Result<&'static Running, InterpreterError> {
     if let Some(running) = detached(await_turn)? {
         running.agrees(settings)?;
         return Ok(running);
     }
     let turn = Turn { outcome: Phase::Failed("the thread that started it panicked".to_owned()) };
     // SAFETY: may be called at any time.
-    let started =
-        if unsafe { ffi::Py_IsInitialized() } != 0 { join(settings) } else { launch(settings, limit) };
+    let started = if unsafe { ffi::Py_IsInitialized() } != 0 {
+        join(settings)
+    } else {
+        launch(settings, check_timeout)
+    };
     turn.end(started)
 }
 
@@ -122,7 +129,7 @@ fn await_turn() -> Result<Option<&'static Running>, InterpreterError> {
             Phase::ShutDown => return Err(InterpreterError::ShutDown),
             Phase::Failed(reason) => return Err(InterpreterError::Failed { reason: reason.clone() }),
             Phase::Starting(by) if *by == thread::current().id() => return Err(InterpreterError::Reentered),
-            Phase::Starting(_) => phase = CHANGED.wait(phase).unwrap_or_else(PoisonError::into_inner),
+            Phase::Starting(_) => CHANGED.wait(&mut phase),
             Phase::Idle => {
                 *phase = Phase::Starting(thread::current().id());
                 return Ok(None);
@@ -183,13 +190,13 @@ fn library_version() -> Result<PythonVersion, InterpreterError> {
     }
 }
 
-fn launch(settings: &Settings, limit: Duration) -> Result<Running, InterpreterError> {
+fn launch(settings: &Settings, check_timeout: Option<Duration>) -> Result<Running, InterpreterError> {
     let version = library_version()?;
     let chosen = match &settings.executable {
         Some(chosen) => chosen.clone(),
         None => executable::default(version)?,
     };
-    let checked = check::check(&chosen, version, limit)
+    let checked = check::check(&chosen, version, check_timeout)
         .map_err(|source| InterpreterError::Executable { path: chosen.clone(), source })?;
     let wanted =
         Wanted { executable: &checked.executable, write_bytecode: settings.write_bytecode.unwrap_or(true) };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::handle::Host;
+use super::ownership::foreign::{foreign_modules, marked_modules};
+use super::state::world::{World, modules_of};
 use crate::error::Result;
-use crate::host::Host;
-use crate::host::ownership::foreign::{foreign_modules, marked_modules};
-use crate::host::state::world::{World, modules_of};
 
 /// A module of one project that comes from another's core.
 #[derive(Clone, Debug, PartialEq, Eq)]

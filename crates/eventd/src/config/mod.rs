@@ -1,0 +1,384 @@
+//! The configuration file: shotgunEvents' own, with new keys in sections of their own.
+
+mod find;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sgtk_config::keys::Secrets;
+
+use crate::workers::{CallError, Worker, Workers};
+
+pub use find::{FILE_NAME, NotFound, find};
+pub use values::KeyError;
+
+use values::{File, Section, Value};
+
+/// The sections and keys that have an effect. Those of shotgunEvents may come out of the environment, as there.
+const KEYS: [(&str, &[&str]); 6] = [
+    (
+        "daemon",
+        &[
+            "pidFile", "eventIdFile", "logMode", "logPath", "logFile", "logging", "timing_log", "conn_retry_sleep",
+            "max_conn_retries", "fetch_interval", "max_event_batch_size",
+        ],
+    ),
+    ("shotgun", &["server", "name", "key", "proxy_server", "use_session_uuid"]),
+    ("plugins", &["paths"]),
+    ("emails", &["enabled", "server", "port", "useTLS", "username", "password", "from", "to", "subject"]),
+    ("sgtk", &["configs", "paths", "isolation", "max_workers", "idle"]),
+    (
+        "eventd",
+        &[
+            "state", "socket", "lanes", "callback_timeout", "attempts", "retry_after", "once", "missing_timeout",
+            "stop_timeout", "python", "python_paths", "ignore_own_events", "http", "http_token", "webhook_secret",
+            "memory_limit", "mail_digest", "log_format",
+        ],
+    ),
+];
+
+/// The section of another site: `[shotgun:london]`.
+const SITE: &str = "shotgun:";
+
+/// Which plugins of `[plugins] paths` share a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// All: one event after the other through all plugins, as in shotgunEvents.
+    Shared,
+    /// Each has one of its own, and a process of its own.
+    Plugin,
+}
+
+/// A site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// `shotgun`, or what stands after the colon.
+    pub name: Arc<str>,
+    /// Its section.
+    pub section: String,
+    /// Its address.
+    pub server: String,
+    /// The daemon's script user.
+    pub script: String,
+}
+
+/// Mail.
+#[derive(Clone, Debug)]
+pub struct Emails {
+    /// To whom errors go, unless a plugin says otherwise.
+    pub to: Vec<String>,
+    /// How long errors are gathered for one mail after the first.
+    pub digest: Duration,
+}
+
+/// What the file says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the process id is written.
+    pub pid_file: Option<PathBuf>,
+    /// The id file of shotgunEvents, which is read once and written on demand.
+    pub event_id_file: Option<PathBuf>,
+    /// A log file for each plugin.
+    pub log_per_plugin: bool,
+    /// The folder of the log files. None: as the file names are.
+    pub log_path: Option<PathBuf>,
+    /// The name of the daemon's log file. None: standard output alone.
+    pub log_file: Option<String>,
+    /// The level of loggers, in Python's numbers.
+    pub log_level: i64,
+    /// Whether there is a log of times.
+    pub timing_log: bool,
+    /// Whether standard output has JSON lines.
+    pub log_json: bool,
+    /// The pause after so many failed connections.
+    pub retry_sleep: Duration,
+    /// How many failed connections are an error, which is mailed.
+    pub max_retries: u32,
+    /// The pause between two polls.
+    pub fetch_interval: Duration,
+    /// How many events a poll gives.
+    pub batch: usize,
+    /// The sites.
+    pub sites: Vec<Site>,
+    /// Whether clients have the event's session id.
+    pub session_uuid: bool,
+    /// Folders of plugins without Toolkit.
+    pub plugin_paths: Vec<PathBuf>,
+    /// Folders of plugins that run on their project's core.
+    pub project_paths: Vec<PathBuf>,
+    /// The folder of the pipeline configurations.
+    pub configs: Option<PathBuf>,
+    /// How many project workers there are at a time.
+    pub max_workers: Option<usize>,
+    /// After how long without work a project's worker ends.
+    pub idle: Option<Duration>,
+    /// Mail, where it is on.
+    pub emails: Option<Emails>,
+    /// The state.
+    pub state: PathBuf,
+    /// The socket for commands.
+    pub socket: PathBuf,
+    /// Which plugins share a lane.
+    pub lanes: Lanes,
+    /// How long a callback may run.
+    pub callback_timeout: Option<Duration>,
+    /// How often a callback that failed is tried before `stopOnError` has its plugin stop.
+    pub attempts: u32,
+    /// How long until the first of these tries; twice that until the next.
+    pub retry_after: Duration,
+    /// Plugins whose events are never run twice.
+    pub once: Vec<String>,
+    /// How long a missing id is waited for.
+    pub missing_timeout: Duration,
+    /// How long callbacks have to end when the daemon does.
+    pub stop_timeout: Duration,
+    /// The Python of the workers.
+    pub python: Option<PathBuf>,
+    /// Folders for the workers' `sys.path`.
+    pub python_paths: Vec<String>,
+    /// Whether events that the daemon's own scripts cause are left out.
+    pub ignore_own: bool,
+    /// Where the page and the metrics are.
+    pub http: Option<String>,
+    /// What one has to know to press a button there.
+    pub http_token: Option<String>,
+    /// The key of webhooks that wake the poll.
+    pub webhook_secret: Option<String>,
+    /// Above how much memory a worker is replaced.
+    pub memory_limit: Option<u64>,
+    /// Lines for the log: keys without effect, and why.
+    pub notes: Vec<String>,
+    /// Hides the keys in all that is logged.
+    _secrets: Secrets,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// It cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What ConfigParser says. It is part of the message.
+        cause: CallError,
+    },
+    /// Keys cannot be used.
+    #[error("{}: {}", path.display(), Lines(errors))]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// Which, and why.
+        errors: Vec<KeyError>,
+    },
+}
+
+struct Lines<'a>(&'a [KeyError]);
+
+impl std::fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(KeyError::to_string).collect();
+        f.write_str(&lines.join("; "))
+    }
+}
+
+/// Gathers what is wrong, so that all of it is told at once.
+struct Gather(Vec<KeyError>);
+
+impl Gather {
+    fn take<T: Default>(&mut self, result: Result<T, KeyError>) -> T {
+        result.unwrap_or_else(|error| {
+            self.0.push(error);
+            T::default()
+        })
+    }
+}
+
+impl Settings {
+    /// Reads the file, by Python's ConfigParser in a worker.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has values that cannot be used: all of them are named.
+    pub async fn read(workers: &Workers, path: &Path) -> Result<Settings, SettingsError> {
+        let keys: BTreeMap<_, _> = KEYS.into_iter().collect();
+        let worker = Worker::Plain("configuration".to_owned());
+        let name = path.to_string_lossy().into_owned();
+        let file = workers
+            .call::<File>(&worker, "configuration:read", |call| call.arg(name).arg(json!(keys)), None)
+            .await
+            .map_err(|cause| SettingsError::Read { path: path.to_owned(), cause })?;
+        Settings::new(path, &file)
+    }
+
+    fn new(path: &Path, file: &File) -> Result<Settings, SettingsError> {
+        let section = |name| Section::new(file, name);
+        let (daemon, shotgun, emails) = (section("daemon"), section("shotgun"), section("emails"));
+        let (sgtk, eventd) = (section("sgtk"), section("eventd"));
+        let mut g = Gather(Vec::new());
+        let mut notes = notes(file);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let paths = |list: Vec<String>| list.into_iter().map(PathBuf::from).collect::<Vec<_>>();
+        let event_id_file = g.take(daemon.text("eventIdFile")).map(PathBuf::from);
+        let state = g.take(eventd.text("state")).map(PathBuf::from);
+        let state = state.or_else(|| event_id_file.as_deref().map(|file| with_suffix(file, ".sgtk-eventd.db")));
+        let state = state.unwrap_or_else(|| folder.join("sgtk-eventd.db"));
+        let socket = g.take(eventd.text("socket")).map(PathBuf::from);
+        let socket = socket.unwrap_or_else(|| with_suffix(&state, ".sock"));
+        let sites = sites(file, &mut g);
+        let plugin_paths = paths(g.take(section("plugins").list("paths")));
+        let project_paths = paths(g.take(sgtk.list("paths")));
+        let configs = g.take(sgtk.text("configs")).map(PathBuf::from);
+        let configs = configs.or_else(|| {
+            (!project_paths.is_empty()).then(|| sgtk_config::Configs::from_env().base().to_owned())
+        });
+        let in_process = g.take(sgtk.one_of("isolation", &[("process", false), ("in-process", true)], false));
+        if in_process {
+            notes.push(
+                "[sgtk] isolation: 'in-process' needs a build with the feature `embedded`; projects have a process \
+                 each"
+                    .to_owned(),
+            );
+        }
+        let emails_on = g.take(emails.boolean("enabled", false));
+        let mail = if emails_on { g.take(mail(emails, eventd, &mut notes)) } else { None };
+        let seconds = |number: i64| Duration::from_secs(number.unsigned_abs());
+        let settings = Settings {
+            path: path.to_owned(),
+            pid_file: g.take(daemon.text("pidFile")).map(PathBuf::from),
+            event_id_file,
+            log_per_plugin: g.take(daemon.integer("logMode")).unwrap_or(0) == 1,
+            log_path: g.take(daemon.text("logPath")).map(PathBuf::from),
+            log_file: g.take(daemon.text("logFile")),
+            log_level: g.take(daemon.at_least("logging", 0, 20)),
+            timing_log: g.take(daemon.text("timing_log")).as_deref() == Some("on"),
+            log_json: g.take(eventd.one_of("log_format", &[("text", false), ("json", true)], false)),
+            retry_sleep: seconds(g.take(daemon.at_least("conn_retry_sleep", 0, 60))),
+            max_retries: u32::try_from(g.take(daemon.at_least("max_conn_retries", 1, 5))).unwrap_or(u32::MAX),
+            fetch_interval: g.take(daemon.time("fetch_interval", Some(Duration::from_secs(5)))).unwrap_or_default(),
+            batch: g.take(daemon.at_least("max_event_batch_size", 1, 500)).clamp(1, 5000) as usize,
+            sites,
+            session_uuid: g.take(shotgun.boolean("use_session_uuid", false)),
+            plugin_paths,
+            project_paths,
+            configs,
+            max_workers: g.take(sgtk.integer("max_workers")).and_then(|number| usize::try_from(number).ok()),
+            idle: g.take(sgtk.time("idle", Some(Duration::from_secs(1800)))),
+            emails: mail,
+            state,
+            socket,
+            lanes: g
+                .take(eventd.one_of("lanes", &[("shared", Lanes::Shared), ("plugin", Lanes::Plugin)], Lanes::Shared).map(Some))
+                .unwrap_or(Lanes::Shared),
+            callback_timeout: g.take(eventd.time("callback_timeout", Some(Duration::from_secs(3600)))),
+            attempts: u32::try_from(g.take(eventd.at_least("attempts", 1, 1))).unwrap_or(u32::MAX),
+            retry_after: g.take(eventd.time("retry_after", Some(Duration::from_secs(30)))).unwrap_or_default(),
+            once: g.take(eventd.list("once")),
+            missing_timeout: g
+                .take(eventd.time("missing_timeout", Some(Duration::from_secs(300))))
+                .unwrap_or_default(),
+            stop_timeout: g.take(eventd.time("stop_timeout", Some(Duration::from_secs(60)))).unwrap_or_default(),
+            python: g.take(eventd.text("python")).map(PathBuf::from),
+            python_paths: g.take(eventd.list("python_paths")),
+            ignore_own: g.take(eventd.boolean("ignore_own_events", false)),
+            http: g.take(eventd.text("http")),
+            http_token: g.take(eventd.text("http_token")),
+            webhook_secret: g.take(eventd.text("webhook_secret")),
+            memory_limit: g.take(eventd.integer("memory_limit")).map(|mb| mb.unsigned_abs() << 20),
+            notes,
+            _secrets: Secrets::in_use(secrets(file).into_iter().map(Into::into)),
+        };
+        if settings.plugin_paths.is_empty() && settings.project_paths.is_empty() {
+            g.0.push(KeyError {
+                section: "plugins".to_owned(),
+                key: "paths".to_owned(),
+                reason: "there are no folders of plugins, neither here nor in [sgtk]".to_owned(),
+            });
+        }
+        if g.0.is_empty() { Ok(settings) } else { Err(SettingsError::Keys { path: path.to_owned(), errors: g.0 }) }
+    }
+
+    /// The path of a log file by its name.
+    #[must_use]
+    pub fn log_file_path(&self, name: &str) -> PathBuf {
+        self.log_path.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn sites(file: &File, g: &mut Gather) -> Vec<Site> {
+    let others = file.keys().filter(|section| section.starts_with(SITE));
+    let sections = std::iter::once("shotgun").chain(others.map(String::as_str));
+    let sites = sections.map(|name| {
+        let section = Section::new(file, name);
+        let server = g.take(section.required("server"));
+        let script = g.take(section.required("name"));
+        g.take(section.required("key"));
+        Site { name: Arc::from(name.strip_prefix(SITE).unwrap_or(name)), section: name.to_owned(), server, script }
+    });
+    sites.collect()
+}
+
+/// Mail needs a server, a sender, receivers and a subject, as in shotgunEvents.
+fn mail(emails: Section<'_>, eventd: Section<'_>, notes: &mut Vec<String>) -> Result<Option<Emails>, KeyError> {
+    for key in ["server", "from", "to", "subject"] {
+        if emails.text(key)?.is_none() {
+            notes.push(format!("[emails] {key}: it is not set, so no mail is sent"));
+            return Ok(None);
+        }
+    }
+    let digest = eventd.time("mail_digest", Some(Duration::from_secs(60)))?.unwrap_or_default();
+    Ok(Some(Emails { to: emails.list("to")?, digest }))
+}
+
+/// Lines for what has no effect.
+fn notes(file: &File) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (section, values) in file {
+        let known = KEYS.iter().find(|(name, _)| name == section).map(|(_, keys)| *keys);
+        let known = if section.starts_with(SITE) { Some(&["server", "name", "key", "proxy_server"][..]) } else { known };
+        let Some(keys) = known else {
+            notes.push(format!("[{section}]: left to the plugins, which read it by logger.config"));
+            continue;
+        };
+        for key in values.keys() {
+            if !keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+                notes.push(format!("[{section}] {key}: no such key is known; plugins can read it by logger.config"));
+            }
+        }
+    }
+    notes
+}
+
+fn secrets(file: &File) -> Vec<String> {
+    let secret = |section: &str, key: &str| {
+        section.starts_with("shotgun") && matches!(key, "key" | "proxy_server")
+            || section == "emails" && key == "password"
+            || section == "eventd" && matches!(key, "http_token" | "webhook_secret")
+    };
+    let mut found = Vec::new();
+    for (section, values) in file {
+        for (key, value) in values {
+            if let Value::Text(text) = value
+                && secret(section, key)
+                // Of a proxy, what is secret is the password alone.
+                && (key != "proxy_server" || text.contains('@'))
+            {
+                found.push(text.trim().to_owned());
+            }
+        }
+    }
+    found
+}

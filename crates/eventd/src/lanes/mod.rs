@@ -1,0 +1,251 @@
+//! Which plugin, which project is on which lane, and on which worker.
+
+mod projects;
+mod runner;
+mod table;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{self, Settings};
+use crate::plugins::{self, Listing};
+use crate::queue::{Lane, LaneName, Queue, QueueError, Start};
+use crate::report::board::Board;
+use crate::report::metrics::Metrics;
+use crate::report::timing::Timing;
+use crate::workers::{Worker, Workers};
+
+use projects::Projects;
+use runner::Runner;
+
+/// What all lanes share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The workers.
+    pub workers: Arc<Workers>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// What is going on.
+    pub board: Arc<Board>,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// The timing log, where it is on.
+    pub timing: Option<Arc<Timing>>,
+}
+
+/// What lanes are told while they run.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Orders {
+    plain: Arc<Listing>,
+    project: Arc<Listing>,
+    /// Grows with each reload: workers are replaced by new ones.
+    generation: u64,
+    stop: bool,
+}
+
+/// The lanes and what runs them.
+pub struct Lanes {
+    shared: Shared,
+    orders: watch::Sender<Orders>,
+    projects: Projects,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    runners: JoinSet<()>,
+    /// The projects of each site that have a runner.
+    known: HashSet<(Arc<str>, i64)>,
+    /// Where plugins begin that the queue knows nothing of yet, by site, folder and name: from an id file.
+    starts: HashMap<(Arc<str>, String, String), Start>,
+}
+
+/// The name of a plugin's lane.
+#[must_use]
+pub fn lane_name(site: &str, key: &str, project: Option<i64>) -> LaneName {
+    LaneName(match project {
+        Some(project) => Arc::from(format!("{site}:{key}@{project}")),
+        None => Arc::from(format!("{site}:{key}")),
+    })
+}
+
+/// The plugin's key and the project of a lane's name.
+#[must_use]
+pub fn parts(name: &LaneName) -> (&str, &str, Option<i64>) {
+    let (site, rest) = name.0.split_once(':').unwrap_or(("", &name.0));
+    match rest.rsplit_once('@').and_then(|(key, project)| Some((key, project.parse().ok()?))) {
+        Some((key, project)) => (site, key, Some(project)),
+        None => (site, rest, None),
+    }
+}
+
+impl Lanes {
+    /// Lanes for the plugins that the folders have now. Nothing runs yet.
+    #[must_use]
+    pub fn new(shared: Shared) -> Lanes {
+        let orders = Orders {
+            plain: Arc::new(look(&shared.settings.plugin_paths, &Listing::default())),
+            project: Arc::new(look(&shared.settings.project_paths, &Listing::default())),
+            generation: 0,
+            stop: false,
+        };
+        let projects = Projects::new(shared.settings.configs.clone());
+        Lanes { shared, orders: watch::Sender::new(orders), projects, inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says where plugins begin that are not known yet.
+    pub fn begin_at(&self, site: &Arc<str>, starts: impl IntoIterator<Item = ((String, String), Start)>) {
+        let mut inner = self.lock();
+        for ((folder, name), start) in starts {
+            inner.starts.insert((Arc::clone(site), folder, name), start);
+        }
+    }
+
+    /// Opens the lanes of all plugins in the queue, those of the projects that are known there as well, and has them run.
+    ///
+    /// # Errors
+    /// As the queue's.
+    pub async fn start(&self) -> Result<(), QueueError> {
+        let plain = Arc::clone(&self.orders.borrow().plain);
+        for site in &self.shared.settings.sites {
+            let lanes = plain.files.iter().map(|file| self.plain_lane(site, file)).collect();
+            self.shared.queue.open(lanes).await?;
+            match self.shared.settings.lanes {
+                _ if self.shared.settings.plugin_paths.is_empty() => {}
+                config::Lanes::Shared => self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None),
+                config::Lanes::Plugin => self.run_each(site, &plain),
+            }
+        }
+        let state = self.shared.queue.state().await?;
+        for lane in state.lanes {
+            if let Some(project) = lane.project {
+                self.expect(&lane.site, [project]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plain_lane(&self, site: &config::Site, file: &plugins::PluginFile) -> Lane {
+        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let inner = self.lock();
+        let by_name = |folder: &str| inner.starts.get(&(Arc::clone(&site.name), folder.to_owned(), file.name.clone()));
+        // Without the folder: the id file is an old one, with one number, or the folder was moved.
+        let start = by_name(&folder).or_else(|| by_name("")).cloned().unwrap_or_default();
+        Lane { name: lane_name(&site.name, &file.key, None), site: Arc::clone(&site.name), project: None, start }
+    }
+
+    fn run(&self, site: &config::Site, worker: Worker, project: Option<i64>, only: Option<String>) {
+        let runner = Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
+        self.lock().runners.spawn(runner.run());
+    }
+
+    fn run_each(&self, site: &config::Site, listing: &Listing) {
+        for file in &listing.files {
+            let known = (Arc::from(format!("{}:{}", site.name, file.key)), -1);
+            if self.lock().known.insert(known) {
+                let worker = Worker::Plain(worker_name(&site.name, &file.key));
+                self.run(site, worker, None, Some(file.key.clone()));
+            }
+        }
+    }
+
+    /// Has lanes for these projects, so that they are given what is appended from now on.
+    ///
+    /// # Errors
+    /// As the queue's.
+    pub async fn expect(&self, site: &Arc<str>, ids: impl IntoIterator<Item = i64>) -> Result<(), QueueError> {
+        let listing = Arc::clone(&self.orders.borrow().project);
+        if self.shared.settings.project_paths.is_empty() {
+            return Ok(());
+        }
+        for id in ids {
+            let known = (Arc::clone(site), id);
+            if self.lock().known.contains(&known) {
+                continue;
+            }
+            let Some(folder) = self.projects.folder_of(id) else { continue };
+            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else { continue };
+            let lanes = listing.files.iter().map(|file| Lane {
+                name: lane_name(site, &file.key, Some(id)),
+                site: Arc::clone(site),
+                project: Some(id),
+                start: Start::Now,
+            });
+            self.shared.queue.open(lanes.collect()).await?;
+            self.lock().known.insert(known);
+            self.run(settings, Worker::Project(folder), Some(id), None);
+        }
+        Ok(())
+    }
+
+    /// Looks at the folders again, and tells the runners what has changed.
+    pub async fn look(&self) {
+        let before = self.orders.borrow().clone();
+        let plain = look(&self.shared.settings.plugin_paths, &before.plain);
+        let project = look(&self.shared.settings.project_paths, &before.project);
+        if *before.plain == plain && *before.project == project {
+            return;
+        }
+        let (plain, project) = (Arc::new(plain), Arc::new(project));
+        self.orders.send_modify(|orders| {
+            orders.plain = Arc::clone(&plain);
+            orders.project = Arc::clone(&project);
+        });
+        if self.shared.settings.lanes == config::Lanes::Plugin {
+            for site in &self.shared.settings.sites {
+                self.run_each(site, &plain);
+            }
+        }
+    }
+
+    /// Has all plugins loaded anew, with what they import, in new workers.
+    pub async fn reload(&self) {
+        self.look().await;
+        self.orders.send_modify(|orders| orders.generation += 1);
+    }
+
+    /// Has lanes take no more events, and waits until what is running has ended, or until `grace` is over.
+    pub async fn stop(&self, grace: Duration) {
+        self.orders.send_modify(|orders| orders.stop = true);
+        let mut runners = std::mem::take(&mut self.lock().runners);
+        let all = async { while runners.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!(?grace, "callbacks did not end in time and are ended; their events will be run again");
+            let workers = Arc::clone(&self.shared.workers);
+            // What they were doing is then settled as what may have run.
+            let _ = tokio::task::spawn_blocking(move || workers.shut_down(Duration::ZERO)).await;
+            while runners.join_next().await.is_some() {}
+        }
+    }
+}
+
+/// A name for the worker of a plugin's own: its stem for people, and a number for plugins of the same name.
+fn worker_name(site: &str, key: &str) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    (site, key).hash(&mut hasher);
+    let stem = key.rsplit('/').next().unwrap_or(key).trim_end_matches(".py");
+    let stem: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("plugin-{stem}-{:08x}", hasher.finish() as u32)
+}
+
+fn look(folders: &[PathBuf], before: &Listing) -> Listing {
+    let listing = plugins::list(folders, before);
+    for (folder, reason) in &listing.unreadable {
+        if before.unreadable.get(folder) != Some(reason) {
+            tracing::error!(folder = %folder.display(), reason, "the plugin folder cannot be read; what was loaded stays");
+        }
+    }
+    listing
+}

@@ -1,0 +1,422 @@
+//! Runs the lanes of one worker: event by event, plugin by plugin, callback by callback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::table::Loader;
+use super::{Orders, Shared, lane_name, parts};
+use crate::config::Site;
+use crate::delivery::{Answer, Outcome, Policy};
+use crate::event::{Event, Fields};
+use crate::plugins::{Callback, Listing, Plugin, PluginFile, Table};
+use crate::queue::{Failure, Lane, LaneName, Message, QueueError, Start, Verdict};
+use crate::report::board::PluginNote;
+use crate::report::timing::Timed;
+use crate::workers::{CallError, Worker};
+
+/// How long until plugins are loaded again that could not be as their worker or the site was away.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs the lanes of one worker.
+pub(super) struct Runner {
+    shared: Shared,
+    site: Site,
+    worker: Worker,
+    project: Option<i64>,
+    /// The one plugin that it is for, where each has a lane of its own.
+    only: Option<String>,
+    orders: watch::Receiver<Orders>,
+    loader: Loader,
+    generation: u64,
+    /// The files as they were loaded.
+    files: Vec<PluginFile>,
+    table: Table,
+    /// Why nothing is loaded.
+    trouble: Option<String>,
+    /// The lanes that can be given events, in the order of the plugins.
+    ready: Vec<LaneName>,
+    begun: bool,
+}
+
+impl Runner {
+    pub(super) fn new(
+        shared: Shared,
+        site: Site,
+        worker: Worker,
+        project: Option<i64>,
+        only: Option<String>,
+        orders: watch::Receiver<Orders>,
+    ) -> Runner {
+        Runner {
+            shared,
+            site,
+            worker,
+            project,
+            only,
+            orders,
+            loader: Loader::default(),
+            generation: 0,
+            files: Vec::new(),
+            table: Table::default(),
+            trouble: None,
+            ready: Vec::new(),
+            begun: false,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        // A project's worker is started for its first event, not for nothing.
+        if self.project.is_none() {
+            self.load().await;
+        } else {
+            self.know_without_loading().await;
+        }
+        loop {
+            if self.orders.borrow().stop {
+                return;
+            }
+            let retry = self.trouble.is_some() || self.table.wants_another_try();
+            let queue = Arc::clone(&self.shared.queue);
+            tokio::select! {
+                biased;
+                changed = self.orders.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if !self.orders.borrow().stop && self.is_stale() {
+                        if self.begun || self.project.is_none() { self.load().await } else { self.know_without_loading().await }
+                    }
+                }
+                next = queue.next(&self.ready), if !self.ready.is_empty() => match next {
+                    Ok(message) => self.handle(message).await,
+                    Err(QueueError::Closed) => return,
+                    Err(error) => {
+                        tracing::error!(%error, "the queue gives no events");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                },
+                () = tokio::time::sleep(AGAIN), if retry => self.load().await,
+            }
+        }
+    }
+
+    fn wanted(&self) -> (Vec<PluginFile>, u64) {
+        let orders = self.orders.borrow();
+        let listing: &Arc<Listing> = if self.project.is_some() { &orders.project } else { &orders.plain };
+        let mine = |file: &&PluginFile| self.only.as_ref().is_none_or(|key| *key == file.key);
+        (listing.files.iter().filter(mine).cloned().collect(), orders.generation)
+    }
+
+    fn is_stale(&self) -> bool {
+        let (files, generation) = self.wanted();
+        files != self.files || generation != self.generation
+    }
+
+    fn lane(&self, file: &PluginFile) -> LaneName {
+        lane_name(&self.site.name, &file.key, self.project)
+    }
+
+    fn setup(&self) -> Value {
+        let settings = &self.shared.settings;
+        json!({
+            "config": settings.path,
+            "section": self.site.section,
+            "log_level": settings.log_level,
+            "python_paths": settings.python_paths,
+            "session_uuid": settings.session_uuid,
+            "core": self.project.is_some(),
+        })
+    }
+
+    /// All plugins count as active until the worker says otherwise.
+    async fn know_without_loading(&mut self) {
+        let (files, _) = self.wanted();
+        self.open_lanes(&files).await;
+        self.ready = files.iter().map(|file| self.lane(file)).collect();
+        self.files = unloaded(&files);
+    }
+
+    /// Has the worker's plugins be what the files are now.
+    async fn load(&mut self) {
+        let (files, generation) = self.wanted();
+        let fresh = generation != self.generation;
+        if fresh {
+            self.shared.workers.replace(&self.worker).await;
+        }
+        self.open_lanes(&files).await;
+        let loaded = self.loader.load(&self.shared, &self.worker, &self.setup(), &files, fresh).await;
+        let table = match loaded {
+            Ok(table) => table,
+            Err(error) => {
+                self.cannot_load(&files, error).await;
+                return;
+            }
+        };
+        self.trouble = None;
+        for file in &files {
+            self.note(&table, file);
+            let changed = !self.files.contains(file) || fresh;
+            // A plugin that has stopped goes on when its file changes, and when the daemon starts.
+            if changed && table.active(&file.key).is_some() {
+                let resumed = self.shared.queue.resume(&self.lane(file), None, false).await;
+                if matches!(resumed, Ok(true)) {
+                    tracing::info!(plugin = file.path, project = self.project, "the plugin goes on at the event where it had stopped");
+                }
+            }
+        }
+        let active = files.iter().filter(|file| table.active(&file.key).is_some());
+        self.ready = active.map(|file| self.lane(file)).collect();
+        (self.files, self.generation, self.table) = (files, generation, table);
+        self.begun = true;
+    }
+
+    /// Opens the lanes of new files, and closes those of files that are gone.
+    async fn open_lanes(&mut self, files: &[PluginFile]) {
+        let new = files.iter().filter(|file| !self.files.iter().any(|known| known.key == file.key));
+        let lanes: Vec<Lane> = new
+            .map(|file| Lane {
+                name: self.lane(file),
+                site: Arc::clone(&self.site.name),
+                project: self.project,
+                start: Start::Now,
+            })
+            .collect();
+        let gone: Vec<PluginFile> =
+            self.files.iter().filter(|known| !files.iter().any(|file| file.key == known.key)).cloned().collect();
+        for file in &gone {
+            tracing::info!(plugin = file.path, project = self.project, "the plugin was removed");
+            self.shared.board.forget_plugin(&file.key);
+        }
+        let gone: Vec<LaneName> = gone.iter().map(|file| self.lane(file)).collect();
+        let opened = self.shared.queue.open(lanes).await;
+        let closed = self.shared.queue.close(&gone).await;
+        if let Err(error) = opened.and(closed) {
+            tracing::error!(%error, "lanes cannot be opened or closed");
+        }
+    }
+
+    /// The worker itself cannot be had. What waits is told why.
+    async fn cannot_load(&mut self, files: &[PluginFile], error: CallError) {
+        if self.trouble.as_ref() != Some(&error.message) {
+            tracing::error!(
+                worker = self.worker.name(),
+                project = self.project,
+                reason = error.message,
+                "the plugins' worker cannot be had; their events wait"
+            );
+        }
+        self.trouble = Some(error.message);
+        self.ready = Vec::new();
+        // Lanes are open for all of them; what was loaded is not known any more.
+        self.files = unloaded(files);
+    }
+
+    fn note(&self, table: &Table, file: &PluginFile) {
+        let Some(plugin) = table.iter().find(|plugin| plugin.key == file.key) else { return };
+        let callbacks = plugin.callbacks.iter().map(|callback| callback.name.clone()).collect();
+        let changed = !self.files.contains(file);
+        if changed && plugin.problem.is_none() {
+            tracing::info!(plugin = file.path, project = self.project, callbacks = plugin.callbacks.len(), "the plugin is loaded");
+        }
+        let (problem, emails) = (plugin.problem.clone(), plugin.emails.clone());
+        self.shared.board.note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
+    }
+
+    /// Runs one event of one plugin.
+    async fn handle(&mut self, message: Message) {
+        if !self.begun {
+            self.load().await;
+            if !self.ready.contains(&message.lane) {
+                return;
+            }
+        }
+        let (_, key, _) = parts(&message.lane);
+        let Some(plugin) = self.table.active(key).cloned() else { return };
+        let fields = message.event.fields();
+        let wanted = self.wanted_callbacks(&plugin, &fields);
+        let verdict = if wanted.is_empty() {
+            Verdict::Passed
+        } else {
+            let policy = self.policy(&plugin);
+            if policy.once && message.begun {
+                let reason = "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
+                Verdict::Dead(Failure { reason, traceback: None })
+            } else {
+                if policy.once && !self.insist(&message, None).await {
+                    return;
+                }
+                let outcomes = self.call_all(&plugin, &wanted, &message, &fields).await;
+                policy.verdict(message.attempts, &outcomes)
+            }
+        };
+        self.told(&plugin, &message, &verdict);
+        self.insist(&message, Some(verdict)).await;
+    }
+
+    fn policy(&self, plugin: &Plugin) -> Policy {
+        let settings = &self.shared.settings;
+        let once = settings.once.iter().any(|name| *name == plugin.name || *name == plugin.key);
+        Policy { attempts: settings.attempts, retry_after: settings.retry_after, once }
+    }
+
+    fn wanted_callbacks(&self, plugin: &Plugin, fields: &Fields) -> Vec<(usize, Callback)> {
+        if self.shared.settings.ignore_own && self.is_own(plugin, fields) {
+            return Vec::new();
+        }
+        let subject = fields.subject();
+        let callbacks = plugin.callbacks.iter().enumerate();
+        callbacks
+            .filter(|(_, callback)| callback.opaque || callback.filter.wants(&subject))
+            .map(|(index, callback)| (index, callback.clone()))
+            .collect()
+    }
+
+    /// Whether the event was caused by a script of the daemon's: its own user, or one that a plugin has registered with.
+    fn is_own(&self, plugin: &Plugin, fields: &Fields) -> bool {
+        let Some(user) = fields.user.as_ref().filter(|user| user.kind.as_deref() == Some("ApiUser")) else {
+            return false;
+        };
+        let scripts = self.table.iter().flat_map(|plugin| &plugin.scripts).chain(&plugin.scripts);
+        let mut scripts = scripts.map(String::as_str).chain([self.site.script.as_str()]);
+        user.name.as_deref().is_some_and(|name| scripts.any(|script| script == name))
+    }
+
+    /// Calls the callbacks one after the other, up to one that stops the plugin or has to be tried again.
+    async fn call_all(
+        &mut self,
+        plugin: &Plugin,
+        wanted: &[(usize, Callback)],
+        message: &Message,
+        fields: &Fields,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for (index, callback) in wanted {
+            self.shared.board.begins(&message.lane, message.event.id, &callback.name);
+            let called = self.call(plugin, *index, &message.event).await;
+            self.shared.board.ended(&message.lane);
+            self.measure(plugin, callback, fields, &called);
+            let lost = called.as_ref().is_err_and(|error| error.lost);
+            let outcome = Outcome::new(&callback.name, called, callback.stop_on_error);
+            let last = matches!(outcome, Outcome::Stop(_) | Outcome::NeverRan(_) | Outcome::MayHaveRun(..));
+            outcomes.push(outcome);
+            if lost {
+                // What the others had loaded is gone with it.
+                self.load().await;
+            }
+            if last {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    async fn call(&mut self, plugin: &Plugin, index: usize, event: &Arc<Event>) -> Result<Answer, CallError> {
+        let limit = self.shared.settings.callback_timeout;
+        for second in [false, true] {
+            let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
+            let stamp = stamp.unwrap_or_default();
+            let arguments = |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
+            let answer = self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
+            if !answer.stale || second {
+                return if answer.stale { Err(self.not_loaded(plugin)) } else { Ok(answer) };
+            }
+            // The worker was replaced between two calls, for a new core or for its memory.
+            self.load().await;
+        }
+        Err(self.not_loaded(plugin))
+    }
+
+    fn not_loaded(&self, plugin: &Plugin) -> CallError {
+        let reason = self.trouble.clone().unwrap_or_else(|| "the worker has not loaded it".to_owned());
+        CallError::never(format!("plugin '{}' cannot be called: {reason}", plugin.name))
+    }
+
+    fn measure(&self, plugin: &Plugin, callback: &Callback, fields: &Fields, called: &Result<Answer, CallError>) {
+        let (outcome, took) = match called {
+            Ok(answer) if answer.skipped => return,
+            Ok(answer) => {
+                let took = Duration::try_from_secs_f64(answer.seconds).unwrap_or_default();
+                let failed = answer.error.is_some();
+                if let Some(timing) = &self.shared.timing {
+                    let name = format!("{}.{}", plugin.name, callback.name);
+                    let (event, created) = (fields.id, fields.created());
+                    timing.write(Timed { event, created, callback: &name, begun: answer.begun, took, failed });
+                }
+                (if failed { "raised" } else { "done" }, Some(took))
+            }
+            Err(error) if error.delivery == sgtk_pool::Delivery::NeverRan => ("never_ran", None),
+            Err(_) => ("may_have_run", None),
+        };
+        self.shared.metrics.called(&plugin.name, self.project, outcome, took);
+    }
+
+    /// Tells what has become of an event, where it was not simply done. What a callback raises its own logger has told.
+    fn told(&self, plugin: &Plugin, message: &Message, verdict: &Verdict) {
+        let label = || crate::report::metrics::LaneLabel {
+            plugin: plugin.name.clone(),
+            project: self.project.map_or_else(String::new, |id| id.to_string()),
+        };
+        let (event, plugin_name, project) = (message.event.id, &plugin.name, self.project);
+        match verdict {
+            Verdict::Done if message.event.late => {
+                tracing::info!(event, plugin = plugin_name, project, "an event that came late was processed");
+            }
+            Verdict::Done | Verdict::Passed => {}
+            Verdict::Retry { after, failure, counts } => {
+                self.shared.metrics.retries.get_or_create(&label()).inc();
+                let attempt = message.attempts + u32::from(*counts);
+                tracing::warn!(event, plugin = plugin_name, project, attempt, ?after, reason = failure.reason, "the event is tried again");
+            }
+            Verdict::Dead(failure) => {
+                self.shared.metrics.dead.get_or_create(&label()).inc();
+                tracing::warn!(event, plugin = plugin_name, project, reason = failure.reason, "the event failed and is kept as a dead letter");
+            }
+            Verdict::Park(failure) => {
+                tracing::error!(
+                    event,
+                    plugin = plugin_name,
+                    project,
+                    reason = failure.reason,
+                    "the plugin has stopped at this event; it goes on when its file changes, when the daemon is restarted, or by `sgtk-eventd retry` or `skip`"
+                );
+            }
+        }
+    }
+
+    /// Settles the message, or writes down that it is begun; where the disk is full, as often as it takes. False where the
+    /// queue is closed.
+    async fn insist(&self, message: &Message, verdict: Option<Verdict>) -> bool {
+        let mut told = false;
+        loop {
+            let written = match &verdict {
+                Some(verdict) => self.shared.queue.settle(message, verdict.clone()).await,
+                None => self.shared.queue.begin(message).await,
+            };
+            match written {
+                Ok(()) => return true,
+                // By hand, meanwhile: a person has skipped it.
+                Err(QueueError::NotInFlight { .. } | QueueError::Closed) => return false,
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(%error, event = message.event.id, "what has become of an event cannot be written; tried again each second");
+                    }
+                    let mut orders = self.orders.clone();
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                        _ = orders.wait_for(|orders| orders.stop) => return false,
+                    }
+                }
+            }
+        }
+    }
+}
+
+
+/// The files as none that was loaded: each of them counts as changed.
+fn unloaded(files: &[PluginFile]) -> Vec<PluginFile> {
+    files.iter().map(|file| PluginFile { stamp: String::new(), ..file.clone() }).collect()
+}

@@ -1,0 +1,92 @@
+//! Having a worker load plugins, one that ends it included.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::plugins::{Plugin, PluginFile, Problem, Table};
+use crate::workers::{CallError, Worker};
+
+/// How long loading all plugins of a worker may take, its start included.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Loads plugins in a worker.
+#[derive(Debug, Default)]
+pub(super) struct Loader {
+    /// Plugins that have ended the worker when they were loaded, with the stamp that they had.
+    deadly: HashMap<String, (String, Problem)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Synced {
+    plugins: Vec<Plugin>,
+}
+
+impl Loader {
+    /// Has the worker load these files, and nothing else.
+    pub(super) async fn load(
+        &mut self,
+        shared: &Shared,
+        worker: &Worker,
+        setup: &Value,
+        files: &[PluginFile],
+        fresh: bool,
+    ) -> Result<Table, CallError> {
+        let is_deadly = |deadly: &HashMap<String, (String, Problem)>, file: &PluginFile| {
+            deadly.get(&file.key).is_some_and(|(stamp, _)| *stamp == file.stamp)
+        };
+        let mut wanted: Vec<&PluginFile> = files.iter().filter(|file| !is_deadly(&self.deadly, file)).collect();
+        let plugins = match sync(shared, worker, setup, &wanted, fresh).await {
+            Ok(plugins) => plugins,
+            Err(error) if error.lost && !wanted.is_empty() => {
+                // One of them ends the worker, or hangs: which one is found by loading one more each time.
+                let mut index = 0;
+                let mut plugins = Vec::new();
+                while index < wanted.len() {
+                    let some = wanted.get(..=index).unwrap_or_default();
+                    match sync(shared, worker, setup, some, false).await {
+                        Ok(loaded) => {
+                            plugins = loaded;
+                            index += 1;
+                        }
+                        Err(error) if error.lost => {
+                            let file = wanted.remove(index);
+                            let message = format!("loading it has ended the worker: {}", error.message);
+                            tracing::error!(plugin = file.path, reason = error.message, "loading the plugin has ended the worker; it is left out until its file changes");
+                            let problem =
+                                Problem { step: "load".to_owned(), message, traceback: error.traceback };
+                            self.deadly.insert(file.key.clone(), (file.stamp.clone(), problem));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                plugins
+            }
+            Err(error) => return Err(error),
+        };
+        let mut table = Table::new(plugins);
+        for file in files {
+            if let Some((_, problem)) = self.deadly.get(&file.key).filter(|(stamp, _)| *stamp == file.stamp) {
+                table.add_inactive(file, problem.clone());
+            }
+        }
+        Ok(table)
+    }
+}
+
+async fn sync(
+    shared: &Shared,
+    worker: &Worker,
+    setup: &Value,
+    files: &[&PluginFile],
+    fresh: bool,
+) -> Result<Vec<Plugin>, CallError> {
+    let synced = shared
+        .workers
+        .call::<Synced>(worker, "plugins:sync", |call| call.arg(setup).arg(json!(files)).arg(fresh), Some(LIMIT))
+        .await?;
+    Ok(synced.plugins)
+}

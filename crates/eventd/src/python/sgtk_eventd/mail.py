@@ -1,0 +1,31 @@
+"""Mails about errors, by the settings of `[emails]`."""
+
+import smtplib
+from email.header import Header
+from email.mime.text import MIMEText
+from email.utils import formatdate
+
+from .configuration import configuration
+
+
+def send(path, receivers, subject, text):
+    """Sends one mail."""
+    parser = configuration(path)
+
+    def value(key):
+        return parser.text("emails", key)
+
+    message = MIMEText(text, "plain", "utf-8")
+    message["From"], message["To"] = value("from"), ", ".join(receivers)
+    message["Subject"] = Header("%s %s" % (value("subject"), subject), "utf-8")
+    message["Date"] = formatdate(localtime=True)
+    port = parser.getint("emails", "port") if parser.has_option("emails", "port") else 25
+    server = smtplib.SMTP(value("server"), port, timeout=20)
+    try:
+        if parser.has_option("emails", "useTLS") and parser.getboolean("emails", "useTLS"):
+            server.starttls()
+        if value("username"):
+            server.login(value("username"), value("password") or "")
+        server.sendmail(value("from"), receivers, message.as_string())
+    finally:
+        server.close()

@@ -1,0 +1,272 @@
+"""Plugins as shotgunEvents has them: files of a folder, loaded by path, that register callbacks.
+
+The daemon says which files there are (`sync`) and which callback an event is for (`run`). A worker that was started anew has
+loaded nothing: it answers `run` with `{"stale": true}`, and nothing has run.
+"""
+
+import importlib.machinery
+import importlib.util
+import logging
+import os
+import pprint
+import sys
+import time
+import traceback
+
+from . import records, values, worker
+from .configuration import configuration
+
+#: Characters that are told of a plugin's local variables.
+LONGEST_LOCALS = 8000
+
+
+class Source(importlib.machinery.SourceFileLoader):
+    """Loads what the file says now: no bytecode of an earlier second, and none left in the studio's folder."""
+
+    def get_code(self, fullname):
+        """The code, compiled."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class Callback(object):
+    """A function that a plugin has registered."""
+
+    def __init__(self, plugin, function, client, match, args, stop_on_error):
+        if not callable(function):
+            raise TypeError("the callback is a %s and cannot be called" % type(function).__name__)
+        self.function, self.client, self.match, self.args = function, client, match, args
+        self.stop_on_error = bool(stop_on_error)
+        name = getattr(function, "__name__", None)
+        self.name = name or "%s_%s" % (type(function).__name__, hex(id(function)))
+        self.logger = logging.getLogger("%s.%s" % (plugin.logger.name, self.name))
+        self.logger.config = plugin.logger.config
+
+    def wants(self, event):
+        """Whether the event passes the filter."""
+        if not self.match:
+            return True
+        kind = "*" if "*" in self.match else event["event_type"]
+        if kind not in self.match:
+            return False
+        names = self.match[kind]
+        if names is None or "*" in names:
+            return True
+        name = event["attribute_name"]
+        return bool(name) and name in names
+
+    def described(self):
+        """What the daemon has to know of it."""
+        match, opaque = described_filter(self.match)
+        return {"name": self.name, "match": match, "opaque": opaque, "stop_on_error": self.stop_on_error}
+
+
+def described_filter(match):
+    """The filter as JSON, and whether it is of another kind, so that the worker alone can ask it."""
+    if not match:
+        return None, False
+    if type(match) is not dict:
+        return None, True
+    told = {}
+    for kind, names in match.items():
+        if not isinstance(kind, str):
+            return None, True
+        if isinstance(names, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in names):
+            told[kind] = list(names)
+        elif names is None or isinstance(names, str):
+            told[kind] = names
+        else:
+            return None, True
+    return told, False
+
+
+class Registrar(object):
+    """What a plugin's `registerCallbacks` is given."""
+
+    def __init__(self, plugin):
+        self._plugin = plugin
+        self.logger = plugin.logger
+
+    def getLogger(self):
+        """The plugin's logger."""
+        return self.logger
+
+    def setEmails(self, *emails):
+        """Whom the plugin's errors are mailed to: addresses, True for those of the file, False for nobody."""
+        if len(emails) == 1 and isinstance(emails[0], (list, tuple)):
+            emails = emails[0]
+        if len(emails) == 1 and isinstance(emails[0], bool):
+            self._plugin.emails = emails[0]
+        elif all(isinstance(address, str) for address in emails):
+            self._plugin.emails = list(emails)
+        else:
+            raise ValueError("setEmails wants addresses, True or False, not %r" % (emails,))
+
+    def registerCallback(self, sgScriptName, sgScriptKey, callback, matchEvents=None, args=None, stopOnError=True):
+        """Registers a function for the events that the filter lets through, with a client of its own."""
+        client = self._plugin.host.connect(sgScriptName, sgScriptKey)
+        self._plugin.scripts.append(str(sgScriptName))
+        self._plugin.callbacks.append(Callback(self._plugin, callback, client, matchEvents, args, stopOnError))
+
+
+class Plugin(object):
+    """A file of the folder."""
+
+    def __init__(self, host, key, path):
+        self.host, self.key, self.path = host, key, path
+        self.name = os.path.splitext(os.path.basename(path))[0]
+        self.stamp = None
+        records.plugins.add(self.name)
+        self.logger = logging.getLogger("plugin." + self.name)
+        self.logger.config = host.config
+        self.logger.setLevel(host.log_level)
+        self.forget()
+
+    def forget(self):
+        """As before it was loaded."""
+        self.callbacks, self.emails, self.scripts, self.problem, self.again = [], True, [], None, False
+
+    def load(self, stamp):
+        """Loads the file. What goes wrong is kept in `problem`."""
+        self.forget()
+        self.stamp = stamp
+        step = "load"
+        try:
+            loader = Source(self.name, self.path)
+            spec = importlib.util.spec_from_file_location(self.name, self.path, loader=loader)
+            module = importlib.util.module_from_spec(spec)
+            loader.exec_module(module)
+            step = "register"
+            register = getattr(module, "registerCallbacks", None)
+            if not callable(register):
+                raise AttributeError("the plugin has no function registerCallbacks")
+            register(Registrar(self))
+        except BaseException as error:
+            trace = traceback.format_exc()
+            self.callbacks = []
+            self.problem = {"step": step, "message": "%s: %s" % (type(error).__name__, error), "traceback": trace}
+            # Not the plugin's fault: the site is away.
+            self.again = any(kind.__name__ in ("OSError", "ProtocolError", "ResponseError") for kind in type(error).__mro__)
+            words = "The plugin %s could not be loaded (%s).\n\n%s"
+            (self.logger.error if step == "load" else self.logger.critical)(words, self.path, step, trace)
+
+    def described(self):
+        """What the daemon has to know of it."""
+        return {
+            "key": self.key, "name": self.name, "path": self.path, "problem": self.problem, "again": self.again,
+            "emails": self.emails, "scripts": self.scripts,
+            "callbacks": [callback.described() for callback in self.callbacks],
+        }
+
+
+class Host(object):
+    """All plugins of this worker."""
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.config = configuration(setup["config"])
+        self.section = setup["section"]
+        self.log_level = setup["log_level"]
+        self.zone = values.local_zone()
+        self.plugins = {}
+        self.folder = os.getcwd()
+        self.process = os.getpid()
+
+    def connect(self, name, key):
+        """A client of the site for a script."""
+        try:
+            from shotgun_api3 import Shotgun
+        except ImportError:
+            if not self.setup.get("core"):
+                raise
+            from tank_vendor.shotgun_api3 import Shotgun
+
+        proxy = (self.config.text(self.section, "proxy_server") or "").strip() or None
+        return Shotgun(self.config.get(self.section, "server"), name, key, http_proxy=proxy)
+
+    def sync(self, files):
+        """Loads what is new or has changed, drops what is gone. Returns the table of all plugins."""
+        found = {}
+        for file in files:
+            plugin = self.plugins.get(file["key"])
+            if plugin is None:
+                plugin = Plugin(self, file["key"], file["path"])
+            found[plugin.key] = plugin
+            if plugin.stamp != file["stamp"] or plugin.again:
+                plugin.load(file["stamp"])
+                self.go_home()
+        self.plugins = found
+        return [plugin.described() for plugin in found.values()]
+
+    def go_home(self):
+        """Back to the folder that the worker was started in, where a plugin has gone elsewhere."""
+        try:
+            if os.getcwd() == self.folder:
+                return None
+        except OSError:
+            pass
+        os.chdir(self.folder)
+        return "it has changed the current folder, which was changed back"
+
+    def run(self, plugin, callback, event):
+        """Runs a callback. Returns what has become of it."""
+        event = values.from_wire(event, self.zone)
+        if not callback.wants(event):
+            return {"skipped": True}
+        if self.setup.get("session_uuid"):
+            callback.client.set_session_uuid(event["session_uuid"])
+        told = {}
+        begun = time.time()
+        clock = time.monotonic()
+        try:
+            callback.function(callback.client, callback.logger, event, callback.args)
+        except BaseException as error:
+            if os.getpid() != self.process:
+                # A child that the plugin has forked: it has nobody to answer to.
+                os._exit(1)
+            told["error"] = failure(callback, error)
+        if os.getpid() != self.process:
+            os._exit(0)
+        told.update(begun=begun, seconds=time.monotonic() - clock)
+        note = self.go_home()
+        if note:
+            callback.logger.warning("After event %d: %s.", event["id"], note)
+        return told
+
+
+def failure(callback, error):
+    """Logs what a callback has raised, and describes it."""
+    trace = traceback.format_exc()
+    frame = error.__traceback__.tb_next
+    try:
+        inside = pprint.pformat(frame.tb_frame.f_locals) if frame is not None else "none"
+    except BaseException as second:
+        inside = "cannot be told: %s" % type(second).__name__
+    if len(inside) > LONGEST_LOCALS:
+        inside = inside[:LONGEST_LOCALS] + " ..."
+    callback.logger.critical("The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s", trace, inside)
+    try:
+        message = str(error)
+    except BaseException as second:
+        message = "<its __str__ raised %s>" % type(second).__name__
+    return {"type": type(error).__name__, "message": message, "traceback": trace, "locals": inside}
+
+
+_host = None
+
+
+def sync(setup, files, fresh=False):
+    """Makes the worker's plugins those of the files: `[{key, path, stamp}]`. `fresh` forgets all that was loaded."""
+    global _host
+    if _host is None or fresh or _host.setup != setup:
+        worker.start(setup)
+        _host = Host(setup)
+    return {"pid": os.getpid(), "python": sys.version.split()[0], "plugins": _host.sync(files)}
+
+
+def run(key, stamp, index, event):
+    """Runs one callback of a plugin that was loaded as of `stamp`."""
+    plugin = _host.plugins.get(key) if _host is not None else None
+    if plugin is None or plugin.stamp != stamp or index >= len(plugin.callbacks):
+        return {"stale": True}
+    return _host.run(plugin, plugin.callbacks[index], event)

@@ -1,0 +1,50 @@
+"""The site's event log, asked by the studio's own client."""
+
+from . import values, worker
+from .configuration import configuration
+
+_clients = {}
+
+
+def client(setup):
+    """The daemon's own connection to the site of a section, made when it is first asked for."""
+    key = setup["config"], setup["section"]
+    if key not in _clients:
+        worker.start(setup)
+        import shotgun_api3
+
+        parser = configuration(setup["config"])
+        section = setup["section"]
+        proxy = (parser.text(section, "proxy_server") or "").strip() or None
+        server, name, script_key = (parser.get(section, key) for key in ("server", "name", "key"))
+        _clients[key] = shotgun_api3.Shotgun(server, name, script_key, http_proxy=proxy)
+    return _clients[key]
+
+
+def about(setup):
+    """Which client it is, and which site."""
+    import shotgun_api3
+
+    site = client(setup)
+    info = site.info()
+    return {"client": shotgun_api3.__version__, "site": ".".join(str(part) for part in info.get("version") or ())}
+
+
+def latest(setup):
+    """The id of the last event that can be seen; 0 on a site that has none."""
+    newest = client(setup).find_one("EventLogEntry", [], ["id"], order=[{"field_name": "id", "direction": "desc"}])
+    return newest["id"] if newest else 0
+
+
+def poll(setup, above, ids, ranges, limit):
+    """The events above an id, and those of the ids and ranges that are missed below it: up to `limit`, ids ascending."""
+    wanted = [["id", "greater_than", above]] if above is not None else []
+    if ids:
+        wanted.append(["id", "in", ids])
+    wanted.extend(["id", "between", [first, last]] for first, last in ranges)
+    if not wanted:
+        return []
+    filters = wanted if len(wanted) == 1 else [{"filter_operator": "any", "filters": wanted}]
+    order = [{"field_name": "id", "direction": "asc"}]
+    found = client(setup).find("EventLogEntry", filters, list(values.FIELDS), order, limit=limit)
+    return [values.to_wire(event) for event in found]

@@ -1,0 +1,82 @@
+"""Events between JSON and what `shotgun_api3` makes of them.
+
+On its way an event has times as the site writes them, `2025-01-31T12:00:00Z`. The client turns every such text into an aware
+`datetime` of the local time zone, inside of `meta` as well, and so it is given to plugins.
+"""
+
+import datetime
+import re
+import time
+
+FIELDS = (
+    "id", "event_type", "attribute_name", "meta", "entity", "user", "project", "session_uuid", "created_at",
+)
+
+_TIME = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
+_WIRE = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Local(datetime.tzinfo):
+    """The local time zone, where there is no client to take its own from."""
+
+    def _offset(self, when):
+        local = time.localtime(time.mktime((when.year, when.month, when.day, when.hour, when.minute, when.second, 0, 0, -1)))
+        return datetime.timedelta(seconds=local.tm_gmtoff), local.tm_isdst > 0, local.tm_zone
+
+    def utcoffset(self, when):
+        """As the C library says."""
+        return self._offset(when)[0]
+
+    def dst(self, when):
+        """An hour while there is daylight saving."""
+        return datetime.timedelta(hours=int(self._offset(when)[1]))
+
+    def tzname(self, when):
+        """As the C library says."""
+        return self._offset(when)[2]
+
+    def fromutc(self, when):
+        """By the C library as well: the base class cannot tell both hours at the end of daylight saving."""
+        stamp = (when.replace(tzinfo=None) - datetime.datetime(1970, 1, 1)).total_seconds()
+        return datetime.datetime(*time.localtime(stamp)[:6], tzinfo=self)
+
+
+UTC = datetime.timezone.utc
+
+
+def local_zone():
+    """The client's own object for the local time zone: plugins may compare it."""
+    try:
+        from shotgun_api3.lib.sgtimezone import SgTimezone
+
+        return SgTimezone().local
+    except Exception:
+        return Local()
+
+
+def to_wire(value):
+    """Times as the site writes them, and what JSON does not know as text."""
+    if isinstance(value, dict):
+        return {str(key): to_wire(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_wire(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).strftime(_WIRE)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def from_wire(value, zone):
+    """As the client gives it."""
+    if isinstance(value, dict):
+        return {key: from_wire(item, zone) for key, item in value.items()}
+    if isinstance(value, list):
+        return [from_wire(item, zone) for item in value]
+    if isinstance(value, str) and len(value) == 20 and _TIME.match(value):
+        try:
+            when = datetime.datetime.strptime(value, _WIRE)
+        except ValueError:
+            return value
+        return when.replace(tzinfo=UTC).astimezone(zone)
+    return value

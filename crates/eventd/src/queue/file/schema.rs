@@ -1,0 +1,161 @@
+//! The file: opening it, its version, its lock.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::queue::QueueError;
+
+/// The version of what is in the file.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE site (
+    name TEXT PRIMARY KEY,
+    window TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    site TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    project INTEGER,
+    late INTEGER NOT NULL,
+    -- JSON list of the lanes that it is for; null for all.
+    lanes TEXT,
+    body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX event_once ON event (site, id) WHERE lanes IS NULL;
+CREATE INDEX event_project ON event (site, project, seq);
+CREATE TABLE lane (
+    name TEXT PRIMARY KEY,
+    site TEXT NOT NULL,
+    project INTEGER,
+    -- All events up to this place are done or passed.
+    done INTEGER NOT NULL,
+    -- The id of the last one.
+    last_id INTEGER NOT NULL,
+    -- Events up to this id are passed, but for those of the list.
+    floor INTEGER NOT NULL,
+    wanted TEXT NOT NULL,
+    -- Of the event that it is at: the try that was begun, how many there were, when the next one is due (Unix time in ms).
+    begun INTEGER,
+    attempts INTEGER NOT NULL,
+    retry_at INTEGER,
+    parked INTEGER NOT NULL,
+    paused INTEGER NOT NULL,
+    failure TEXT,
+    -- Unix time in seconds since which nobody reads it.
+    closed INTEGER
+) WITHOUT ROWID;
+CREATE TABLE dead (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane TEXT NOT NULL,
+    site TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    failure TEXT NOT NULL
+);
+CREATE INDEX dead_event ON dead (event);
+";
+
+/// The lock on a state. It ends with the process, however that ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the state at `path`: a file beside it, as SQLite's own locks come and go.
+    pub(super) fn take(path: &Path) -> Result<Lock, QueueError> {
+        let name = lock_path(path);
+        let refused = |error: std::io::Error| QueueError::Write {
+            path: name.display().to_string(),
+            reason: error.to_string(),
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&name)
+            .map_err(refused)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let holder = holder.trim();
+            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder.to_owned() };
+            return Err(QueueError::InUse { path: path.display().to_string(), holder });
+        }
+        // For the message above alone: a disk that is full does not matter.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Lock { _file: file })
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// What went wrong, as the person who reads the log wants it.
+pub(super) fn told(path: &Path, error: &rusqlite::Error) -> QueueError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let name = path.display().to_string();
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => QueueError::Damaged { path: name, reason },
+        Some(_) => QueueError::Write { path: name, reason },
+        // What is in a column is not what was written there.
+        None => QueueError::Damaged { path: name, reason },
+    }
+}
+
+/// Opens the state, or makes it.
+pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
+    let sqlite = |error: rusqlite::Error| told(path, &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| QueueError::Write {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+    }
+    let mut connection = Connection::open(path).map_err(sqlite)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
+    // One writer, many small transactions: the log is appended to, and read back on the next start whatever happened.
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+    connection.pragma_update(None, "foreign_keys", "ON").map_err(sqlite)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
+    if found > VERSION {
+        return Err(QueueError::Newer { path: path.display().to_string(), found, known: VERSION });
+    }
+    if found == 0 {
+        let other: Option<String> = connection
+            .query_row("SELECT name FROM sqlite_master LIMIT 1", [], |row| row.get(0))
+            .optional()
+            .map_err(sqlite)?;
+        if let Some(table) = other {
+            let reason = format!("it is another program's database (it has '{table}' and no version)");
+            return Err(QueueError::Damaged { path: path.display().to_string(), reason });
+        }
+        let transaction = connection.transaction().map_err(sqlite)?;
+        transaction.execute_batch(TABLES).map_err(sqlite)?;
+        transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
+        transaction.commit().map_err(sqlite)?;
+    } else {
+        let check: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+        if check != "ok" {
+            return Err(QueueError::Damaged { path: path.display().to_string(), reason: check });
+        }
+    }
+    Ok(connection)
+}

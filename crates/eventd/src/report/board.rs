@@ -1,0 +1,116 @@
+//! What is going on at this moment, for `status`, the page and the mails.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::plugins::{Emails, Problem};
+use crate::queue::LaneName;
+
+/// What is going on.
+#[derive(Debug, Default)]
+pub struct Board {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    running: HashMap<LaneName, (Running, Instant)>,
+    plugins: HashMap<String, PluginNote>,
+    sites: HashMap<Arc<str>, SiteNote>,
+}
+
+/// A callback that is running.
+#[derive(Clone, Debug, Serialize)]
+pub struct Running {
+    /// The event.
+    pub event: i64,
+    /// The callback.
+    pub callback: String,
+    /// For how long.
+    pub ms: u64,
+}
+
+/// What is known of a plugin beyond its lanes.
+#[derive(Clone, Debug)]
+pub struct PluginNote {
+    /// Its name for people.
+    pub name: String,
+    /// Why it is inactive.
+    pub problem: Option<Problem>,
+    /// Whom its errors are mailed to.
+    pub emails: Emails,
+    /// Its callbacks' names.
+    pub callbacks: Vec<String>,
+}
+
+/// What is known of a site.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SiteNote {
+    /// How often it was asked.
+    pub polls: u64,
+    /// Failed connections in a row.
+    pub failures: u32,
+    /// The last thing that went wrong, while it does.
+    pub error: Option<String>,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A callback begins.
+    pub fn begins(&self, lane: &LaneName, event: i64, callback: &str) {
+        let running = Running { event, callback: callback.to_owned(), ms: 0 };
+        self.lock().running.insert(lane.clone(), (running, Instant::now()));
+    }
+
+    /// It has ended.
+    pub fn ended(&self, lane: &LaneName) {
+        self.lock().running.remove(lane);
+    }
+
+    /// What a lane is running.
+    #[must_use]
+    pub fn running(&self, lane: &LaneName) -> Option<Running> {
+        let inner = self.lock();
+        let (running, since) = inner.running.get(lane)?;
+        Some(Running { ms: since.elapsed().as_millis() as u64, ..running.clone() })
+    }
+
+    /// What a worker has told about a plugin.
+    pub fn note_plugin(&self, key: &str, note: PluginNote) {
+        self.lock().plugins.insert(key.to_owned(), note);
+    }
+
+    /// It is gone.
+    pub fn forget_plugin(&self, key: &str) {
+        self.lock().plugins.remove(key);
+    }
+
+    /// What is known of a plugin.
+    #[must_use]
+    pub fn plugin(&self, key: &str) -> Option<PluginNote> {
+        self.lock().plugins.get(key).cloned()
+    }
+
+    /// A plugin by its name for people.
+    #[must_use]
+    pub fn plugin_named(&self, name: &str) -> Option<PluginNote> {
+        self.lock().plugins.values().find(|note| note.name == name).cloned()
+    }
+
+    /// Changes what is known of a site.
+    pub fn note_site(&self, site: &Arc<str>, change: impl FnOnce(&mut SiteNote)) {
+        change(self.lock().sites.entry(Arc::clone(site)).or_default());
+    }
+
+    /// What is known of a site.
+    #[must_use]
+    pub fn site(&self, site: &str) -> SiteNote {
+        self.lock().sites.get(site).cloned().unwrap_or_default()
+    }
+}

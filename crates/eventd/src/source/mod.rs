@@ -1,0 +1,4 @@
+//! The source: from sites to events in order. Nothing of plugins.
+
+pub mod poll;
+pub mod window;

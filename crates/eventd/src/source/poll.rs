@@ -1,0 +1,312 @@
+//! Polling the event log of a site, by the studio's own client in a worker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+
+use super::window::{Millis, Window};
+use crate::config::{Settings, Site};
+use crate::event::Event;
+use crate::queue::{Batch, Queue, QueueError};
+use crate::report::board::Board;
+use crate::report::metrics::{Metrics, SiteLabel};
+use crate::workers::{CallError, Worker, Workers};
+
+/// Whoever has to be ready before events are appended.
+#[async_trait]
+pub trait Readers: Send + Sync {
+    /// Events of these projects are about to be appended.
+    async fn expect(&self, site: &Arc<str>, projects: Vec<i64>) -> Result<(), QueueError>;
+}
+
+/// How long a query may take: the client has time limits of its own, but not on all that can hang.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Polls one site.
+pub struct Poller {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The site.
+    pub site: Site,
+    /// The workers.
+    pub workers: Arc<Workers>,
+    /// Where events go.
+    pub queue: Arc<dyn Queue>,
+    /// Whoever has to be ready for them.
+    pub readers: Arc<dyn Readers>,
+    /// What is going on.
+    pub board: Arc<Board>,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// Wakes it before its time.
+    pub wake: Arc<Notify>,
+    /// Whether it is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Milliseconds that only go on: Unix time when it was made, and from then on as long as it really takes.
+#[derive(Debug)]
+struct Clock {
+    unix: Millis,
+    since: Instant,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { unix: jiff::Timestamp::now().as_millisecond().unsigned_abs(), since: Instant::now() }
+    }
+
+    fn now(&self) -> Millis {
+        self.unix + self.since.elapsed().as_millis() as u64
+    }
+}
+
+/// Failed connections in a row.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+}
+
+impl Poller {
+    fn worker(&self) -> Worker {
+        Worker::Plain(format!("site-{}", self.site.name))
+    }
+
+    fn setup(&self) -> Value {
+        json!({
+            "config": self.settings.path, "section": self.site.section, "python_paths": self.settings.python_paths,
+        })
+    }
+
+    fn label(&self) -> SiteLabel {
+        SiteLabel { site: self.site.name.to_string() }
+    }
+
+    /// Polls until it is told to stop.
+    pub async fn run(mut self) {
+        let clock = Clock::new();
+        let Some(mut window) = self.begin(&clock).await else { return };
+        let mut failures = Failures::default();
+        let mut turn = 0;
+        loop {
+            let asked = window.query(turn);
+            turn += 1;
+            let (above, limit) = (asked.above, self.settings.batch);
+            let setup = self.setup();
+            let arguments = |call: sgtk_pool::Call| call.arg(setup).arg(above).arg(asked.ids).arg(asked.ranges).arg(limit);
+            let worker = self.worker();
+            let call = self.workers.call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT));
+            let answer = tokio::select! {
+                answer = call => answer,
+                () = stopped(self.stop.clone()) => return,
+            };
+            self.metrics.polls.get_or_create(&self.label()).inc();
+            self.board.note_site(&self.site.name, |note| note.polls += 1);
+            let full = match answer {
+                Ok(found) => {
+                    self.connected(&mut failures);
+                    let full = found.len() >= self.settings.batch;
+                    if !self.take(&mut window, found, &clock).await {
+                        return;
+                    }
+                    full
+                }
+                Err(error) => {
+                    if !self.failed(&mut failures, &error).await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            // Behind: the next page at once.
+            if !full {
+                tokio::select! {
+                    () = tokio::time::sleep(self.settings.fetch_interval) => {}
+                    () = self.wake.notified() => {}
+                    () = stopped(self.stop.clone()) => return,
+                }
+            }
+        }
+    }
+
+    /// Where to begin: where the queue is, else at the site's latest event.
+    async fn begin(&mut self, clock: &Clock) -> Option<Window> {
+        let known = match self.queue.window(&self.site.name).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(%error, "the site is not polled");
+                return None;
+            }
+        };
+        let patience = self.settings.missing_timeout.as_millis() as u64;
+        if let Some(mut window) = known {
+            window.not_later_than(clock.now() + patience);
+            tracing::info!(site = &*self.site.name, event = window.cursor(), missing = window.missing(), "polling goes on");
+            return Some(window);
+        }
+        let mut failures = Failures::default();
+        loop {
+            let setup = self.setup();
+            let worker = self.worker();
+            let call = self.workers.call::<i64>(&worker, "site:latest", |call| call.arg(setup), Some(LIMIT));
+            let latest = tokio::select! {
+                latest = call => latest,
+                () = stopped(self.stop.clone()) => return None,
+            };
+            match latest {
+                Ok(latest) => {
+                    self.connected(&mut failures);
+                    tracing::info!(site = &*self.site.name, event = latest, "polling begins after the site's latest event");
+                    let window = Window::new(latest);
+                    let batch = Batch { site: Arc::clone(&self.site.name), events: Vec::new(), window: window.clone() };
+                    return self.append(batch).await.then_some(window);
+                }
+                Err(error) => {
+                    if !self.failed(&mut failures, &error).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends what an answer has in it that is new. False where it is to stop.
+    async fn take(&mut self, window: &mut Window, found: Vec<Box<RawValue>>, clock: &Clock) -> bool {
+        let site = &self.site.name;
+        let mut events = std::collections::BTreeMap::new();
+        for body in found {
+            match Event::new(site, body) {
+                Ok(event) => drop(events.insert(event.id, event)),
+                Err(error) => tracing::error!(site = &**site, %error, "the site gave what is no event"),
+            }
+        }
+        let now = clock.now();
+        let mut after = window.clone();
+        let patience = self.settings.missing_timeout.as_millis() as u64;
+        let taken = after.take(events.keys().copied(), now + patience);
+        for (first, last) in &taken.missed {
+            tracing::info!(site = &**site, first, last, "event ids are missing; they are asked for until they come or expire");
+        }
+        for (first, last) in after.expire(now) {
+            let count = (last - first + 1).unsigned_abs();
+            tracing::warn!(site = &**site, first, last, "missing event ids have not come and are given up");
+            self.metrics.expired.get_or_create(&self.label()).inc_by(count);
+        }
+        self.metrics.missing.get_or_create(&self.label()).set(after.missing().cast_signed());
+        if after == *window {
+            return true;
+        }
+        let mut new = Vec::with_capacity(taken.new.len());
+        for (id, late) in taken.new {
+            if let Some(mut event) = events.remove(&id) {
+                event.late = late;
+                if late {
+                    self.metrics.late.get_or_create(&self.label()).inc();
+                    tracing::info!(site = &**site, event = id, "an event that was missing has come");
+                }
+                new.push(event);
+            }
+        }
+        self.metrics.events.get_or_create(&self.label()).inc_by(new.len() as u64);
+        if let (Some(first), Some(last)) = (new.first(), new.last()) {
+            tracing::debug!(site = &**site, first = first.id, last = last.id, count = new.len(), "events came");
+        }
+        let batch = Batch { site: Arc::clone(site), events: new, window: after.clone() };
+        if !self.append(batch).await {
+            return false;
+        }
+        *window = after;
+        true
+    }
+
+    /// Appends, as often as it takes: the disk may be full. False where it is to stop.
+    async fn append(&self, batch: Batch) -> bool {
+        let projects: std::collections::BTreeSet<i64> =
+            batch.events.iter().filter_map(|event| event.project).collect();
+        let mut told = false;
+        loop {
+            let ready = self.readers.expect(&batch.site, projects.iter().copied().collect()).await;
+            let copy = Batch {
+                site: Arc::clone(&batch.site),
+                events: batch.events.clone(),
+                window: batch.window.clone(),
+            };
+            let appended = match ready {
+                Ok(()) => self.queue.append(copy).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match appended {
+                Ok(()) => return true,
+                Err(QueueError::Closed) => return false,
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(%error, "events cannot be written; tried again each second");
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = stopped(self.stop.clone()) => return false,
+            }
+        }
+    }
+
+    fn connected(&self, failures: &mut Failures) {
+        if failures.count > 0 {
+            tracing::info!(site = &*self.site.name, "the site answers again");
+        }
+        *failures = Failures::default();
+        self.board.note_site(&self.site.name, |note| (note.failures, note.error) = (0, None));
+    }
+
+    /// Tells of a failure, as an error (which is mailed) each time that there were so many, and waits. False where it is to
+    /// stop.
+    async fn failed(&self, failures: &mut Failures, error: &CallError) -> bool {
+        failures.count += 1;
+        self.metrics.poll_failures.get_or_create(&self.label()).inc();
+        let reason = told(error);
+        self.board.note_site(&self.site.name, |note| {
+            note.failures = failures.count;
+            note.error = Some(reason.clone());
+        });
+        let (site, server, most) = (&*self.site.name, &self.site.server, self.settings.max_retries);
+        let attempt = (failures.count - 1) % most + 1;
+        let pause = if attempt == most {
+            tracing::error!(site, server, attempt, of = most, reason, "the site cannot be asked for events");
+            self.settings.retry_sleep
+        } else {
+            tracing::warn!(site, server, attempt, of = most, reason, "the site cannot be asked for events");
+            // shotgunEvents tries again at once, which a site that is overloaded does not want.
+            Duration::from_secs(1).min(self.settings.retry_sleep)
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = stopped(self.stop.clone()) => false,
+        }
+    }
+}
+
+/// What went wrong, with what to do about it where that is known.
+fn told(error: &CallError) -> String {
+    let advice = if error.is_a("AuthenticationFault") {
+        "; check [shotgun] name and key"
+    } else if error.is_a("SSLError") || error.message.contains("CERTIFICATE_VERIFY_FAILED") {
+        "; the site's certificate is not trusted or has expired: check the clock, the proxy and SHOTGUN_API_CACERTS"
+    } else if error.is_a("ModuleNotFoundError") && error.message.contains("shotgun_api3") {
+        "; install shotgun_api3 for the Python of [eventd] python, or name its folder in python_paths"
+    } else if error.is_a("JSONDecodeError") || error.is_a("ResponseError") {
+        "; the answer is not the site's: check [shotgun] server and the proxy"
+    } else {
+        ""
+    };
+    format!("{}{advice}", error.message)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // Whoever could say so is gone: it is the end as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

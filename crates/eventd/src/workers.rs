@@ -1,0 +1,320 @@
+//! The worker pool, as this daemon uses it. Nothing else here knows of it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use sgtk_pool::{Call, Configs, Delivery, PoolError, WorkerPool};
+use tracing::level_filters::LevelFilter;
+
+/// The Python files of the workers.
+const AGENTS: [(&str, &str); 9] = [
+    ("__init__.py", include_str!("python/sgtk_eventd/__init__.py")),
+    ("configuration.py", include_str!("python/sgtk_eventd/configuration.py")),
+    ("mail.py", include_str!("python/sgtk_eventd/mail.py")),
+    ("plugins.py", include_str!("python/sgtk_eventd/plugins.py")),
+    ("records.py", include_str!("python/sgtk_eventd/records.py")),
+    ("site.py", include_str!("python/sgtk_eventd/site.py")),
+    ("state.py", include_str!("python/sgtk_eventd/state.py")),
+    ("worker.py", include_str!("python/sgtk_eventd/worker.py")),
+    ("values.py", include_str!("python/sgtk_eventd/values.py")),
+];
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Worker {
+    /// One without Toolkit, by a name of the daemon's own.
+    Plain(String),
+    /// One that has entered a project's core.
+    Project(String),
+}
+
+impl Worker {
+    /// The worker's name in the pool.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let (Worker::Plain(name) | Worker::Project(name)) = self;
+        name
+    }
+}
+
+/// Options of the pools.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerOptions {
+    /// The Python of workers without Toolkit, and of projects that name none.
+    pub python: Option<PathBuf>,
+    /// The folder of the pipeline configurations, where projects have workers.
+    pub configs: Option<PathBuf>,
+    /// How many project workers there are at a time.
+    pub max_workers: Option<usize>,
+    /// Above how much resident memory a worker is replaced, in bytes.
+    pub memory: Option<u64>,
+    /// After how long without work a project's worker is ended.
+    pub idle: Option<Duration>,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// Whether the function ran.
+    pub delivery: Delivery,
+    /// What was raised and its base classes, by name; empty where it was no exception.
+    pub classes: Vec<String>,
+    /// One line for a person.
+    pub message: String,
+    /// The traceback, or the worker's last output.
+    pub traceback: Option<String>,
+    /// Whether the worker was lost or had to be ended: what it had loaded is gone.
+    pub lost: bool,
+    /// When the pool lets a worker be started again.
+    pub next_try: Option<Duration>,
+}
+
+impl CallError {
+    /// A call that was not made.
+    #[must_use]
+    pub fn never(message: String) -> CallError {
+        CallError {
+            delivery: Delivery::NeverRan,
+            classes: Vec::new(),
+            message,
+            traceback: None,
+            lost: false,
+            next_try: None,
+        }
+    }
+
+    /// Whether a Python exception of this class was raised.
+    #[must_use]
+    pub fn is_a(&self, class: &str) -> bool {
+        self.classes.iter().any(|name| name == class)
+    }
+}
+
+impl From<PoolError> for CallError {
+    fn from(error: PoolError) -> CallError {
+        let python = error.python();
+        let classes = python.map(|error| error.mro.clone()).unwrap_or_default();
+        let traceback = match &error {
+            PoolError::WorkerLost { output, .. } if !output.is_empty() => Some(output.clone()),
+            _ => python.and_then(|error| error.traceback.clone()),
+        };
+        let message = match (&error, python) {
+            (PoolError::Python { .. }, Some(python)) => format!("{}: {}", python.type_name, python.message),
+            _ => error.to_string(),
+        };
+        let next_try = match &error {
+            PoolError::CircuitOpen { next_try, .. } => Some(*next_try),
+            _ => None,
+        };
+        let lost = matches!(error, PoolError::WorkerLost { .. } | PoolError::TimeLimit { .. });
+        CallError { delivery: error.delivery(), classes, message, traceback, lost, next_try }
+    }
+}
+
+/// The workers.
+#[derive(Debug)]
+pub struct Workers {
+    plain: WorkerPool,
+    projects: Option<WorkerPool>,
+    home: Home,
+}
+
+impl Workers {
+    /// Makes the pools. No worker is started yet.
+    ///
+    /// # Errors
+    /// The workers' files cannot be written, or an option cannot work.
+    pub fn new(options: &WorkerOptions) -> Result<Workers, WorkersError> {
+        let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
+        let builder = |configs: Configs| {
+            let builder = WorkerPool::builder()
+                .config_rules(configs)
+                .plugin_path(home.folder.clone())
+                .log_level(LevelFilter::TRACE)
+                .circuit_after(3)
+                .back_off(Duration::from_millis(200), Duration::from_secs(30));
+            let builder = match &options.python {
+                Some(python) => builder.python(python),
+                None => builder,
+            };
+            match options.memory {
+                Some(bytes) => builder.recycle_above(bytes),
+                None => builder,
+            }
+        };
+        let plain = builder(Configs::new(home.stand_ins())).templates(false).build()?;
+        let projects = options
+            .configs
+            .as_ref()
+            .map(|folder| {
+                let builder = builder(Configs::new(folder));
+                let builder = match options.max_workers {
+                    Some(workers) => builder.max_workers(workers),
+                    None => builder,
+                };
+                match options.idle {
+                    Some(limit) => builder.idle_timeout(limit).build(),
+                    None => builder.build(),
+                }
+            })
+            .transpose()?;
+        Ok(Workers { plain, projects, home })
+    }
+
+    /// Calls a function of the workers' files, `plugins:run`.
+    ///
+    /// # Errors
+    /// As the pool's; [`CallError::delivery`] says whether it ran.
+    pub async fn call<T: DeserializeOwned + Send + 'static>(
+        &self,
+        worker: &Worker,
+        function: &str,
+        arguments: impl FnOnce(Call) -> Call,
+        limit: Option<Duration>,
+    ) -> Result<T, CallError> {
+        let call = arguments(Call::new(format!("sgtk_eventd.{function}")));
+        let call = match limit {
+            Some(limit) => call.time_limit(limit),
+            None => call,
+        };
+        let (pool, name) = match worker {
+            Worker::Plain(name) => {
+                self.home.stand_in(name).map_err(|error| CallError::never(format!("cannot make worker '{name}': {error}")))?;
+                (&self.plain, name)
+            }
+            Worker::Project(name) => {
+                let pool = self.projects.as_ref();
+                (pool.ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?, name)
+            }
+        };
+        Ok(pool.submit::<T>(name, call)?.await?)
+    }
+
+    /// Has the next call find a new process, with nothing loaded.
+    pub async fn replace(&self, worker: &Worker) {
+        // The worker ends itself after its answer; where it is gone already, there is a new one anyway.
+        let _ = self.call::<()>(worker, "worker:end", |call| call, Some(Duration::from_secs(30))).await;
+    }
+
+    /// The process ids of the workers that live, by name.
+    #[must_use]
+    pub fn processes(&self) -> HashMap<Worker, u32> {
+        let mut found = HashMap::new();
+        for stats in self.plain.stats().projects {
+            found.extend(stats.pid.map(|pid| (Worker::Plain(stats.project), pid)));
+        }
+        for stats in self.projects.iter().flat_map(|pool| pool.stats().projects) {
+            found.extend(stats.pid.map(|pid| (Worker::Project(stats.project), pid)));
+        }
+        found
+    }
+
+    /// Writes the workers' files again where something has cleaned up the temporary folder.
+    pub fn refresh(&self) {
+        if let Err(error) = self.home.write() {
+            tracing::warn!(folder = %self.home.folder.display(), %error, "the workers' files cannot be kept");
+        }
+    }
+
+    /// Ends all workers. Blocks.
+    pub fn shut_down(&self, grace: Duration) {
+        for pool in std::iter::once(&self.plain).chain(&self.projects) {
+            if let Err(error) = pool.shutdown(grace) {
+                tracing::error!(%error, "workers are left behind");
+            }
+        }
+    }
+}
+
+/// Why there can be no workers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkersError {
+    /// Their files cannot be written.
+    #[error("cannot write the workers' files to the temporary folder: {cause}")]
+    Home {
+        /// Why. It is part of the message.
+        cause: io::Error,
+    },
+    /// The pool's options cannot work.
+    #[error(transparent)]
+    Pool {
+        /// Which, and why.
+        #[from]
+        source: PoolError,
+    },
+}
+
+/// The folder of the workers' files: of this user alone, and by what is in it.
+#[derive(Debug)]
+struct Home {
+    folder: PathBuf,
+}
+
+impl Home {
+    fn make() -> io::Result<Home> {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        AGENTS.hash(&mut hasher);
+        let user = rustix::process::geteuid().as_raw();
+        let folder = std::env::temp_dir().join(format!("sgtk-eventd-{user}-{:016x}", hasher.finish()));
+        let home = Home { folder };
+        home.write()?;
+        Ok(home)
+    }
+
+    fn write(&self) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let found = fs::symlink_metadata(&self.folder)?;
+        let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+        if !ours || found.permissions().mode() & 0o022 != 0 {
+            return Err(io::Error::other(format!("{} belongs to somebody else", self.folder.display())));
+        }
+        fs::create_dir_all(self.folder.join("sgtk_eventd"))?;
+        for (name, text) in AGENTS {
+            write_anew(&self.folder.join("sgtk_eventd").join(name), text)?;
+        }
+        let core = self.stand_ins().join("core/install/core");
+        fs::create_dir_all(core.join("python/tank"))?;
+        fs::create_dir_all(core.join("python/sgtk"))?;
+        write_anew(&core.join("_core_upgrader.py"), "")?;
+        write_anew(&core.join("python/tank/__init__.py"), "")?;
+        write_anew(&core.join("python/sgtk/__init__.py"), "import sys, tank\nsys.modules['sgtk'] = tank\n")
+    }
+
+    /// Where workers without Toolkit find an empty core. `plugins.py` takes it away again.
+    fn stand_ins(&self) -> PathBuf {
+        self.folder.join("none")
+    }
+
+    fn stand_in(&self, name: &str) -> io::Result<()> {
+        let link = self.stand_ins().join(name);
+        if link.exists() {
+            return Ok(());
+        }
+        match symlink("core", &link) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes a file unless it is so already; never half of it.
+fn write_anew(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder)?;
+    fs::write(file.path(), text)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}

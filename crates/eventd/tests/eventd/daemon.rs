@@ -1,0 +1,265 @@
+//! A studio with a daemon, for tests.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sgtk_host_fixtures::{Configs, Core, Site};
+
+/// How long something that is to happen is waited for.
+const LONG: Duration = Duration::from_secs(90);
+
+/// The Python with the client in it, or a note that there is none.
+pub(crate) fn python() -> Option<PathBuf> {
+    static NOTE: Once = Once::new();
+    let python = std::env::var_os("SGTK_HOST_CLIENT_PYTHON");
+    if python.is_none() {
+        // Not by a macro: the test harness would keep that to itself.
+        let note = "skipped: SGTK_HOST_CLIENT_PYTHON names no Python with the real shotgun_api3";
+        NOTE.call_once(|| drop(writeln!(io::stderr(), "{note}")));
+    }
+    python.map(PathBuf::from)
+}
+
+/// What every plugin of these tests begins with: `done(text)` appends a line to the studio's record.
+const PRELUDE: &str = "
+import os
+
+def done(*words):
+    with open(os.environ['EVENTD_RECORD'], 'a') as file:
+        file.write(' '.join(str(word) for word in words) + '\\n')
+
+";
+
+/// A site, folders for plugins and configurations, and a configuration file; no daemon yet.
+pub(crate) struct Studio {
+    pub(crate) site: Site,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) configs: Configs,
+    /// Lines by section, beside those that every file has.
+    more: Vec<(&'static str, String)>,
+    python: PathBuf,
+}
+
+/// A daemon that runs. It is killed when this value goes.
+pub(crate) struct Daemon {
+    child: Child,
+}
+
+impl Studio {
+    pub(crate) fn new(python: PathBuf) -> Studio {
+        let site = Site::start().unwrap();
+        site.script_user("daemon", "a-daemons-key").unwrap();
+        site.script_user("plugin", "a-plugins-key").unwrap();
+        site.project(176, "bunny").unwrap();
+        site.project(177, "sintel").unwrap();
+        site.events(&[json!({ "event_type": "Before_Everything" })]).unwrap();
+        let folder = tempfile::Builder::new().prefix("eventd-").tempdir().unwrap();
+        for name in ["plugins", "project_plugins", "logs"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Studio { site, folder, configs: Configs::new().unwrap(), more: Vec::new(), python }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A line of a section.
+    pub(crate) fn set(&mut self, section: &'static str, line: &str) -> &mut Studio {
+        self.more.push((section, line.to_owned()));
+        self
+    }
+
+    /// Writes a plugin that needs no Toolkit.
+    pub(crate) fn plugin(&self, name: &str, source: &str) -> PathBuf {
+        self.write("plugins", name, source)
+    }
+
+    /// Writes one that runs on its project's core.
+    pub(crate) fn project_plugin(&self, name: &str, source: &str) -> PathBuf {
+        self.write("project_plugins", name, source)
+    }
+
+    fn write(&self, folder: &str, name: &str, source: &str) -> PathBuf {
+        let path = self.path(folder).join(name);
+        // In one step: the daemon may look at any time.
+        let new = self.path("new");
+        fs::write(&new, format!("{PRELUDE}{source}")).unwrap();
+        fs::rename(&new, &path).unwrap();
+        path
+    }
+
+    /// A pipeline configuration for a project, with a core of a version.
+    pub(crate) fn configuration(&self, id: i64, name: &str, version: &str) {
+        let config = self.configs.localized(name, &Core::newer(version)).unwrap();
+        let file = config.join("config/core/pipeline_configuration.yml");
+        fs::write(file, format!("pc_id: 1\npc_name: Primary\nproject_id: {id}\nproject_name: {name}\n")).unwrap();
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        let path = self.path("shotgunEventDaemon.conf");
+        let folder = |name: &str| self.path(name).display().to_string();
+        let mut text = String::new();
+        let sections = ["daemon", "shotgun", "plugins", "emails", "sgtk", "eventd"];
+        let base = [
+            ("daemon", format!("pidFile: {}", folder("pid"))),
+            ("daemon", format!("eventIdFile: {}", folder("ids"))),
+            ("daemon", "logMode: 1".to_owned()),
+            ("daemon", format!("logPath: {}", folder("logs"))),
+            ("daemon", "logFile: daemon".to_owned()),
+            ("daemon", "logging: 10".to_owned()),
+            ("daemon", "timing_log: on".to_owned()),
+            ("daemon", "conn_retry_sleep: 1".to_owned()),
+            ("daemon", "max_conn_retries: 5".to_owned()),
+            ("daemon", "fetch_interval: 0.1".to_owned()),
+            ("shotgun", format!("server: {}", self.site.url())),
+            ("shotgun", "name: daemon".to_owned()),
+            ("shotgun", "key: %(DAEMON_KEY)s".to_owned()),
+            ("shotgun", "use_session_uuid: True".to_owned()),
+            ("plugins", format!("paths: {}", folder("plugins"))),
+            ("sgtk", format!("paths: {}", folder("project_plugins"))),
+            ("sgtk", format!("configs: {}", self.configs.base().display())),
+            ("eventd", format!("python: {}", self.python.display())),
+        ];
+        let lines: Vec<_> = base.iter().chain(&self.more).collect();
+        for section in sections {
+            writeln!(text, "[{section}]").unwrap();
+            let key = |line: &str| line.split([':', '=']).next().unwrap().trim().to_owned();
+            let mut seen = Vec::new();
+            // The last one counts.
+            for (_, line) in lines.iter().rev().filter(|(name, _)| *name == section) {
+                if !seen.contains(&key(line)) {
+                    seen.push(key(line));
+                    writeln!(text, "{line}").unwrap();
+                }
+            }
+        }
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sgtk-eventd"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config_file())
+            .env("DAEMON_KEY", "a-daemons-key")
+            .env("EVENTD_RECORD", self.path("record"))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    pub(crate) fn start(&self) -> Daemon {
+        let log = fs::OpenOptions::new().append(true).create(true).open(self.path("stdout")).unwrap();
+        let child = self
+            .command(&["run"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Daemon { child }
+    }
+
+    /// Starts it and waits until it polls.
+    pub(crate) fn start_polling(&self) -> Daemon {
+        let before = self.count("EventLogEntry");
+        let daemon = self.start();
+        self.until("it polls", || self.count("EventLogEntry") > before + 1);
+        daemon
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.site.counts().unwrap().get(&format!("read:{kind}")).copied().unwrap_or(0)
+    }
+
+    /// The lines that plugins have written.
+    pub(crate) fn record(&self) -> Vec<String> {
+        lines(&self.path("record"))
+    }
+
+    pub(crate) fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.path("logs").join(name)).unwrap_or_default()
+    }
+
+    /// Waits until something is so; what the daemon has said is told where it never is.
+    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let end = Instant::now() + LONG;
+        while !is_so() {
+            if Instant::now() > end {
+                let said = fs::read_to_string(self.path("stdout")).unwrap_or_default();
+                panic!("not so within {LONG:?}: {what}\nrecord: {:#?}\n{said}", self.record());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for so many lines of the record, and gives them.
+    pub(crate) fn until_recorded(&self, count: usize) -> Vec<String> {
+        self.until(&format!("{count} lines are recorded"), || self.record().len() >= count);
+        self.record()
+    }
+
+    /// Adds events of a type, one for each project; gives their ids.
+    pub(crate) fn events(&self, event_type: &str, projects: &[Option<i64>]) -> Vec<i64> {
+        let entries: Vec<Value> = projects.iter().map(|project| event(event_type, *project)).collect();
+        self.site.events(&entries).unwrap()
+    }
+}
+
+/// An entry of the event log.
+pub(crate) fn event(event_type: &str, project: Option<i64>) -> Value {
+    json!({
+        "event_type": event_type,
+        "project": project.map(|id| json!({ "type": "Project", "id": id })),
+        "user": { "type": "HumanUser", "id": 1, "name": "Ada" },
+        "meta": { "at": "2025-01-31T12:00:00Z" },
+        "session_uuid": "0123",
+    })
+}
+
+pub(crate) fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+impl Daemon {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Ends it by SIGTERM.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended, in most tests.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
