@@ -60,15 +60,18 @@ pub use error::{Error, Result};
 pub use host::{ForeignModule, Host, HostBuilder, Lease, Resident, import_sgtk, set_late_import_timeout};
 pub use pyo3;
 pub use python_error::python_error;
-pub use sgtk_config::{Bootstrap, BootstrapBuilder, Entity, PythonError, SettingError};
+pub use sgtk_config::{
+    Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, ProjectRef, PythonError,
+    SettingError,
+};
 #[cfg(unix)]
 pub use sgtk_pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
 
 /// Which core belongs to a project, from files alone: what `sgtk-config` knows.
 pub mod config {
     pub use sgtk_config::{
-        ConfigError, Configs, CoreKind, CoreLocation, Fingerprint, Platform, PointerProblem, Rule, Step,
-        Trail,
+        ConfigError, Configs, CoreKind, CoreLocation, CoreWatch, Fingerprint, Listed, Names, Platform,
+        PointerProblem, ProjectConfiguration, Rule, STEERING_VARIABLES, Step, StudioFallback, Trail,
     };
 }
 

@@ -166,7 +166,15 @@ impl<'a, 'py> Begun<'a, 'py> {
                 Some(pyo3::types::PyCFunction::new_closure(py, None, None, call)?)
             }
         };
-        steps_in_python::call(py, "bootstrap", (sgtk, options, enter, progress, swap_core, make_user))
+        let learner = self.secrets.learner();
+        let learn = move |arguments: &Bound<'_, pyo3::types::PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            learner.learn(&arguments.get_item(0)?.extract::<String>()?);
+            Ok::<_, PyErr>(())
+        };
+        let learn = pyo3::types::PyCFunction::new_closure(py, None, None, learn)?;
+        let before_engine = py.None();
+        let arguments = (sgtk, options, enter, progress, swap_core, make_user, before_engine, learn);
+        steps_in_python::call(py, "bootstrap", arguments)
     }
 
     fn succeed(self, engine: Py<PyAny>, info: EngineInfo) -> Engine {
@@ -179,6 +187,9 @@ impl<'a, 'py> Begun<'a, 'py> {
             micros,
             "bootstrapped"
         );
+        for difference in &info.differences {
+            tracing::warn!("not as asked for: {difference}");
+        }
         let root_handlers = self.root_handlers.appeared().unwrap_or_default();
         let engine = LiveEngine::register(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
         self.attempt.complete(py);

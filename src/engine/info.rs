@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use sgtk_config::Entity;
+use sgtk_config::{Difference, Entity};
 
 use super::steps_in_python;
 
@@ -38,6 +38,8 @@ pub struct EngineInfo {
     pub configuration_version: Option<String>,
     /// The address of the configuration's descriptor.
     pub configuration_descriptor: Option<String>,
+    /// In what the engine is not what was asked for. Each is logged as a warning as well.
+    pub differences: Vec<Difference>,
 }
 
 impl EngineInfo {
@@ -52,6 +54,7 @@ impl EngineInfo {
             (Some(entity_type), Some(id)) => Some(Entity { entity_type, id }),
             _ => None,
         };
+        let differences: Vec<(String, String)> = told.get_item("differences")?.extract()?;
         Ok(Self {
             target: target.to_owned(),
             project_id: number("project_id")?,
@@ -66,6 +69,7 @@ impl EngineInfo {
             configuration_id: number("configuration_id")?,
             configuration_version: text("configuration_version")?,
             configuration_descriptor: text("configuration_descriptor")?,
+            differences: differences.iter().map(|(kind, message)| Difference::new(kind, message)).collect(),
         })
     }
 }

@@ -3,8 +3,9 @@
 //! `sgtk-host` and `sgtk-pool` put the keys of a [`Bootstrap`](crate::Bootstrap) to use themselves.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,39 +16,59 @@ const HIDDEN: &str = "[hidden]";
 /// A secret that is shorter than this, in bytes, is not looked for: its letters are in every text.
 const SHORTEST: usize = 4;
 
-/// The secrets that are in use, in all the forms in which a text may hold them.
-static IN_USE: RwLock<Vec<Arc<Forms>>> = RwLock::new(Vec::new());
+/// How many secrets are learned while others are in use, before the first is forgotten again. A session has a new one for
+/// each hour or so.
+const LEARNED: usize = 256;
 
-struct Forms(Vec<SecretString>);
+/// The secrets that are in use, in all the forms in which a text may hold them.
+static IN_USE: RwLock<Vec<(u64, Forms)>> = RwLock::new(Vec::new());
+
+/// Tells who put secrets to use.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Default)]
+struct Forms {
+    given: Vec<SecretString>,
+    /// The oldest first.
+    learned: VecDeque<Vec<SecretString>>,
+}
+
+impl Forms {
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().chain(self.learned.iter().flatten()).map(ExposeSecret::expose_secret)
+    }
+}
 
 /// Secrets in use. As long as this lives, [`redacted`] hides them.
+///
+/// ```
+/// use sgtk_config::keys::{Secrets, redacted};
+///
+/// let secrets = Secrets::in_use(["the key of the script".to_owned().into()]);
+/// secrets.learner().learn("b2d5a1f0-token-of-a-session");
+/// assert_eq!(redacted("token b2d5a1f0-token-of-a-session"), "token [hidden]");
+/// ```
 #[must_use = "the secrets are hidden as long as this lives"]
-pub struct Secrets(Arc<Forms>);
+pub struct Secrets(u64);
 
 impl Secrets {
     /// Puts secrets to use. Of an address with `user:password@` in it, the password is one of its own.
     pub fn in_use(secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        let mut forms: Vec<String> = Vec::new();
-        for secret in secrets {
-            let secret = secret.expose_secret();
-            forms.extend(written(secret));
-            if let Some(password) = password(secret) {
-                forms.extend(written(password));
-            }
-        }
-        forms.retain(|form| form.len() >= SHORTEST);
-        forms.sort();
-        forms.dedup();
-        let forms = Arc::new(Forms(forms.into_iter().map(SecretString::from).collect()));
-        IN_USE.write().push(Arc::clone(&forms));
-        Self(forms)
+        let given = secrets.into_iter().flat_map(|secret| forms(secret.expose_secret())).collect();
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        IN_USE.write().push((id, Forms { given, learned: VecDeque::new() }));
+        Self(id)
+    }
+
+    /// Adds secrets that come up later: keys that Toolkit reads from a file, tokens of sessions.
+    pub fn learner(&self) -> Learner {
+        Learner(self.0)
     }
 }
 
 impl Drop for Secrets {
     fn drop(&mut self) {
-        let mut in_use = IN_USE.write();
-        in_use.retain(|forms| !Arc::ptr_eq(forms, &self.0));
+        IN_USE.write().retain(|(id, _)| *id != self.0);
     }
 }
 
@@ -55,6 +76,44 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secrets(..)")
     }
+}
+
+/// Adds to [`Secrets`] from anywhere.
+#[derive(Clone, Debug)]
+pub struct Learner(u64);
+
+impl Learner {
+    /// Has a secret hidden as long as the [`Secrets`] live, or until very many others were learned after it. One that is
+    /// known already, or too short to be looked for, changes nothing.
+    pub fn learn(&self, secret: &str) {
+        let forms = forms(secret);
+        let known = |of: &Forms| forms.iter().all(|form| of.all().any(|other| other == form.expose_secret()));
+        let in_use = IN_USE.read();
+        let news = in_use.iter().find(|(id, _)| *id == self.0).is_some_and(|(_, of)| !known(of));
+        drop(in_use);
+        if !news {
+            return;
+        }
+        let mut in_use = IN_USE.write();
+        if let Some((_, of)) = in_use.iter_mut().find(|(id, _)| *id == self.0) {
+            of.learned.push_back(forms);
+            if of.learned.len() > LEARNED {
+                of.learned.pop_front();
+            }
+        }
+    }
+}
+
+/// All that a text may hold of a secret.
+fn forms(secret: &str) -> Vec<SecretString> {
+    let mut forms = written(secret);
+    if let Some(password) = password(secret) {
+        forms.extend(written(password));
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms.sort();
+    forms.dedup();
+    forms.into_iter().map(SecretString::from).collect()
 }
 
 /// A secret as a text may show it: as it is, in JSON, each of them by Python's `repr` as well, and in an address. What the
@@ -100,7 +159,7 @@ fn password(address: &str) -> Option<&str> {
 /// The text without the secrets that are in use.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let in_use = IN_USE.read();
-    let forms = in_use.iter().flat_map(|forms| &forms.0).map(ExposeSecret::expose_secret);
+    let forms = in_use.iter().flat_map(|(_, forms)| forms.all());
     let mut shown: Vec<&str> = forms.filter(|form| text.contains(form)).collect();
     // The longer first, so that no part of one is left over where another, of other options perhaps, is hidden in it.
     shown.sort_by_key(|form| std::cmp::Reverse(form.len()));
@@ -168,6 +227,32 @@ mod tests {
         drop(first);
         assert_eq!(redacted("shared key of two"), HIDDEN);
         drop(second);
+    }
+
+    #[test]
+    fn what_is_learned_later_is_hidden_in_every_form_until_the_others_go() {
+        let secrets = Secrets::in_use([]);
+        let learner = secrets.learner();
+        learner.learn("learned/later");
+        learner.clone().learn("learned/later");
+        learner.learn("abc");
+        assert_eq!(redacted("abc learned/later learned%2Flater"), "abc [hidden] [hidden]");
+        drop(secrets);
+        learner.learn("learned/later");
+        assert_eq!(redacted("learned/later"), "learned/later");
+    }
+
+    #[test]
+    fn of_very_many_that_are_learned_the_first_are_forgotten_and_the_given_ones_never() {
+        let secrets = Secrets::in_use([secret("given at first")]);
+        for number in 0..=LEARNED {
+            secrets.learner().learn(&format!("learned token {number:05}"));
+        }
+        let last = format!("learned token {LEARNED:05}");
+        assert_eq!(redacted("learned token 00000"), "learned token 00000");
+        for hidden in ["given at first", "learned token 00001", &last] {
+            assert_eq!(redacted(hidden), HIDDEN);
+        }
     }
 
     #[test]

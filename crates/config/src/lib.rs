@@ -6,11 +6,16 @@
 //!
 //! - [`Configs`] finds a project's core from the files of its pipeline configuration, and tells how: [`CoreLocation`],
 //!   [`Trail`], [`ConfigError`].
+//! - [`Configs::find`] finds the configuration of a project by what events say: [`ProjectRef`].
 //! - [`Fingerprint`] and [`CoreWatch`] tell whether what was read is still what is on disk.
 //! - [`Bootstrap`] is what a bootstrap of a distributed configuration needs to know, as data.
 //! - [`keys`] hides keys and passwords in all that leaves the process as text.
 //! - [`PythonError`] is a Python exception as text.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bootstrap;
 mod disk;
@@ -27,7 +32,9 @@ pub mod python;
 mod python_error;
 mod setting;
 
-pub use bootstrap::{Bootstrap, BootstrapBuilder, Entity};
+pub use bootstrap::{
+    Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, STEERING_VARIABLES,
+};
 pub use disk::Fingerprint;
 pub use error::{ConfigError, Names, PointerProblem};
 pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Listed, Rule, Step, StudioFallback, Trail};

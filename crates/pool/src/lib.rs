@@ -70,7 +70,8 @@ pub use call::Call;
 pub use error::{Delivery, PoolError, StartError};
 pub use handle::CallHandle;
 pub use sgtk_config::{
-    Bootstrap, BootstrapBuilder, ConfigError, Configs, Entity, Platform, PythonError, SettingError,
+    Bootstrap, BootstrapBuilder, CachingPolicy, ConfigError, Configs, Entity, Platform, ProjectRef,
+    PythonError, SettingError, StudioFallback,
 };
 pub use stats::{PoolStats, ProjectStats, WorkerState};
 

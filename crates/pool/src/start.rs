@@ -20,7 +20,7 @@ use super::watched::Watched;
 use super::wire::{self, Entry, Greeting};
 use super::worker::Worker;
 use sgtk_config::keys::redacted;
-use sgtk_config::{CoreLocation, Fingerprint};
+use sgtk_config::{CoreLocation, Difference, Fingerprint};
 
 /// What the agent and this side have to agree on.
 const PROTOCOL: u32 = 1;
@@ -139,6 +139,10 @@ impl Inner {
                 let python = hello.python.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
                 let version = entered.core_version.as_deref().unwrap_or("unknown");
                 tracing::debug!(project, pid, python, version, executable = hello.executable, "entered");
+                for (kind, message) in &entered.differences {
+                    let difference = Difference::new(kind, message);
+                    tracing::warn!(project, pid, "not as asked for: {difference}");
+                }
                 Ok(())
             }
             Entry::Failed(failed) => {

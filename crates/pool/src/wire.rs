@@ -159,6 +159,9 @@ pub(super) enum Entry {
 #[derive(Debug, Deserialize)]
 pub(super) struct Entered {
     pub(super) core_version: Option<String>,
+    /// In what a bootstrapped engine is not what was asked for: the kind, and a sentence.
+    #[serde(default)]
+    pub(super) differences: Vec<(String, String)>,
 }
 
 #[derive(Debug, Deserialize)]

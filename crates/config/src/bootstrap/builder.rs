@@ -1,12 +1,15 @@
 //! The options of a bootstrap.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Bootstrap, Entity, ScriptUser};
+use super::{Bootstrap, CachingPolicy, Entity, ScriptUser};
+#[cfg(doc)]
+use crate::STEERING_VARIABLES;
 use crate::SettingError;
 
 /// Options for a [`Bootstrap`]. A starting core and a site are needed; for the rest each method states its default.
@@ -24,6 +27,12 @@ pub struct BootstrapBuilder {
     pipeline_configuration: Option<Value>,
     do_shotgun_config_lookup: Option<bool>,
     bundle_cache_fallback_paths: Vec<PathBuf>,
+    caching_policy: CachingPolicy,
+    allow_config_overrides: bool,
+    pre_engine_hook: Option<String>,
+    synchronize_filesystem_structure: bool,
+    variables: BTreeMap<String, String>,
+    strict: bool,
     site_timeout: Option<Duration>,
     time_limit: Option<Duration>,
 }
@@ -42,6 +51,12 @@ impl BootstrapBuilder {
             pipeline_configuration: None,
             do_shotgun_config_lookup: None,
             bundle_cache_fallback_paths: Vec::new(),
+            caching_policy: CachingPolicy::default(),
+            allow_config_overrides: false,
+            pre_engine_hook: None,
+            synchronize_filesystem_structure: false,
+            variables: BTreeMap::new(),
+            strict: false,
             site_timeout: Some(Duration::from_secs(60)),
             time_limit: Some(Duration::from_secs(600)),
         }
@@ -109,6 +124,52 @@ impl BootstrapBuilder {
     /// A folder to look for bundles in before any is downloaded. Call it once for each. Default: none.
     pub fn bundle_cache_fallback_path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.bundle_cache_fallback_paths.push(folder.into());
+        self
+    }
+
+    /// Which bundles are downloaded before the engine starts. Default: [`CachingPolicy::Lazy`].
+    pub fn caching_policy(mut self, policy: CachingPolicy) -> Self {
+        self.caching_policy = policy;
+        self
+    }
+
+    /// Whether `TK_BOOTSTRAP_CONFIG_OVERRIDE`, where it is set, decides on the configuration, whatever else is asked for.
+    /// Default: no, unlike Toolkit's own.
+    pub fn allow_config_overrides(mut self, allow: bool) -> Self {
+        self.allow_config_overrides = allow;
+        self
+    }
+
+    /// A Python function to call with the engine's context just before the engine starts, as `module:function`: Toolkit's
+    /// `pre_engine_start_callback`, where it runs in the project's Python, in a worker too. The module has to be one that
+    /// the project can import. What it raises ends the bootstrap. Default: none.
+    pub fn pre_engine_hook(mut self, function: impl Into<String>) -> Self {
+        self.pre_engine_hook = Some(function.into());
+        self
+    }
+
+    /// Whether the local folder cache is synchronised with the site just before the engine starts
+    /// (`synchronize_filesystem_structure`), which Toolkit's documentation asks for where a Shot or a Task is bootstrapped:
+    /// without it the engine may start in the wrong environment. It comes before
+    /// [`pre_engine_hook`](Self::pre_engine_hook). Default: no.
+    pub fn synchronize_filesystem_structure(mut self, synchronize: bool) -> Self {
+        self.synchronize_filesystem_structure = synchronize;
+        self
+    }
+
+    /// A variable of the environment for this project alone (`STUDIO_CORE=24`). Call it once for each. What Toolkit would
+    /// let decide on the configuration ([`STEERING_VARIABLES`]) is not taken from the daemon's environment, but it is from
+    /// here. Default: none.
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whether a bootstrap whose outcome is not what was asked for is an error: another project, another configuration or
+    /// an older one that was restored, another core, an app that was left out. Otherwise each is told as a
+    /// [`Difference`](crate::Difference) and as a warning. Default: no.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
         self
     }
 
@@ -184,6 +245,21 @@ impl BootstrapBuilder {
                 ));
             }
         }
+        if let Some(hook) = &self.pre_engine_hook
+            && !is_function(hook)
+        {
+            let reason = "expected module:function";
+            return Err(refused("pre_engine_hook", &format!("{hook:?}"), reason));
+        }
+        for (name, value) in &self.variables {
+            let reason = match () {
+                () if name.is_empty() => "its name is empty",
+                () if name.contains('=') => "its name has an equals sign",
+                () if name.contains('\0') || value.contains('\0') => "it has a NUL character",
+                () => continue,
+            };
+            return Err(refused("variable", &format!("{name:?}"), reason));
+        }
         for (setting, limit) in [("site_timeout", self.site_timeout), ("time_limit", self.time_limit)] {
             if limit.is_some_and(|limit| limit.is_zero()) {
                 return Err(refused(setting, "0 s", "nothing could be done in that time"));
@@ -207,10 +283,27 @@ impl BootstrapBuilder {
             pipeline_configuration: self.pipeline_configuration,
             do_shotgun_config_lookup: self.do_shotgun_config_lookup,
             bundle_cache_fallback_paths: folders.collect::<Result<_, _>>()?,
+            caching_policy: self.caching_policy,
+            allow_config_overrides: self.allow_config_overrides,
+            pre_engine_hook: self.pre_engine_hook,
+            synchronize_filesystem_structure: self.synchronize_filesystem_structure,
+            variables: self.variables,
+            strict: self.strict,
             site_timeout: self.site_timeout,
             time_limit: self.time_limit,
         })
     }
+}
+
+/// Whether it is `package.module:function` in Python's names.
+fn is_function(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let mut letters = name.chars();
+        letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+            && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+    };
+    text.split_once(':')
+        .is_some_and(|(module, function)| [module, function].iter().all(|path| path.split('.').all(is_name)))
 }
 
 fn missing(setting: &'static str, expected: &str) -> SettingError {

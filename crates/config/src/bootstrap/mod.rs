@@ -1,7 +1,9 @@
 //! What a bootstrap needs to know, as data.
 
 mod builder;
+mod options;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 pub use builder::BootstrapBuilder;
+pub use options::{CachingPolicy, Difference, DifferenceKind, STEERING_VARIABLES};
 
 /// The steps of a bootstrap in Python, for the daemon's interpreter and for workers.
 pub const STEPS: &str = include_str!("steps.py");
@@ -63,6 +66,12 @@ pub struct Bootstrap {
     pipeline_configuration: Option<Value>,
     do_shotgun_config_lookup: Option<bool>,
     bundle_cache_fallback_paths: Vec<String>,
+    caching_policy: CachingPolicy,
+    allow_config_overrides: bool,
+    pre_engine_hook: Option<String>,
+    synchronize_filesystem_structure: bool,
+    variables: BTreeMap<String, String>,
+    strict: bool,
     site_timeout: Option<Duration>,
     time_limit: Option<Duration>,
 }
@@ -93,6 +102,11 @@ impl Bootstrap {
     #[must_use]
     pub fn core(&self) -> &Path {
         &self.core
+    }
+
+    /// The variables of the environment that are this project's alone.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// How long the whole bootstrap may take; nothing where it may take for ever.
@@ -129,6 +143,13 @@ impl Bootstrap {
             "pipeline_configuration": self.pipeline_configuration,
             "do_shotgun_config_lookup": self.do_shotgun_config_lookup,
             "bundle_cache_fallback_paths": self.bundle_cache_fallback_paths,
+            "caching_policy": self.caching_policy.as_str(),
+            "allow_config_overrides": self.allow_config_overrides,
+            "pre_engine_hook": self.pre_engine_hook,
+            "synchronize_filesystem_structure": self.synchronize_filesystem_structure,
+            "steering_variables": STEERING_VARIABLES,
+            "variables": self.variables,
+            "strict": self.strict,
             "site_timeout": self.site_timeout.map(|limit| limit.as_secs_f64()),
         })
     }
@@ -155,6 +176,71 @@ impl fmt::Debug for Bootstrap {
             .field("plugin_id", &self.plugin_id)
             .field("base_configuration", &self.base_configuration)
             .field("pipeline_configuration", &self.pipeline_configuration)
+            .field("variables", &self.variables.keys())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> BootstrapBuilder {
+        Bootstrap::project(176).core("/core/python").site("https://studio.example")
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_toolkits_default_except_that_nothing_ambient_steers() {
+        let options = project().build().unwrap().to_json();
+        assert_eq!(options["caching_policy"], "lazy");
+        for off in ["allow_config_overrides", "synchronize_filesystem_structure", "strict"] {
+            assert_eq!(options[off], false, "{off}");
+        }
+        assert_eq!((&options["pre_engine_hook"], &options["variables"]), (&Value::Null, &json!({})));
+        assert_eq!(options["steering_variables"], json!(STEERING_VARIABLES));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_handed_on() {
+        let built = project()
+            .caching_policy(CachingPolicy::Full)
+            .allow_config_overrides(true)
+            .pre_engine_hook("studio.hooks:before_engine")
+            .synchronize_filesystem_structure(true)
+            .variable("STUDIO_CORE", "24")
+            .strict(true)
+            .build()
+            .unwrap();
+        let options = built.to_json();
+        assert_eq!(options["caching_policy"], "full");
+        assert_eq!(options["pre_engine_hook"], "studio.hooks:before_engine");
+        assert_eq!(options["variables"], json!({"STUDIO_CORE": "24"}));
+        for on in ["allow_config_overrides", "synchronize_filesystem_structure", "strict"] {
+            assert_eq!(options[on], true, "{on}");
+        }
+        assert_eq!(built.variables().collect::<Vec<_>>(), [("STUDIO_CORE", "24")]);
+        // A variable may hold a key.
+        assert!(!format!("{built:?}").contains("24"));
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused_by_name() {
+        for hook in ["", "module", "module:", ":function", "a b:c", "a:b()", "a..b:c", "1a:b"] {
+            let error = project().pre_engine_hook(hook).build().unwrap_err();
+            assert_eq!(error.setting, "pre_engine_hook", "{hook}");
+        }
+        for (name, value) in [("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "\0")] {
+            assert_eq!(project().variable(name, value).build().unwrap_err().setting, "variable", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn differences_are_read_from_what_the_steps_tell() {
+        let told = json!({"differences": [["app", "app x was left out"], ["new", "y"], "no pair"]});
+        let differences = Difference::of_description(&told);
+        let kinds: Vec<_> = differences.iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, [DifferenceKind::App, DifferenceKind::Other]);
+        assert_eq!(differences[0].to_string(), "app x was left out");
+        assert!(Difference::of_description(&json!({})).is_empty());
     }
 }

@@ -4,6 +4,8 @@ Standard library only, Python 3.7 and later. Nothing of Toolkit is imported befo
 """
 
 import functools
+import importlib
+import logging
 import os
 import sys
 
@@ -11,7 +13,11 @@ import sys
 _swapped = []
 
 
-def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None):
+class UnexpectedOutcome(Exception):
+    """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
+
+
+def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None, before_engine=None, learn=None):
     """
     Bootstraps an engine from a core that belongs to no project, and returns it.
 
@@ -22,7 +28,11 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None):
     :param swap_core: puts the core with this `python` folder in place of the starting one and imports `tank` from it;
         without it, `swap_in_this_process`.
     :param make_user: given `sgtk`, makes the user; without it, the options' script user, else the starting core's own.
+    :param before_engine: called with the engine's context just before the engine starts, after the options' own hook.
+    :param learn: called with each key that comes up: see `learn_keys`.
     """
+    set_variables(options)
+    learn_keys(learn)
     site_timeout = options.get("site_timeout")
     enter("authenticate")
     limit_site_calls(site_timeout)
@@ -30,7 +40,19 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None):
     sgtk.set_authenticated_user(user)
 
     enter("set up")
-    _replace_swap(swap_core or swap_in_this_process, enter, site_timeout)
+    starting = _files_of_core(sgtk)
+    errors = _Errors()
+    try:
+        engine = _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn)
+    finally:
+        errors.end()
+    _compare(engine, options, errors, starting)
+    return engine
+
+
+def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn):
+    _replace_swap(swap_core or swap_in_this_process, enter, options.get("site_timeout"), errors, learn)
+    _watch_updates(errors)
     manager = sgtk.bootstrap.ToolkitManager(sg_user=user)
     manager.plugin_id = options["plugin_id"]
     for name in ("base_configuration", "pipeline_configuration", "do_shotgun_config_lookup"):
@@ -38,10 +60,181 @@ def bootstrap(sgtk, options, enter, progress, swap_core=None, make_user=None):
             setattr(manager, name, options[name])
     if options.get("bundle_cache_fallback_paths"):
         manager.bundle_cache_fallback_paths = options["bundle_cache_fallback_paths"]
+    manager.allow_config_overrides = bool(options.get("allow_config_overrides"))
+    full = options.get("caching_policy") == "full"
+    manager.caching_policy = manager.CACHE_FULL if full else manager.CACHE_SPARSE
+    manager.pre_engine_start_callback = _pre_engine(options, before_engine)
     manager.progress_callback = progress
 
     enter("resolve configuration")
     return manager.bootstrap_engine(options["engine"], entity=options.get("entity"))
+
+
+def set_variables(options):
+    """Has the environment hold what this project's options say, and nothing that somebody else's would steer it by."""
+    for name in options.get("steering_variables") or ():
+        if name != "TK_BOOTSTRAP_CONFIG_OVERRIDE" or not options.get("allow_config_overrides"):
+            os.environ.pop(name, None)
+    os.environ.update(options.get("variables") or {})
+
+
+def _pre_engine(options, before_engine):
+    """What Toolkit is to call before it starts the engine, or None."""
+    hook = options.get("pre_engine_hook")
+    synchronize = options.get("synchronize_filesystem_structure")
+    if not (hook or synchronize or before_engine):
+        return None
+
+    def call(context):
+        if synchronize:
+            # Older cores' contexts have no `sgtk`.
+            (getattr(context, "sgtk", None) or context.tank).synchronize_filesystem_structure()
+        if hook:
+            module, _, function = hook.partition(":")
+            found = importlib.import_module(module)
+            for name in function.split("."):
+                found = getattr(found, name)
+            found(context)
+        if before_engine:
+            before_engine(context)
+
+    return call
+
+
+class _Errors(logging.Handler):
+    """Keeps what Toolkit logs as errors: what it goes on without is told nowhere else."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.messages = []
+        self.not_updated = None
+        self._loggers = []
+        self.begin()
+
+    def begin(self):
+        """Listens to the logger that Toolkit's are below. Another core may have another one."""
+        logger = logging.getLogger("sgtk")
+        if self not in logger.handlers:
+            logger.addHandler(self)
+            self._loggers.append(logger)
+
+    def end(self):
+        for logger in self._loggers:
+            logger.removeHandler(self)
+
+    def emit(self, record):
+        try:
+            message = record.getMessage()
+            if record.exc_info and record.exc_info[1] is not None:
+                message += ": %s: %s" % (type(record.exc_info[1]).__name__, record.exc_info[1])
+            self.messages.append(" ".join(message.split()))
+        except Exception:
+            pass
+
+    def about(self, *names):
+        """The messages in which one of the names is."""
+        names = [name for name in names if name]
+        return "; ".join(one for one in self.messages if any(name in one for name in names))
+
+
+def _watch_updates(errors):
+    """
+    Notes where a configuration's update ends without an exception and has logged an error: Toolkit restores the
+    configuration that was there before, and goes on with it.
+    """
+    from tank.bootstrap.cached_configuration import CachedConfiguration as kind
+
+    original = kind.update_configuration
+    original = getattr(original, "sgtk_host_original", original)
+
+    @functools.wraps(original)
+    def update_configuration(self, *args, **kwargs):
+        before = len(errors.messages)
+        outcome = original(self, *args, **kwargs)
+        if len(errors.messages) > before:
+            errors.not_updated = errors.messages[before]
+        return outcome
+
+    update_configuration.sgtk_host_original = original
+    kind.update_configuration = update_configuration
+
+
+def _files_of_core(module):
+    """The module `tank` that is loaded, and what its core's files look like."""
+    install = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(module.__file__))))
+    files = [os.path.join(install, *parts) for parts in (("info.yml",), ("python", "tank", "__init__.py"))]
+    return sys.modules.get("tank"), [_stamp(file) for file in files]
+
+
+def _stamp(file):
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _compare(engine, options, errors, starting):
+    """Notes on the engine what is not as it was asked for; an error where the options say so."""
+    found = list(_differences(engine, options, errors, starting))
+    engine.sgtk_host_differences = found
+    if found and options.get("strict"):
+        try:
+            destroy()
+        finally:
+            raise UnexpectedOutcome("; ".join(message for _, message in found))
+
+
+def _differences(engine, options, errors, starting):
+    tank = engine.sgtk
+    configuration = tank.pipeline_configuration
+    project = _number(lambda: (engine.context.project or {})["id"])
+    entity = options.get("entity") or {}
+    if entity.get("type") == "Project" and project != entity["id"]:
+        yield "project", "project %s was asked for, and the engine is in %s" % (entity["id"], project)
+    owner = _number(configuration.get_project_id)
+    wanted = entity["id"] if entity.get("type") == "Project" else project
+    if None not in (owner, wanted) and owner != wanted:
+        path = _text(configuration.get_path)
+        yield "configuration", "the configuration in %s is project %s's, and not %s's" % (path, owner, wanted)
+
+    asked = options.get("pipeline_configuration")
+    if asked is not None:
+        name, number = _text(lambda: tank.configuration_name), _number(lambda: tank.configuration_id)
+        if asked not in (name, number):
+            told = "%r (%s)" % (name, number)
+            yield "configuration", "pipeline configuration %r was asked for, and the engine has %s" % (asked, told)
+    if errors.not_updated:
+        told = "the configuration could not be brought up to date, and what was there before is used: %s"
+        yield "restored", told % errors.not_updated
+
+    module, stamps = starting
+    loaded = sys.modules.get("tank")
+    if loaded is module and _files_of_core(loaded)[1] != stamps:
+        folder = os.path.dirname(os.path.dirname(os.path.abspath(loaded.__file__)))
+        yield "core", "the core in memory is not the one that is now on disk in %s: it was rewritten" % folder
+    own = os.path.join(_text(configuration.get_path) or "", "install", "core")
+    if loaded is not None and os.path.exists(os.path.join(own, "_core_upgrader.py")):
+        expected = os.path.realpath(os.path.join(own, "python", "tank"))
+        if os.path.realpath(os.path.dirname(loaded.__file__)) != expected:
+            told = (expected, os.path.dirname(os.path.abspath(loaded.__file__)))
+            yield "core", "the configuration's core is %s, and %s is loaded" % told
+
+    for name, reason in _left_out(engine, errors):
+        yield "app", "app %s was left out: %s" % (name, reason)
+
+
+def _left_out(engine, errors):
+    """The apps of the engine's environment that it has not loaded, each with the reason as far as it was logged."""
+    name = _ask(lambda: engine.environment["name"])
+    if name is None:
+        return
+    environment = engine.sgtk.pipeline_configuration.get_environment(name)
+    instance = engine.instance_name
+    for app in _ask(lambda: environment.get_apps(instance)) or ():
+        if app not in engine.apps:
+            descriptor = _text(lambda app=app: environment.get_app_descriptor(instance, app))
+            yield app, errors.about(descriptor, app) or "nothing was logged"
 
 
 def _user(sgtk, options):
@@ -59,7 +252,7 @@ def _user(sgtk, options):
     )
 
 
-def _replace_swap(swap_core, enter, site_timeout):
+def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
     """Toolkit's own swap leaves the first core's libraries and finders to the second. This one's replaces it."""
     from tank.bootstrap.import_handler import CoreImportHandler
 
@@ -75,6 +268,8 @@ def _replace_swap(swap_core, enter, site_timeout):
         if log_file and hasattr(tank.LogManager, "initialize_base_file_handler_from_path"):
             tank.LogManager().initialize_base_file_handler_from_path(log_file)
         limit_site_calls(site_timeout)
+        learn_keys(learn)
+        errors.begin()
         enter("start core")
 
     CoreImportHandler.swap_core = staticmethod(swap)
@@ -143,6 +338,92 @@ def limit_site_calls(seconds):
     shotgun._Config.__init__ = limited
 
 
+#: The attributes of a connection's settings that nobody is to see.
+_SECRET_SETTINGS = frozenset(
+    ("api_key", "session_token", "user_password", "auth_token", "proxy_pass", "raw_http_proxy", "authorization")
+)
+
+
+def learn_keys(learn):
+    """
+    Has `learn` called with each key, password and session token that the loaded core or its client takes from now on: as
+    the settings of a connection, as a user's, or from a `shotgun.yml`. Nothing that it raises goes further.
+    """
+    if learn is None:
+        return
+
+    def told(value):
+        try:
+            if isinstance(value, str) and value:
+                learn(value)
+        except Exception:
+            pass
+
+    from tank_vendor.shotgun_api3 import shotgun
+
+    _learn_settings(shotgun._Config, told)
+    for module, names in (
+        ("tank.authentication.user_impl", ("ScriptUser", "SessionUser")),
+        ("tank.authentication.user", ("ScriptUser",)),
+    ):
+        for name in names:
+            _learn_made(getattr(_module(module), name, None), told)
+    _learn_returned(_module("tank.util.shotgun.connection"), "get_associated_sg_config_data", told)
+
+
+def _module(name):
+    return sys.modules.get(name) or _ask(lambda: importlib.import_module(name))
+
+
+def _learn_settings(kind, told):
+    original = kind.__setattr__
+    original = getattr(original, "sgtk_host_original", original)
+
+    def set_attribute(self, name, value):
+        if name in _SECRET_SETTINGS:
+            told(value)
+        original(self, name, value)
+
+    set_attribute.sgtk_host_original = original
+    kind.__setattr__ = set_attribute
+
+
+def _learn_made(kind, told):
+    """Keys of users, also of those who never connect."""
+    if not isinstance(kind, type):
+        return
+    original = kind.__init__
+    original = getattr(original, "sgtk_host_original", original)
+
+    @functools.wraps(original)
+    def made(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        for name in ("_api_key", "_key", "_session_token", "_http_proxy", "http_proxy"):
+            told(getattr(self, "__dict__", {}).get(name))
+
+    made.sgtk_host_original = original
+    kind.__init__ = made
+
+
+def _learn_returned(module, name, told):
+    """Keys in what a function of the module reads from a file."""
+    original = getattr(module, name, None)
+    if original is None:
+        return
+    original = getattr(original, "sgtk_host_original", original)
+
+    @functools.wraps(original)
+    def read(*args, **kwargs):
+        data = original(*args, **kwargs)
+        if isinstance(data, dict):
+            for key in ("api_key", "http_proxy", "app_store_http_proxy"):
+                told(data.get(key))
+        return data
+
+    read.sgtk_host_original = original
+    setattr(module, name, read)
+
+
 def pipeline_configuration_path(engine):
     """The folder of the engine's pipeline configuration: what `TANK_CURRENT_PC` has to be for it."""
     path = engine.sgtk.pipeline_configuration.get_path()
@@ -175,6 +456,8 @@ def describe(engine):
         "project_name": _text(lambda: project["name"]),
         "entity_type": _text(lambda: entity["type"]),
         "entity_id": _number(lambda: entity["id"]),
+        # Each with its kind.
+        "differences": [list(pair) for pair in getattr(engine, "sgtk_host_differences", ())],
     }
 
 

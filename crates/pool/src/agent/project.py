@@ -155,7 +155,7 @@ def bootstrap(options):
     for secret in ("script_key", "http_proxy"):
         part("errors").conceal(options.get(secret))
     steps = part("bootstrap")
-    engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress)
+    engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress, learn=part("errors").conceal)
     _begin("describe")
     told = steps.describe(engine)
     # The core that the bootstrap has swapped in.

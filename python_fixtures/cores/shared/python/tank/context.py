@@ -13,6 +13,11 @@ class Context(object):
         self.project = project
         self.entity = entity
 
+    @property
+    def sgtk(self):
+        """The Toolkit object."""
+        return self.tank
+
     def __str__(self):
         return " ".join(_told(part) for part in (self.project, self.entity) if part)
 

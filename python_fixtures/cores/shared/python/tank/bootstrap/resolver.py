@@ -7,7 +7,8 @@ import sys
 from ..descriptor import Descriptor
 from ..log import LogManager
 from ..util import filesystem
-from .configuration import CachedConfiguration, InstalledConfiguration
+from .cached_configuration import CachedConfiguration
+from .configuration import InstalledConfiguration
 from .errors import TankBootstrapError
 
 CORE_VERSION = "@VERSION@"

@@ -42,6 +42,7 @@ class Engine(TankBundle):
         settings = environment and environment.get_engine_settings(instance_name)
         descriptor = environment and environment.get_engine_descriptor(instance_name)
         super(Engine, self).__init__(tk, context, instance_name, settings, descriptor)
+        self._environment = environment
         self.apps = {}
         self.commands = {}
         self._initializing = None
@@ -59,6 +60,11 @@ class Engine(TankBundle):
 
     def __repr__(self):
         return "<Sgtk Engine 0x%x: %s>" % (id(self), self.instance_name)
+
+    @property
+    def environment(self):
+        """What there is to tell of the environment; nothing where there is none."""
+        return {"name": self._environment.name} if self._environment else {}
 
     @property
     def shotgun(self):

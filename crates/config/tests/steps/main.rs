@@ -1,0 +1,6 @@
+//! The steps of a bootstrap in Python, run as a worker runs them: in a process of their own.
+
+mod asked;
+mod keys;
+mod steered;
+mod studio;
