@@ -13,12 +13,15 @@ use super::gate::{Key, Manner};
 use super::imports::first::{Settings, first_import};
 use super::imports::log_records;
 use super::lease::pin::Pin;
+use super::lease::quiet::wait_for_imports;
 use super::ownership::import_state::ImportState;
 use super::ownership::roots::Roots;
 use super::state::retire;
 use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
-use super::upkeep::residents::{Residents, Seen};
+use super::upkeep::residents::Residents;
+use super::upkeep::watch::Watch;
+use super::upkeep::whole::CoresOnDisk;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -32,6 +35,7 @@ pub(crate) struct Inner {
     pub(super) lease_timeout: Option<Duration>,
     pub(super) forward_logs: bool,
     pub(super) residents: Residents,
+    pub(super) cores: CoresOnDisk,
     /// All that the host has imported: the residents' states and those that are somebody else's.
     pub(super) states: Mutex<Vec<Weak<ImportState>>>,
     /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
@@ -75,13 +79,12 @@ impl Inner {
         let project = key.project();
         // It may have been shut down while this waited.
         self.refuse_if_closed(project)?;
-        if let Some(changed) = self.residents.outdated(project, self.revalidate_after) {
-            tracing::info!(project, changed = ?changed, "core changed on disk, importing it anew");
-            self.evict(py, project, "changed on disk");
-        }
         let Some(state) = self.residents.get(project) else {
             return self.import_resident(py, key);
         };
+        if let Some(successor) = self.successor(py, key, &state) {
+            return Ok(successor);
+        }
         if let Err(error) = self.enter_again(py, &state) {
             // Whatever the project's code has done to it, it is not to be used again.
             self.evict(py, project, "not its own core any more");
@@ -92,9 +95,9 @@ impl Inner {
 
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
-        let seen = Seen::of(&location);
+        let watch = Watch::before_import(&location, &self.settings.plugin_paths);
         let state = self.import(py, key.clone(), location)?;
-        self.residents.insert(&state, seen);
+        self.residents.insert(&state, watch);
         if let Some(most) = self.max_resident {
             for project in self.residents.beyond(most, state.project()) {
                 self.evict(py, &project, "least recently used");
@@ -122,13 +125,26 @@ impl Inner {
     }
 
     /// Imports a core into a state of its own.
+    ///
+    /// # Errors
+    /// Those of a first import, and [`Error::CoreChanging`] where the core is not whole, or was not all the while. Nothing
+    /// is in place then.
     pub(super) fn import(
         &self,
         py: Python<'_>,
         key: Key,
         location: CoreLocation,
     ) -> Result<Arc<ImportState>> {
-        self.import_after(py, key, location, None)
+        let before = self.cores.whole(&location)?;
+        let state = self.import_after(py, key, location, None)?;
+        if let Err(error) = self.cores.imported(state.location(), before) {
+            // Threads that the core has started may be importing still.
+            wait_for_imports(py, &state);
+            place(py, None)?;
+            self.retire(py, &state);
+            return Err(error);
+        }
+        Ok(state)
     }
 
     /// As [`import`](Self::import), into a state that has the environment's changes of the one `before` it, which it is to

@@ -166,6 +166,11 @@ impl World {
         matches!((&self.in_place, &self.outside), (Some(here), Some(outside)) if Arc::ptr_eq(here, outside))
     }
 
+    /// The state that stays in place outside leases.
+    pub(crate) fn outside(&self) -> Option<&Arc<ImportState>> {
+        self.outside.as_ref()
+    }
+
     /// Has a state stay in place outside leases, and returns the one before.
     pub(crate) fn set_outside(&mut self, state: Option<Arc<ImportState>>) -> Option<Arc<ImportState>> {
         std::mem::replace(&mut self.outside, state)
