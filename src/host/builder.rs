@@ -213,6 +213,7 @@ impl HostBuilder {
             residents: Residents::default(),
             cores: CoresOnDisk::new(self.settle_after),
             states: Mutex::default(),
+            clean: Mutex::default(),
             started_from: Mutex::default(),
             dependents: Mutex::default(),
             closed: AtomicBool::new(false),

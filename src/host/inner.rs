@@ -1,12 +1,13 @@
 //! What the handles of one host share: its settings, its states, and how a project is brought in place.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use sgtk_config::{Configs, CoreLocation};
+use sgtk_config::{Configs, CoreLocation, CoreWatch};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -14,6 +15,7 @@ use super::imports::first::{Settings, first_import};
 use super::imports::log_records;
 use super::lease::pin::Pin;
 use super::lease::quiet::wait_for_imports;
+use super::ownership::foreign::Clean;
 use super::ownership::import_state::ImportState;
 use super::ownership::roots::Roots;
 use super::state::retire;
@@ -37,12 +39,20 @@ pub(crate) struct Inner {
     pub(super) residents: Residents,
     pub(super) cores: CoresOnDisk,
     /// All that the host has imported: the residents' states and those that are somebody else's.
-    pub(super) states: Mutex<Vec<Weak<ImportState>>>,
+    pub(super) states: Mutex<Vec<Imported>>,
+    /// What was found in order when modules were looked at last, by the number of their state.
+    pub(super) clean: Mutex<HashMap<u64, Clean>>,
     /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
     pub(super) started_from: Mutex<Roots>,
     /// What ends with the host, in the order in which it was begun.
     pub(super) dependents: Mutex<Vec<Weak<dyn Dependent>>>,
     pub(super) closed: AtomicBool,
+}
+
+/// A state, and the files of its core as they were before it was imported.
+pub(super) struct Imported {
+    state: Weak<ImportState>,
+    watch: Arc<CoreWatch>,
 }
 
 impl Inner {
@@ -161,17 +171,26 @@ impl Inner {
         };
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         place(py, None)?;
+        let watch = Arc::new(CoreWatch::before_import(&location));
         let state = first_import(py, &self.settings, key, location, before, prepare)?;
         let mut states = self.states.lock();
-        states.retain(|state| state.strong_count() > 0);
-        states.push(Arc::downgrade(&state));
+        states.retain(|imported| imported.state.strong_count() > 0);
+        states.push(Imported { state: Arc::downgrade(&state), watch });
         Ok(state)
     }
 
     /// All states of the host's that can be put in place.
     pub(super) fn states(&self) -> Vec<Arc<ImportState>> {
-        let states = self.states.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        states.into_iter().filter(|state| !state.is_retired() && !state.has_successor()).collect()
+        self.watched_states().into_iter().map(|(state, _)| state).collect()
+    }
+
+    /// As [`states`](Self::states), each with the files of its core as they were before its import.
+    pub(super) fn watched_states(&self) -> Vec<(Arc<ImportState>, Arc<CoreWatch>)> {
+        let all = self.states.lock();
+        let states = all.iter().filter_map(|one| Some((one.state.upgrade()?, Arc::clone(&one.watch))));
+        let states = states.collect::<Vec<_>>();
+        drop(all);
+        states.into_iter().filter(|(state, _)| !state.is_retired() && !state.has_successor()).collect()
     }
 
     /// Keeps what the import system knows of a state's folders and zips when that is dropped.

@@ -108,6 +108,11 @@ impl ListLayer {
         Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
     }
 
+    /// The entries that are there now.
+    pub(crate) fn live(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        contents::list_items(self.live.bind(py))
+    }
+
     /// The daemon's own entries.
     pub(crate) fn base(&self) -> &[Py<PyAny>] {
         &self.base
@@ -221,7 +226,7 @@ impl ListLayer {
     }
 }
 
-fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
+pub(crate) fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
     entries.into_iter().map(|entry| entry.clone_ref(py)).collect()
 }
 
