@@ -74,6 +74,18 @@ pub enum Error {
         found: String,
     },
 
+    /// The core's files are being replaced, so that an import would get some of the old core and some of the new. Where a
+    /// core of the project's is in memory, leases go on with that one instead. Try again once the upgrade is over.
+    #[error("the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running", core = core.display())]
+    CoreChanging {
+        /// The project.
+        project: String,
+        /// The core's install folder.
+        core: PathBuf,
+        /// What shows it.
+        found: String,
+    },
+
     /// A path that Python has to be given as text is none.
     #[error("cannot use {path} for project '{project}': {reason}", path = path.display())]
     UnusablePath {

@@ -68,11 +68,11 @@ pub(super) fn wait<'py>(
         }
         let holder: String = lock.call_method0("holder")?.extract()?;
         let waited = start.elapsed();
-        if bootstrap.time_limit().is_some_and(|limit| waited >= limit) {
+        if bootstrap.timeout().is_some_and(|limit| waited >= limit) {
             return Err(Error::Bootstrap {
                 target: bootstrap.to_string(),
                 step: BootstrapStep::ResolveConfiguration,
-                kind: BootstrapFailure::TimeLimit,
+                kind: BootstrapFailure::TimedOut,
                 cause: Box::new(Error::FolderLocked { path: path.into(), holder, waited }),
             });
         }

@@ -1,6 +1,5 @@
 //! A host's options.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +16,12 @@ use super::imports::on_import::{Imported, OnImport, Purpose, ScriptUser};
 use super::imports::variables::ProjectVariables;
 use super::imports::wrappers;
 use super::inner::Inner;
+use super::ownership::rules::DeclaredNames;
+use super::python::import::import_for_host;
 use super::python::zip_code;
 use super::state::world;
 use super::upkeep::residents::Residents;
+use super::upkeep::whole::CoresOnDisk;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -38,8 +40,10 @@ pub struct HostBuilder {
     interpreter: Option<Interpreter>,
     plugin_paths: Vec<PathBuf>,
     exempt: Vec<String>,
+    per_project: Vec<String>,
     max_resident: Option<usize>,
     revalidate_after: Duration,
+    settle_after: Duration,
     lease_timeout: Option<Duration>,
     import_timeout: Option<Duration>,
     forward_logs: bool,
@@ -55,8 +59,10 @@ impl Default for HostBuilder {
             interpreter: None,
             plugin_paths: Vec::new(),
             exempt: Vec::new(),
+            per_project: Vec::new(),
             max_resident: None,
             revalidate_after: Duration::from_secs(5),
+            settle_after: Duration::from_secs(10),
             lease_timeout: None,
             import_timeout: Some(Duration::from_secs(300)),
             forward_logs: false,
@@ -101,6 +107,15 @@ impl HostBuilder {
         self
     }
 
+    /// A top-level name of a package of the daemon's that is each project's own, the opposite of [`exempt`](Self::exempt):
+    /// a project's code that imports it gets a copy that belongs to the project, bound to its core, and the daemon's own is
+    /// out of its sight. For host packages that keep Toolkit objects in their globals (`_tk = None`), which all projects
+    /// would share. Call it once for each name. Default: none.
+    pub fn per_project(mut self, name: impl Into<String>) -> Self {
+        self.per_project.push(name.into());
+        self
+    }
+
     /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped, which
     /// takes about a tenth of a second; `None` for no limit. Default: no limit. A core takes about 5 to 15 MiB for each
     /// project.
@@ -109,10 +124,23 @@ impl HostBuilder {
         self
     }
 
-    /// How old the last look at a core's files may be before a lease looks again, and imports the core anew where it
-    /// was upgraded or repointed. Zero looks each time. Default: 5 s.
+    /// How old the last look at a project's files may be before a lease looks again, and imports the core anew where it
+    /// was upgraded or repointed, or where a plugin or a file of the configuration was edited. Zero looks each time.
+    /// Default: 5 s.
+    ///
+    /// What is in memory stays until what is on disk is whole and imported: while the core or its pointer cannot be found,
+    /// while an upgrade is running, where the new core cannot be imported, and where an edited file does not compile. A
+    /// warning tells which.
     pub fn revalidate_after(mut self, age: Duration) -> Self {
         self.revalidate_after = age;
+        self
+    }
+
+    /// How long a core of which only some files were replaced has to stay as it is before it is imported. An upgrade
+    /// replaces all files, so that such a core is most likely in the middle of one; it may also have been edited in place.
+    /// A core that was replaced as a whole is not waited for. Default: 10 s.
+    pub fn settle_after(mut self, quiet: Duration) -> Self {
+        self.settle_after = quiet;
         self
     }
 
@@ -185,13 +213,17 @@ impl HostBuilder {
                     .map_err(|reason| setting("plugin_path", &folder.display().to_string(), &reason))?,
             );
         }
-        if let Some(name) = self.exempt.iter().find(|name| name.is_empty() || name.contains('.')) {
-            return Err(setting("exempt", name, "it is not a top-level module name"));
+        for (option, names) in [("exempt", &self.exempt), ("per_project", &self.per_project)] {
+            if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains('.')) {
+                return Err(setting(option, name, "it is not a top-level module name"));
+            }
+            if let Some(core) = names.iter().find(|name| ["sgtk", "tank", "tank_vendor"].contains(&&***name))
+            {
+                return Err(setting(option, core, "it is the core's own"));
+            }
         }
-        if let Some(core) =
-            self.exempt.iter().find(|name| ["sgtk", "tank", "tank_vendor"].contains(&&***name))
-        {
-            return Err(setting("exempt", core, "it is the core's own"));
+        if let Some(both) = self.exempt.iter().find(|name| self.per_project.contains(name)) {
+            return Err(setting("exempt", both, "it is among those of `per_project` too"));
         }
         self.project_env.check()?;
         let mut on_import = OnImport::default();
@@ -210,6 +242,9 @@ impl HostBuilder {
             Some(interpreter) => interpreter,
             None => Interpreter::start_default()?,
         };
+        if let Some(name) = Python::attach(|py| standard_name(py, &self.per_project))? {
+            return Err(setting("per_project", name, "it is the standard library's"));
+        }
         Python::attach(|py| {
             world::prepare(py)?;
             zip_code::install(py)?;
@@ -217,7 +252,10 @@ impl HostBuilder {
         })?;
         let settings = Settings {
             plugin_paths,
-            exempt: Arc::new(self.exempt.into_iter().collect::<HashSet<_>>()),
+            names: Arc::new(DeclaredNames {
+                exempt: self.exempt.into_iter().collect(),
+                per_project: self.per_project.into_iter().collect(),
+            }),
             import_timeout: self.import_timeout,
             on_import,
             variables: self.project_env,
@@ -231,7 +269,9 @@ impl HostBuilder {
             lease_timeout: self.lease_timeout,
             forward_logs: self.forward_logs,
             residents: Residents::default(),
+            cores: CoresOnDisk::new(self.settle_after),
             states: Mutex::default(),
+            clean: Mutex::default(),
             started_from: Mutex::default(),
             dependents: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -239,6 +279,22 @@ impl HostBuilder {
         };
         Ok(Host { inner: Arc::new(inner) })
     }
+}
+
+/// The first of the names that is the standard library's.
+fn standard_name<'a>(py: Python<'_>, names: &'a [String]) -> PyResult<Option<&'a str>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let sys = import_for_host(py, "sys")?;
+    // New in Python 3.10.
+    let standard = sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))?;
+    for name in names {
+        if standard.contains(name)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> Error {

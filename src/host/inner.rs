@@ -1,13 +1,14 @@
 //! What the handles of one host share: its settings, its states, and how a project is brought in place.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use sgtk_config::Configs;
 use sgtk_config::keys::Secrets;
+use sgtk_config::{Configs, CoreWatch};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -15,12 +16,16 @@ use super::imports::first::{Settings, Wanted, first_import};
 use super::imports::log_records;
 use super::imports::on_import::Purpose;
 use super::lease::pin::Pin;
+use super::lease::quiet::wait_for_imports;
+use super::ownership::foreign::Clean;
 use super::ownership::import_state::ImportState;
 use super::ownership::roots::Roots;
 use super::state::retire;
 use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
-use super::upkeep::residents::{Residents, Seen};
+use super::upkeep::residents::Residents;
+use super::upkeep::watch::Watch;
+use super::upkeep::whole::CoresOnDisk;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -34,8 +39,11 @@ pub(crate) struct Inner {
     pub(super) lease_timeout: Option<Duration>,
     pub(super) forward_logs: bool,
     pub(super) residents: Residents,
+    pub(super) cores: CoresOnDisk,
     /// All that the host has imported: the residents' states and those that are somebody else's.
-    pub(super) states: Mutex<Vec<Weak<ImportState>>>,
+    pub(super) states: Mutex<Vec<Imported>>,
+    /// What was found in order when modules were looked at last, by the number of their state.
+    pub(super) clean: Mutex<HashMap<u64, Clean>>,
     /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
     pub(super) started_from: Mutex<Roots>,
     /// What ends with the host, in the order in which it was begun.
@@ -43,6 +51,12 @@ pub(crate) struct Inner {
     pub(super) closed: AtomicBool,
     /// The host's own keys, which are hidden as long as it lives.
     pub(super) _secrets: Secrets,
+}
+
+/// A state, and the files of its core as they were before it was imported.
+pub(super) struct Imported {
+    state: Weak<ImportState>,
+    watch: Arc<CoreWatch>,
 }
 
 impl Inner {
@@ -79,13 +93,12 @@ impl Inner {
         let project = key.project();
         // It may have been shut down while this waited.
         self.refuse_if_closed(project)?;
-        if let Some(changed) = self.residents.outdated(project, self.revalidate_after) {
-            tracing::info!(project, changed = ?changed, "core changed on disk, importing it anew");
-            self.evict(py, project, "changed on disk");
-        }
         let Some(state) = self.residents.get(project) else {
             return self.import_resident(py, key);
         };
+        if let Some(successor) = self.successor(py, key, &state) {
+            return Ok(successor);
+        }
         if let Err(error) = self.enter_again(py, &state) {
             // Whatever the project's code has done to it, it is not to be used again.
             self.evict(py, project, "not its own core any more");
@@ -96,10 +109,10 @@ impl Inner {
 
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
-        let seen = Seen::of(&location);
+        let watch = Watch::before_import(&location, &self.settings.plugin_paths);
         let wanted = Wanted { key: key.clone(), location, before: None, purpose: Purpose::Lease };
         let state = self.import(py, wanted)?;
-        self.residents.insert(&state, seen);
+        self.residents.insert(&state, watch);
         if let Some(most) = self.max_resident {
             for project in self.residents.beyond(most, state.project()) {
                 self.evict(py, &project, "least recently used");
@@ -127,23 +140,53 @@ impl Inner {
     }
 
     /// Imports a core into a state of its own.
+    ///
+    /// # Errors
+    /// Those of a first import, and [`Error::CoreChanging`] where the core is not whole, or was not all the while. Nothing
+    /// is in place then.
     pub(super) fn import(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
+        if wanted.before.is_some() {
+            // In the middle of a bootstrap: Toolkit has just copied it, and compares what it got itself.
+            return self.import_unchecked(py, wanted);
+        }
+        let before = self.cores.whole(&wanted.location)?;
+        let state = self.import_unchecked(py, wanted)?;
+        if let Err(error) = self.cores.imported(state.location(), before) {
+            // Threads that the core has started may be importing still.
+            wait_for_imports(py, &state);
+            place(py, None)?;
+            self.retire(py, &state);
+            return Err(error);
+        }
+        Ok(state)
+    }
+
+    fn import_unchecked(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
         let prepare = |project: &str| {
             if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
         };
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         place(py, None)?;
+        let watch = Arc::new(CoreWatch::before_import(&wanted.location));
         let state = first_import(py, &self.settings, wanted, prepare)?;
         let mut states = self.states.lock();
-        states.retain(|state| state.strong_count() > 0);
-        states.push(Arc::downgrade(&state));
+        states.retain(|imported| imported.state.strong_count() > 0);
+        states.push(Imported { state: Arc::downgrade(&state), watch });
         Ok(state)
     }
 
     /// All states of the host's that can be put in place.
     pub(super) fn states(&self) -> Vec<Arc<ImportState>> {
-        let states = self.states.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        states.into_iter().filter(|state| !state.is_retired() && !state.has_successor()).collect()
+        self.watched_states().into_iter().map(|(state, _)| state).collect()
+    }
+
+    /// As [`states`](Self::states), each with the files of its core as they were before its import.
+    pub(super) fn watched_states(&self) -> Vec<(Arc<ImportState>, Arc<CoreWatch>)> {
+        let all = self.states.lock();
+        let states = all.iter().filter_map(|one| Some((one.state.upgrade()?, Arc::clone(&one.watch))));
+        let states = states.collect::<Vec<_>>();
+        drop(all);
+        states.into_iter().filter(|(state, _)| !state.is_retired() && !state.has_successor()).collect()
     }
 
     /// Keeps what the import system knows of a state's folders and zips when that is dropped.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::gate::Key;
 use super::handle::Host;
 use super::imports::first::Wanted;
+use super::imports::harness;
 use super::imports::on_import::Purpose;
 use super::lease::turn::Turn;
 use super::state::verify::sgtk_in_place;
@@ -55,11 +56,16 @@ impl Host {
     /// still holds keep working: their late imports find their own modules, or fail with an `ImportError` that names
     /// the project.
     ///
+    /// Code of the daemon's on a thread that has imported one project, while another thread has imported another one since,
+    /// gets an `ImportError` for `import sgtk` instead of that one's core: use [`with_sgtk`](Host::with_sgtk) where several
+    /// threads work on several projects, as in a test harness.
+    ///
     /// What is so in place counts as the daemon's own outside leases: leases of this and other hosts put it aside and
     /// bring it back. Leases and this function do not share modules, even for one project.
     ///
     /// # Errors
-    /// As [`Host::lease`]. What an earlier call has imported then stays in place.
+    /// As [`Host::lease`], and [`Error::CoreChanging`](crate::Error::CoreChanging) where the core's files are being
+    /// replaced. What an earlier call has imported then stays in place.
     pub fn import_sgtk(&self, project: &str) -> Result<Py<PyModule>> {
         Python::attach(|py| {
             self.refuse_if_closed(project)?;
@@ -76,6 +82,7 @@ impl Host {
             // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
             place(py, None)?;
             let before = World::lock(py)?.set_outside(Some(Arc::clone(&state)));
+            harness::note_imported(&state);
             drop(turn);
             if let Some(before) = before {
                 self.inner.retire(py, &before);
@@ -93,6 +100,7 @@ impl Host {
         Python::attach(|py| {
             let turn = Turn::take(py, &Key::unique("no project"), self.inner.lease_timeout)?;
             let before = World::lock(py)?.set_outside(None);
+            harness::note_forgotten();
             drop(turn);
             if let Some(before) = &before {
                 self.inner.retire(py, before);

@@ -92,9 +92,9 @@ fn the_wait_ends_with_the_bootstraps_time_limit_and_names_who_holds_the_lock() {
         let studio = studio();
         let host = host(&studio);
         let mut holder = Holder::of(&studio);
-        let hasty = options(&studio, 176).time_limit(Duration::from_secs(5)).build().unwrap();
+        let hasty = options(&studio, 176).timeout(Duration::from_secs(5)).build().unwrap();
         let error = host.bootstrap(&hasty).unwrap_err();
-        let Error::Bootstrap { kind: BootstrapFailure::TimeLimit, cause, .. } = &error else {
+        let Error::Bootstrap { kind: BootstrapFailure::TimedOut, cause, .. } = &error else {
             panic!("{error}")
         };
         let Error::FolderLocked { path, holder: named, .. } = &**cause else { panic!("{error}") };

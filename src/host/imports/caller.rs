@@ -17,10 +17,11 @@ use crate::host::python::frames::{running_frame, running_globals};
 use crate::host::python::modules::Origin;
 use crate::host::state::world::World;
 
-/// The top-level names of the libraries that any core of this process has brought along.
+/// The top-level names of the libraries that any core of this process has brought along, and those that a host's caller
+/// says are each project's own.
 static LIBRARIES: LazyLock<RwLock<HashSet<String>>> = LazyLock::new(RwLock::default);
 
-/// Notes the libraries that a core brings along.
+/// Notes names that projects may have modules of their own of.
 pub(crate) fn note_libraries(names: &HashSet<String>) {
     LIBRARIES.write().extend(names.iter().cloned());
 }

@@ -1,6 +1,5 @@
 //! The first import of a project's core: into an import state of its own, verified, and undone where it fails.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::host::gate::Key;
 use crate::host::lease::quiet::wait_for_imports;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::Roots;
+use crate::host::ownership::rules::DeclaredNames;
 use crate::host::python::import::{as_one_import, import_for_host};
 use crate::host::python::time_limit::TimeLimit;
 use crate::host::python::warning_filters::WarningFilters;
@@ -28,7 +28,7 @@ use crate::python_error::python_error;
 /// What a first import needs to know beside the core.
 pub(crate) struct Settings {
     pub(crate) plugin_paths: Vec<String>,
-    pub(crate) exempt: Arc<HashSet<String>>,
+    pub(crate) names: Arc<DeclaredNames>,
     pub(crate) import_timeout: Option<Duration>,
     pub(crate) on_import: OnImport,
     /// The variables of the environment that are one project's, by project.
@@ -69,7 +69,8 @@ pub(crate) fn first_import(
     path.extend(settings.plugin_paths.iter().cloned());
     let provided = provided_names(py, &location)?;
     caller::note_libraries(&provided);
-    let state = ImportState::new(key, location, &path, Arc::clone(&settings.exempt), provided);
+    caller::note_libraries(&settings.names.per_project);
+    let state = ImportState::new(key, location, &path, Arc::clone(&settings.names), provided);
     world::add(py, &state, &path, before.map(Arc::as_ref))?;
 
     let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };

@@ -2,6 +2,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod first;
+pub(crate) mod harness;
 pub(crate) mod late;
 pub(crate) mod log_records;
 pub(crate) mod on_import;

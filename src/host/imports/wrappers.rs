@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::caller;
+use super::harness;
 use super::late::{adopting, late, serve_the_daemon};
 use super::wanted::Wanted;
 use crate::host::gate::held;
@@ -76,9 +77,10 @@ fn import<'py>(
         }
         None if World::hides_daemons_modules() => {
             let wanted = request.wanted(None);
-            serve_the_daemon(py, wanted.as_ref()).map_or_else(pass_on, Ok)
+            serve_the_daemon(py, wanted.as_ref())
+                .map_or_else(|| harness::refuse_anothers(py, name).and_then(|()| pass_on()), Ok)
         }
-        None => pass_on(),
+        None => harness::refuse_anothers(py, name).and_then(|()| pass_on()),
         Some(state) if pin::holds(&state) => adopting(py, pass_on),
         Some(state) => {
             let globals = running_globals(py);
@@ -100,10 +102,9 @@ fn import_module<'py>(
     let wanted = || Wanted::module(name, package);
     match owner {
         None if held::holds_any() => adopting(py, pass_on),
-        None if World::hides_daemons_modules() => {
-            serve_the_daemon(py, wanted().as_ref()).map_or_else(pass_on, Ok)
-        }
-        None => pass_on(),
+        None if World::hides_daemons_modules() => serve_the_daemon(py, wanted().as_ref())
+            .map_or_else(|| harness::refuse_anothers(py, name).and_then(|()| pass_on()), Ok),
+        None => harness::refuse_anothers(py, name).and_then(|()| pass_on()),
         Some(state) if pin::holds(&state) => adopting(py, pass_on),
         Some(state) => late(py, &state, wanted(), pass_on),
     }

@@ -10,7 +10,7 @@ use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::PyDict;
 use sgtk_config::CoreLocation;
 
-use super::rules::Rules;
+use super::rules::{DeclaredNames, Rules};
 use crate::host::gate::Key;
 
 /// One project's import state, in place or parked. What it has put into the interpreter is kept by the
@@ -41,11 +41,11 @@ impl ImportState {
         key: Key,
         location: CoreLocation,
         path: &[String],
-        exempt: Arc<HashSet<String>>,
+        names: Arc<DeclaredNames>,
         provided: HashSet<String>,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let mut rules = Rules::new(exempt, provided);
+        let mut rules = Rules::new(names, provided);
         for root in path {
             rules.add_root(root);
         }

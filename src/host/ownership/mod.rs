@@ -8,6 +8,7 @@ pub(crate) mod foreign;
 pub(crate) mod import_state;
 pub(crate) mod marks;
 pub(crate) mod newcomers;
+pub(crate) mod objects;
 pub(crate) mod roots;
 pub(crate) mod rules;
 pub(crate) mod toolkit_names;

@@ -40,13 +40,21 @@ pub(crate) struct Rules {
     roots: Roots,
     /// The top-level names that the core's zips provide.
     provided: HashSet<String>,
-    /// The top-level names that are never the project's.
-    exempt: Arc<HashSet<String>>,
+    names: Arc<DeclaredNames>,
+}
+
+/// Top-level names of which the caller says whose they are.
+#[derive(Debug, Default)]
+pub(crate) struct DeclaredNames {
+    /// Never a project's.
+    pub(crate) exempt: HashSet<String>,
+    /// Each project's own, wherever they come from.
+    pub(crate) per_project: HashSet<String>,
 }
 
 impl Rules {
-    pub(crate) fn new(exempt: Arc<HashSet<String>>, provided: HashSet<String>) -> Self {
-        Self { roots: Roots::default(), provided, exempt }
+    pub(crate) fn new(names: Arc<DeclaredNames>, provided: HashSet<String>) -> Self {
+        Self { roots: Roots::default(), provided, names }
     }
 
     /// Counts all under `root` as the project's.
@@ -61,9 +69,9 @@ impl Rules {
     /// Whose something of this dotted name is, wherever it comes from.
     pub(crate) fn of_name(&self, name: &str) -> Ownership {
         let top = top_level(name);
-        if self.exempt.contains(top) {
+        if self.names.exempt.contains(top) {
             Ownership::Shared
-        } else if is_toolkit_name(name) {
+        } else if is_toolkit_name(name) || self.names.per_project.contains(top) {
             Ownership::Own
         } else if self.provided.contains(top) {
             Ownership::Shadowed
@@ -129,7 +137,8 @@ mod tests {
     #[test]
     fn a_module_is_told_by_its_name_then_by_its_place() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<HashSet<_>>();
-        let mut rules = Rules::new(Arc::new(names(&["tankobon"])), names(&["yaml"]));
+        let declared = DeclaredNames { exempt: names(&["tankobon"]), per_project: names(&["studio_tools"]) };
+        let mut rules = Rules::new(Arc::new(declared), names(&["yaml"]));
         rules.add_root("/core");
         let path = |path: &str| Origin::Path(path.to_owned());
         for (name, origin, expected) in [
@@ -138,6 +147,7 @@ mod tests {
             ("tankobon", path("/core/tankobon.py"), Ownership::Shared),
             ("yaml", path("/core/yaml.zip/yaml/__init__.py"), Ownership::Own),
             ("yaml", path("/site-packages/yaml/__init__.py"), Ownership::Shadowed),
+            ("studio_tools.x", path("/site-packages/studio_tools/x.py"), Ownership::Own),
             ("plugin", path("/core/plugin.py"), Ownership::Own),
             ("plugin", path("/elsewhere/plugin.py"), Ownership::Open),
         ] {

@@ -101,6 +101,22 @@ pub(crate) fn function_globals<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<
     globals?.cast_into().ok()
 }
 
+/// Whether a class is made by Python code, or at least at run time: a built-in one is nobody's.
+pub(crate) fn is_made_by_code(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: the object is a class and the interpreter is held.
+    unsafe { ffi::PyType_HasFeature(class.as_type_ptr(), ffi::Py_TPFLAGS_HEAPTYPE) != 0 }
+}
+
+/// A copy of a class's own dictionary.
+pub(crate) fn class_dict<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyDict>> {
+    let (py, dict) = (class.py(), PyDict::new(class.py()));
+    // `type`'s own attribute, whatever a metaclass makes of it.
+    let own = py.get_type::<PyType>().getattr("__dict__").ok()?.get_item("__dict__").ok()?;
+    let proxy = own.call_method1("__get__", (class,)).ok()?;
+    dict.update(proxy.cast::<pyo3::types::PyMapping>().ok()?).ok()?;
+    Some(dict)
+}
+
 /// The folder of the standard library.
 static STDLIB: OnceLock<String> = OnceLock::new();
 

@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::host::ownership::foreign::foreign_modules;
+use crate::host::ownership::foreign::{Clean, foreign_modules};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::is_under;
 use crate::host::python::modules::{Origin, origin};
@@ -60,7 +60,9 @@ pub(crate) fn verify(py: Python<'_>, state: &Arc<ImportState>, sgtk: &Bound<'_, 
     if !matches!(origin(&tank), Origin::Path(path) if is_under(&path, state.location().python())) {
         return Err(wrong("tank", describe(&tank)));
     }
-    if let Some((module, found)) = foreign_modules(&modules, state).into_iter().next() {
+    if let Some((module, found)) =
+        foreign_modules(&modules, state, None, &mut Clean::default()).into_iter().next()
+    {
         return Err(wrong(&module, found));
     }
     state.note_verified(sgtk);

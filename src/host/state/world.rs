@@ -4,7 +4,8 @@
 //! Python code: all that it does is C-level work on dictionaries and lists, the collector is paused, and whatever is
 //! replaced is kept alive until everything is in place and the world is unlocked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -169,6 +170,16 @@ impl World {
     /// Whether what is in place is what stays there outside leases.
     pub(crate) fn is_outside(&self) -> bool {
         matches!((&self.in_place, &self.outside), (Some(here), Some(outside)) if Arc::ptr_eq(here, outside))
+    }
+
+    /// The install folders of the cores that the daemon has on its own `sys.path`.
+    pub(crate) fn daemon_cores(&self, py: Python<'_>) -> HashSet<PathBuf> {
+        self.parts.path.cores(py, self.in_place.is_some())
+    }
+
+    /// The state that stays in place outside leases.
+    pub(crate) fn outside(&self) -> Option<&Arc<ImportState>> {
+        self.outside.as_ref()
     }
 
     /// Has a state stay in place outside leases, and returns the one before.

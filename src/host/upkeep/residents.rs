@@ -1,7 +1,6 @@
 //! The projects of one host: their keys, and those whose cores are imported.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use sgtk_config::{CoreLocation, Fingerprint};
 
+use super::watch::{Changed, Watch};
 use crate::host::gate::Key;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::state::world::modules_of;
@@ -29,22 +29,24 @@ pub struct Resident {
     pub idle: Duration,
 }
 
-/// What the files of a core looked like just before it was imported.
-pub(crate) struct Seen {
-    fingerprint: Fingerprint,
-    checked: Instant,
-}
-
-impl Seen {
-    pub(crate) fn of(location: &CoreLocation) -> Self {
-        Self { fingerprint: Fingerprint::quick(location), checked: Instant::now() }
-    }
-}
-
 struct Entry {
     state: Arc<ImportState>,
-    seen: Seen,
+    /// Taken away while files are looked at, which may be slow.
+    watch: Option<Watch>,
+    checked: Instant,
+    /// Why what is in memory was kept although files have changed.
+    kept: Option<Kept>,
     used: Instant,
+}
+
+/// Why a project's core in memory is not given up for what is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// No core is found on disk, or one that is in the middle of an upgrade.
+    NotWhole,
+    /// What is on disk could not be imported, or its files cannot be read as what they are. It is tried again once the files
+    /// are others than these.
+    Unusable(Fingerprint),
 }
 
 #[derive(Default)]
@@ -80,9 +82,28 @@ impl Residents {
         self.known().entries.values().map(|entry| Arc::clone(&entry.state)).collect()
     }
 
-    pub(crate) fn insert(&self, state: &Arc<ImportState>, seen: Seen) {
-        let entry = Entry { seen, used: Instant::now(), state: Arc::clone(state) };
-        self.known().entries.insert(entry.state.project().to_owned(), entry);
+    /// Has this state be the project's. Returns the one that was.
+    pub(crate) fn insert(&self, state: &Arc<ImportState>, watch: Watch) -> Option<Arc<ImportState>> {
+        let now = Instant::now();
+        let (state, watch) = (Arc::clone(state), Some(watch));
+        let entry = Entry { state, watch, checked: now, kept: None, used: now };
+        let before = self.known().entries.insert(entry.state.project().to_owned(), entry);
+        before.map(|entry| entry.state)
+    }
+
+    /// Why the project's core in memory was kept when its files were looked at last.
+    pub(crate) fn kept(&self, project: &str) -> Option<Kept> {
+        self.known().entries.get(project).and_then(|entry| entry.kept.clone())
+    }
+
+    /// Notes why the project's core in memory is kept, nothing where there is no reason to give it up. Returns whether that
+    /// is news.
+    pub(crate) fn keep(&self, project: &str, why: Option<Kept>) -> bool {
+        let mut known = self.known();
+        let Some(entry) = known.entries.get_mut(project) else { return false };
+        let is_news = entry.kept != why;
+        entry.kept = why;
+        is_news
     }
 
     pub(crate) fn remove(&self, project: &str) -> Option<Arc<ImportState>> {
@@ -95,25 +116,24 @@ impl Residents {
         }
     }
 
-    /// The files of the project's core that are not what they were at its import, where it is time to look; nothing
-    /// where it is not, or where all are the same.
-    pub(crate) fn outdated(&self, project: &str, after: Duration) -> Option<Vec<PathBuf>> {
-        let (state, due) = {
-            let known = self.known();
-            let entry = known.entries.get(project)?;
-            (Arc::clone(&entry.state), entry.seen.checked.elapsed() >= after)
+    /// Whether it is time to look at the project's files.
+    pub(crate) fn is_due(&self, project: &str, after: Duration) -> bool {
+        self.known().entries.get(project).is_some_and(|entry| entry.checked.elapsed() >= after)
+    }
+
+    /// The files of the project that are not what they were at its import.
+    pub(crate) fn changed(&self, project: &str) -> Option<Changed> {
+        let (mut watch, of_all) = {
+            let mut known = self.known();
+            let entry = known.entries.get_mut(project)?;
+            (entry.watch.take()?, entry.kept.is_some())
         };
-        if !due {
-            return None;
-        }
         // Files may be slow to look at, so nothing is locked meanwhile.
-        let now = Seen::of(state.location());
+        let changed = if of_all { watch.changed_of_all() } else { watch.changed() };
         let mut known = self.known();
         let entry = known.entries.get_mut(project)?;
-        entry.seen.checked = now.checked;
-        let changed = entry.seen.fingerprint.changed(&now.fingerprint);
-        let changed: Vec<PathBuf> = changed.map(std::borrow::ToOwned::to_owned).collect();
-        (!changed.is_empty()).then_some(changed)
+        (entry.watch, entry.checked) = (Some(watch), Instant::now());
+        Some(changed)
     }
 
     /// The least recently used projects beyond `most`, sparing one.

@@ -151,7 +151,7 @@ impl Bootstrap {
             "variables": self.variables,
             "strict": self.strict,
             "site_timeout": self.site_timeout.map(|limit| limit.as_secs_f64()),
-            "time_limit": self.time_limit.map(|limit| limit.as_secs_f64()),
+            "time_limit": self.timeout.map(|limit| limit.as_secs_f64()),
         })
     }
 }

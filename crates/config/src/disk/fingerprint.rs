@@ -85,6 +85,19 @@ impl Fingerprint {
         })
     }
 
+    /// The files that are there in both and are the very same: those that an upgrade which replaces all of them has not
+    /// come to yet.
+    pub fn same<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a Path> {
+        let by_path = |path: &Path| {
+            let found = later.files.binary_search_by(|(other, _)| other.as_os_str().cmp(path.as_os_str()));
+            found.ok().and_then(|index| later.files.get(index)).map(|(_, stamp)| *stamp)
+        };
+        let same = self.files.iter().filter(move |(path, stamp)| {
+            stamp.is_there() && by_path(path).is_some_and(|later| later == *stamp)
+        });
+        same.map(|(path, _)| path.as_path())
+    }
+
     /// How many files it has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -173,6 +186,8 @@ mod tests {
         };
         assert_eq!(told(&before, &after), ["aa", "b", "c", "z"]);
         assert_eq!(told(&after, &before), ["aa", "b", "c", "z"]);
+        let same = before.same(&after).map(|path| path.file_name().unwrap()).collect::<Vec<_>>();
+        assert_eq!(same, ["a", "d"]);
         assert!(told(&after, &after).is_empty());
     }
 
@@ -182,6 +197,7 @@ mod tests {
         let root = folder.path().join("absent");
         let before = all(&root);
         assert_eq!(before.len(), 1);
+        assert_eq!(before.same(&before).count(), 0, "nothing is there");
         fs::create_dir(&root).unwrap();
         fs::write(root.join("a"), "").unwrap();
         assert_eq!(before.changed(&all(&root)).collect::<Vec<_>>(), [root.clone(), root.join("a")]);

@@ -42,6 +42,11 @@ impl Stamp {
         }
     }
 
+    /// Whether there is a file.
+    pub(super) fn is_there(self) -> bool {
+        matches!(self.0, State::There { .. })
+    }
+
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self(State::There {
             identity: Identity::of(metadata),

@@ -1,5 +1,7 @@
 //! A list that daemon and projects take turns to fill, and the attribute of a module that leads to it.
 
+use std::collections::HashSet;
+
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -75,6 +77,27 @@ pub(super) struct OtherEntry {
     behind: bool,
 }
 
+impl Found {
+    /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever found by them:
+    /// code that adds a folder each time it runs would make the list grow without end.
+    fn drop_repeated(&mut self, py: Python<'_>, daemons: &[Py<PyAny>], replaced: &mut Replaced) {
+        let mut seen = HashSet::new();
+        let text = |entry: &Py<PyAny>| {
+            Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
+        };
+        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashSet<String>| {
+            let all = std::mem::take(entries).into_iter();
+            let (kept, repeated): (Vec<_>, Vec<_>) =
+                all.partition(|entry| text(entry).is_none_or(|text| seen.insert(text)));
+            *entries = kept;
+            replaced.extend(repeated);
+        };
+        keep(&mut self.front, &mut seen);
+        seen.extend(daemons.iter().filter_map(text));
+        keep(&mut self.back, &mut seen);
+    }
+}
+
 impl ListLayer {
     pub(crate) fn new(module: &Bound<'_, PyDict>, attribute: &'static str) -> PyResult<Self> {
         let live = module
@@ -83,6 +106,11 @@ impl ListLayer {
             .cast_into::<PyList>()?;
         let base = contents::list_items(&live);
         Ok(Self { holder: (module.clone().unbind(), attribute), live: live.unbind(), base, version: 1 })
+    }
+
+    /// The entries that are there now.
+    pub(crate) fn live(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        contents::list_items(self.live.bind(py))
     }
 
     /// The daemon's own entries.
@@ -144,7 +172,8 @@ impl ListLayer {
         self.reclaim(py, replaced)?;
         let changed = !contents::same_list(self.live.bind(py), &share.combined);
         if changed {
-            let found = self.sort(py, share, replaced, whose);
+            let mut found = self.sort(py, share, replaced, whose);
+            found.drop_repeated(py, share.visible(), replaced);
             let new = found.others.into_iter().filter(|other| !other.known);
             let (back, front): (Vec<_>, Vec<_>) = new.partition(|other| other.behind);
             share.set_own(found.front, found.back, replaced);
@@ -197,7 +226,7 @@ impl ListLayer {
     }
 }
 
-fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
+pub(crate) fn copies<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Py<PyAny>>) -> Vec<Py<PyAny>> {
     entries.into_iter().map(|entry| entry.clone_ref(py)).collect()
 }
 

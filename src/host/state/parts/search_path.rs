@@ -1,14 +1,15 @@
 //! `sys.path`: a project's entries stand around the daemon's, and entries that lead into a core are out of its sight.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::host::ownership::cores::is_core_entry;
+use crate::host::ownership::cores::{core_of, is_core_entry};
 use crate::host::ownership::rules::{Ownership, Rules};
 use crate::host::python::modules::stdlib;
-use crate::host::state::layers::list::{ListLayer, ListShare};
+use crate::host::state::layers::list::{ListLayer, ListShare, copies};
 use crate::host::state::part::{Part, Visit};
 
 /// See the module's documentation.
@@ -47,6 +48,15 @@ impl Part for SearchPath {
 }
 
 impl SearchPath {
+    /// The install folders of the cores that the daemon's own entries lead into: as they are, where nothing `is_in_place`,
+    /// else as they were when the project came.
+    pub(crate) fn cores(&self, py: Python<'_>, is_in_place: bool) -> HashSet<PathBuf> {
+        let entries = if is_in_place { copies(py, self.0.base()) } else { self.0.live(py) };
+        let paths = entries.iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
+        let cores = paths.filter_map(|path| core_of(Path::new(&*path.to_string_lossy())).map(Path::to_owned));
+        cores.collect()
+    }
+
     /// Modules from the path entries that the project has added are the project's; not those from folders that the daemon
     /// has on its own path, or the standard library's, which a project may repeat.
     fn note_roots(&self, py: Python<'_>, share: &ListShare, rules: &mut Rules) {

@@ -1,0 +1,99 @@
+//! What becomes of a project's core in memory when files on disk have changed: it stays until its successor is in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::residents::Kept;
+use super::sound;
+use super::watch::{Changed, Watch, snapshot};
+use crate::error::Error;
+use crate::host::gate::Key;
+use crate::host::imports::first::Wanted;
+use crate::host::imports::on_import::Purpose;
+use crate::host::inner::Inner;
+use crate::host::ownership::import_state::ImportState;
+
+/// How many changed files a log record names.
+const NAMED: usize = 5;
+
+impl Inner {
+    /// Imports the project anew where its files have changed and are whole, and drops the state that was its own until now.
+    /// Nothing where that one is to go on; then nothing is in place. For the thread whose turn it is.
+    pub(in crate::host) fn successor(
+        &self,
+        py: Python<'_>,
+        key: &Key,
+        state: &Arc<ImportState>,
+    ) -> Option<Arc<ImportState>> {
+        let project = key.project();
+        if !self.residents.is_due(project, self.revalidate_after) {
+            return None;
+        }
+        // Files may be slow to look at, so others are to go on meanwhile.
+        let changed = py.detach(|| self.residents.changed(project))?;
+        if changed.is_empty() {
+            if self.residents.keep(project, None) {
+                tracing::info!(project, "the files on disk are again those of what is in memory");
+            }
+            return None;
+        }
+        let location = match self.configs.locate(project) {
+            Ok(location) => location,
+            Err(error) => {
+                self.keep(project, &error.into());
+                return None;
+            }
+        };
+        let plugins = &self.settings.plugin_paths;
+        let on_disk = Kept::Unusable(py.detach(|| snapshot(&location, plugins)));
+        if self.residents.kept(project).as_ref() == Some(&on_disk) {
+            return None;
+        }
+        if let Err(unsound) = sound::check(py, changed.rest.iter().map(|file| file.as_path())) {
+            if self.residents.keep(project, Some(on_disk)) {
+                tracing::warn!(project, %unsound, "files were edited; going on with what is in memory");
+            }
+            return None;
+        }
+        let watch = py.detach(|| Watch::before_import(&location, plugins));
+        tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
+        let start = Instant::now();
+        match self.import(py, Wanted { key: key.clone(), location, before: None, purpose: Purpose::Lease }) {
+            Ok(successor) => {
+                self.residents.insert(&successor, watch);
+                self.retire(py, state);
+                tracing::info!(
+                    project,
+                    core = %successor.location().install_core().display(),
+                    version = successor.location().version().unwrap_or("unknown"),
+                    micros = start.elapsed().as_micros() as u64,
+                    "imported anew, what was in memory is dropped"
+                );
+                Some(successor)
+            }
+            Err(error @ Error::CoreChanging { .. }) => {
+                self.keep(project, &error);
+                None
+            }
+            Err(error) => {
+                if self.residents.keep(project, Some(on_disk)) {
+                    tracing::warn!(project, %error, "failed to import what is on disk; going on with what is in memory");
+                }
+                None
+            }
+        }
+    }
+
+    /// Tells once that the core on disk is not whole.
+    fn keep(&self, project: &str, error: &Error) {
+        if self.residents.keep(project, Some(Kept::NotWhole)) {
+            tracing::warn!(project, %error, "the core on disk is not whole; going on with the one in memory");
+        }
+    }
+}
+
+fn first(changed: &Changed) -> Vec<String> {
+    changed.files().take(NAMED).map(|file| file.display().to_string()).collect()
+}

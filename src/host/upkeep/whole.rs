@@ -1,0 +1,189 @@
+//! Whether a core on disk is whole, or in the middle of an upgrade.
+//!
+//! An upgrade replaces a core file by file, in seconds on a local disk and in minutes on a network drive, and at any moment
+//! each file may be the old one, missing, or the new one. An import in between gets a mix of both. So the files of each core
+//! that was imported are remembered: where they have changed since and some are still the very same, the upgrade has not
+//! come to those yet.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use sgtk_config::{CoreLocation, Fingerprint};
+
+use crate::error::{Error, Result};
+
+/// How many files an error names.
+const NAMED: usize = 3;
+
+/// The cores that were imported, by their install folders. The lock is held for moments, and no file is looked at meanwhile.
+pub(crate) struct CoresOnDisk {
+    /// How long a core has to stay as it is before it counts as whole, although some of its files were not replaced: it was
+    /// edited in place, or upgraded by something that leaves equal files alone.
+    settle: Duration,
+    known: Mutex<HashMap<PathBuf, Known>>,
+}
+
+struct Known {
+    /// The files of the last import.
+    imported: Fingerprint,
+    /// The files at the last look that found others than at the look before.
+    seen: Fingerprint,
+    since: Instant,
+}
+
+/// The files of a core just before it is imported.
+pub(crate) struct BeforeImport {
+    files: Fingerprint,
+}
+
+impl CoresOnDisk {
+    pub(crate) fn new(settle: Duration) -> Self {
+        Self { settle, known: Mutex::default() }
+    }
+
+    /// The core's files as they are now, where they are all of one version as far as can be told.
+    ///
+    /// # Errors
+    /// [`Error::CoreChanging`].
+    pub(crate) fn whole(&self, location: &CoreLocation) -> Result<BeforeImport> {
+        let core = location.install_core();
+        let files = Fingerprint::of_core(core);
+        self.judge(core, &files, Instant::now()).map_err(|found| changing(location, found))?;
+        Ok(BeforeImport { files })
+    }
+
+    /// Notes that the core was imported.
+    ///
+    /// # Errors
+    /// [`Error::CoreChanging`] where its files have changed meanwhile: what was imported may be a mix.
+    pub(crate) fn imported(&self, location: &CoreLocation, before: BeforeImport) -> Result<()> {
+        let core = location.install_core();
+        let now = Fingerprint::of_core(core);
+        let changed = named(core, before.files.changed(&now));
+        if let Some(changed) = changed {
+            return Err(changing(location, format!("while it was imported, {changed} changed")));
+        }
+        let known = Known { imported: before.files, seen: now, since: Instant::now() };
+        self.known.lock().insert(core.to_owned(), known);
+        Ok(())
+    }
+
+    fn judge(&self, core: &Path, files: &Fingerprint, now: Instant) -> Result<(), String> {
+        let mut known = self.known.lock();
+        let Some(known) = known.get_mut(core) else { return Ok(()) };
+        if known.imported == *files {
+            return Ok(());
+        }
+        if known.seen != *files {
+            known.seen.clone_from(files);
+            known.since = now;
+        }
+        let Some(same) = named(core, known.imported.same(files)) else { return Ok(()) };
+        if now.duration_since(known.since) >= self.settle {
+            return Ok(());
+        }
+        let replaced = named(core, known.imported.changed(files)).unwrap_or_default();
+        Err(format!("{replaced} changed, and {same} did not"))
+    }
+}
+
+fn changing(location: &CoreLocation, found: String) -> Error {
+    let (project, core) = (location.project().to_owned(), location.install_core().to_owned());
+    Error::CoreChanging { project, core, found }
+}
+
+/// The first names of files and how many more there are; nothing where there are none.
+fn named<'a>(core: &Path, files: impl Iterator<Item = &'a Path>) -> Option<String> {
+    let mut names: Vec<_> =
+        files.map(|file| file.strip_prefix(core).unwrap_or(file).display().to_string()).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    match (names.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(names.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", names.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_secs(10);
+
+    struct Disk {
+        folder: tempfile::TempDir,
+        cores: CoresOnDisk,
+        begun: Instant,
+    }
+
+    impl Disk {
+        fn with_an_imported_core() -> Self {
+            let (folder, begun) = (tempfile::tempdir().unwrap(), Instant::now());
+            let disk = Self { folder, cores: CoresOnDisk::new(SETTLE), begun };
+            for file in ["info.yml", "python/tank/__init__.py", "python/tank/api.py"] {
+                disk.write(file, "old");
+            }
+            let files = disk.files();
+            let known = Known { imported: files.clone(), seen: files, since: begun };
+            disk.cores.known.lock().insert(disk.folder.path().to_owned(), known);
+            disk
+        }
+
+        /// As an upgrade does: another file in its place.
+        fn write(&self, file: &str, text: &str) {
+            let path = self.folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let new = path.with_extension("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(new, path).unwrap();
+        }
+
+        fn files(&self) -> Fingerprint {
+            Fingerprint::of_core(self.folder.path())
+        }
+
+        fn judge(&self, after: Duration) -> Result<(), String> {
+            self.cores.judge(self.folder.path(), &self.files(), self.begun + after)
+        }
+    }
+
+    #[test]
+    fn a_core_of_which_some_files_are_still_the_old_ones_is_not_whole() {
+        let disk = Disk::with_an_imported_core();
+        disk.judge(Duration::ZERO).unwrap();
+        for file in ["info.yml", "python/tank/__init__.py"] {
+            disk.write(file, "new");
+            let found = disk.judge(Duration::ZERO).unwrap_err();
+            assert!(found.contains("info.yml changed") || found.contains("info.yml, "), "{found}");
+            assert!(found.ends_with("python/tank/api.py did not"), "{found}");
+        }
+        disk.write("python/tank/api.py", "new");
+        disk.judge(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn files_that_are_gone_for_good_are_not_waited_for() {
+        let disk = Disk::with_an_imported_core();
+        fs::remove_file(disk.folder.path().join("python/tank/api.py")).unwrap();
+        disk.judge(Duration::ZERO).unwrap_err();
+        disk.write("info.yml", "new");
+        disk.write("python/tank/__init__.py", "new");
+        disk.judge(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_core_that_was_edited_in_place_is_whole_once_it_has_been_quiet() {
+        let disk = Disk::with_an_imported_core();
+        disk.write("python/tank/api.py", "edited");
+        disk.judge(SETTLE).unwrap_err();
+        disk.write("python/tank/api.py", "edited again");
+        disk.judge(SETTLE + SETTLE / 2).unwrap_err();
+        disk.judge(SETTLE * 2).unwrap_err();
+        disk.judge(SETTLE * 2 + SETTLE / 2).unwrap();
+    }
+}
