@@ -54,7 +54,7 @@ impl EngineInfo {
             (Some(entity_type), Some(id)) => Some(Entity { entity_type, id }),
             _ => None,
         };
-        let differences: Vec<(String, String)> = told.get_item("differences")?.extract()?;
+        let differences: Vec<[String; 2]> = told.get_item("differences")?.extract()?;
         Ok(Self {
             target: target.to_owned(),
             project_id: number("project_id")?,
@@ -69,7 +69,7 @@ impl EngineInfo {
             configuration_id: number("configuration_id")?,
             configuration_version: text("configuration_version")?,
             configuration_descriptor: text("configuration_descriptor")?,
-            differences: differences.iter().map(|(kind, message)| Difference::new(kind, message)).collect(),
+            differences: differences.iter().map(|[kind, message]| Difference::new(kind, message)).collect(),
         })
     }
 }

@@ -222,6 +222,12 @@ fn an_app_that_cannot_be_loaded_is_toolkits_to_tell() {
         assert_own(&engine, "v0.23.10");
         let apps: usize = engine.with(|engine| engine.getattr("apps")?.len()).unwrap();
         assert_eq!(apps, 1);
+        let told = &engine.info().differences;
+        assert_eq!(told.len(), 3, "{told:?}");
+        for name in ["tk-missing", "tk-raises-on-import", "tk-init-raises"] {
+            let start = format!("app {name} was left out: ");
+            assert!(told.iter().any(|one| one.message.starts_with(&start)), "{name}: {told:?}");
+        }
     });
 }
 

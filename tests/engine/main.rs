@@ -17,4 +17,5 @@ mod options;
 mod prepared;
 mod progress;
 mod recipe;
+mod steered;
 mod support;

@@ -55,6 +55,17 @@ fn each_has_an_engine_of_its_own_that_calls_may_ask_for() {
 }
 
 #[test]
+fn a_configuration_in_the_environment_steers_no_worker() {
+    let studio = studio();
+    let pool = options(&studio).env("SHOTGUN_PIPELINE_CONFIGURATION_ID", "1176").build().unwrap();
+    for (_, name, version) in PROJECTS {
+        let told: Value = pool.call(name, Call::new("told:bootstrapped")).unwrap();
+        assert_eq!((&told["version"], &told["project"]), (&version.into(), &name.into()), "{told}");
+    }
+    pool.shutdown(std::time::Duration::from_secs(5)).unwrap();
+}
+
+#[test]
 fn its_key_is_in_no_argument_variable_error_or_stack() {
     let studio = studio();
     let pool = options(&studio).build().unwrap();
