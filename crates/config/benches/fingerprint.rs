@@ -1,6 +1,7 @@
 //! What it costs to look whether a core on disk has changed: the files that decide, and all of them.
 //!
-//! `CORE=/path/to/install/core cargo bench -p sgtk-config` measures a real one. Its floor is as many looks at files.
+//! `CORE=/path/to/install/core cargo bench -p sgtk-config` measures a real one. Its floor is as many looks at
+//! files.
 
 #![allow(missing_docs, reason = "criterion's macro makes a public function")]
 

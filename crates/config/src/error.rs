@@ -10,8 +10,8 @@ use crate::Platform;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The project's name is not a plain folder name on every platform. No file was touched. Pass the name of the
-    /// folder below the base folder, not a path.
+    /// The project's name is not a plain folder name on every platform. No file was touched. Pass the name of
+    /// the folder below the base folder, not a path.
     #[error("project name {project:?} is refused: {reason}")]
     ProjectName {
         /// The name as it was given.
@@ -27,8 +27,8 @@ pub enum ConfigError {
         base: PathBuf,
     },
 
-    /// The base folder could not be listed: it is missing, no folder, or not for this user. Check the mount and
-    /// `SHOTGUN_BASE`.
+    /// The base folder could not be listed: it is missing, no folder, or not for this user. Check the mount
+    /// and `SHOTGUN_BASE`.
     #[error("failed to list base folder {}: {reason}", base.display())]
     BaseUnreadable {
         /// The base folder.
@@ -46,8 +46,8 @@ pub enum ConfigError {
         reason: &'static str,
     },
 
-    /// No configuration below the base folder says that it is that project's. Check `SHOTGUN_BASE`, or set the project up;
-    /// one that is distributed is found through the site, by a bootstrap.
+    /// No configuration below the base folder says that it is that project's. Check `SHOTGUN_BASE`, or set
+    /// the project up; one that is distributed is found through the site, by a bootstrap.
     #[error("no configuration below {} is one of {project}{}", base.display(), besides(unreadable))]
     NoConfiguration {
         /// The project asked for.
@@ -58,8 +58,9 @@ pub enum ConfigError {
         unreadable: String,
     },
 
-    /// Several configurations say that they are that project's, and none of them, or more than one, is its `Primary`. Name
-    /// the configuration, or correct `config/core/pipeline_configuration.yml` in the one that was copied.
+    /// Several configurations say that they are that project's, and none of them, or more than one, is its
+    /// `Primary`. Name the configuration, or correct `config/core/pipeline_configuration.yml` in the one that
+    /// was copied.
     #[error("{project} has several configurations below {}: {claims}", base.display())]
     AmbiguousProject {
         /// The project asked for.
@@ -81,8 +82,8 @@ pub enum ConfigError {
         reason: String,
     },
 
-    /// One configuration is the project's and is not its `Primary`, which may be among those that cannot be read. Name the
-    /// configuration, or mend the others.
+    /// One configuration is the project's and is not its `Primary`, which may be among those that cannot be
+    /// read. Name the configuration, or mend the others.
     #[error(
         "{project} has the configuration in folder {found:?}, and perhaps a primary one that cannot be read: {unreadable}"
     )]
@@ -95,8 +96,9 @@ pub enum ConfigError {
         unreadable: String,
     },
 
-    /// A file that decides where the core is could not be looked at or read: no permission, a link to nowhere, a
-    /// failing disk. It is not taken for missing, since that could mean another core. Mend the file or remove it.
+    /// A file that decides where the core is could not be looked at or read: no permission, a link to
+    /// nowhere, a failing disk. It is not taken for missing, since that could mean another core. Mend the
+    /// file or remove it.
     #[error("failed to read {} of project {project:?}", file.display())]
     Unreadable {
         /// The project asked for.
@@ -107,8 +109,8 @@ pub enum ConfigError {
         source: io::Error,
     },
 
-    /// There is no configuration of that name below the base folder. Check the name, or set the project up. With
-    /// [`StudioFallback::Always`](crate::StudioFallback::Always) such a project gets the studio core.
+    /// There is no configuration of that name below the base folder. Check the name, or set the project up.
+    /// With [`StudioFallback::Always`](crate::StudioFallback::Always) such a project gets the studio core.
     #[error("project {project:?} has no configuration: expected a folder at {}{closest}", folder.display())]
     UnknownProject {
         /// The project asked for.
@@ -119,8 +121,8 @@ pub enum ConfigError {
         closest: Names,
     },
 
-    /// The project's folder has no files in `config/core`, so it is no configuration: an empty mount point, or one that
-    /// is being set up.
+    /// The project's folder has no files in `config/core`, so it is no configuration: an empty mount point,
+    /// or one that is being set up.
     #[error("project {project:?} has no configuration: {} has no files in config/core", folder.display())]
     NotAConfiguration {
         /// The project asked for.
@@ -129,8 +131,8 @@ pub enum ConfigError {
         folder: PathBuf,
     },
 
-    /// The configuration names no core for this platform: it has pointers for other platforms only, or nothing while
-    /// the studio fallback is off. Write the pointer (`tank attach_to_core` does).
+    /// The configuration names no core for this platform: it has pointers for other platforms only, or
+    /// nothing while the studio fallback is off. Write the pointer (`tank attach_to_core` does).
     #[error(
         "project {project:?} has no core of its own and no core pointer at {}{}", file.display(), only(others)
     )]
@@ -143,10 +145,11 @@ pub enum ConfigError {
         others: String,
     },
 
-    /// The configuration had a core of its own or a core pointer, and both are missing now. That is so while Toolkit
-    /// upgrades, localizes or shares a core, which takes minutes on a network drive: try again. Where it stays so, install
-    /// the core or write the pointer; to have the studio core instead, empty `install/core`, remove
-    /// `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or start the daemon again.
+    /// The configuration had a core of its own or a core pointer, and both are missing now. That is so while
+    /// Toolkit upgrades, localizes or shares a core, which takes minutes on a network drive: try again. Where
+    /// it stays so, install the core or write the pointer; to have the studio core instead, empty
+    /// `install/core`, remove `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or
+    /// start the daemon again.
     #[error(
         "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor a core pointer \
          at {}; an upgrade may be running",
@@ -163,7 +166,8 @@ pub enum ConfigError {
         pointer: PathBuf,
     },
 
-    /// Something else stands where the core pointer should: a folder, a pipe, a device. Put a text file there.
+    /// Something else stands where the core pointer should: a folder, a pipe, a device. Put a text file
+    /// there.
     #[error("core pointer {} of project {project:?} should be a file and is {found}", file.display())]
     PointerNotAFile {
         /// The project asked for.
@@ -203,8 +207,8 @@ pub enum ConfigError {
         problem: Box<PointerProblem>,
     },
 
-    /// The configuration has no core and no pointer, and there is no studio core either. Install one there, or write
-    /// the project's pointer.
+    /// The configuration has no core and no pointer, and there is no studio core either. Install one there,
+    /// or write the project's pointer.
     #[error(
         "project {project:?} has no core of its own and no core pointer at {}, and there is no studio core at {}",
         pointer.display(), core.display()
@@ -218,8 +222,8 @@ pub enum ConfigError {
         core: PathBuf,
     },
 
-    /// The folder that should hold the core holds the small API proxies of an attached configuration, which themselves
-    /// point elsewhere. Name the folder of the core itself.
+    /// The folder that should hold the core holds the small API proxies of an attached configuration, which
+    /// themselves point elsewhere. Name the folder of the core itself.
     #[error(
         "the core of project {project:?} should be in {} and is not: {} there points elsewhere",
         core.display(), pointer.display()
@@ -233,8 +237,8 @@ pub enum ConfigError {
         pointer: PathBuf,
     },
 
-    /// The core lacks what `import sgtk` takes, or what it had before: it is half installed, being upgraded, or no core.
-    /// Try again once the upgrade is over, else install it again.
+    /// The core lacks what `import sgtk` takes, or what it had before: it is half installed, being upgraded,
+    /// or no core. Try again once the upgrade is over, else install it again.
     #[error("the core of project {project:?} is incomplete: {} lacks {missing}; an upgrade may be running", core.display())]
     CoreIncomplete {
         /// The project asked for.
@@ -306,7 +310,8 @@ pub enum PointerProblem {
     #[error("expected a path on the first line, found none")]
     Empty,
 
-    /// It is the word that Toolkit's setup writes where a platform has no path. Write the core's folder there.
+    /// It is the word that Toolkit's setup writes where a platform has no path. Write the core's folder
+    /// there.
     #[error("expected a path, found Toolkit's word for there being none on this platform")]
     Undefined,
 
@@ -314,7 +319,8 @@ pub enum PointerProblem {
     #[error("expected a path without quotation marks")]
     Quoted,
 
-    /// There are more lines with text. Toolkit reads the first in one place and all of them in another; leave one.
+    /// There are more lines with text. Toolkit reads the first in one place and all of them in another; leave
+    /// one.
     #[error("expected one line, found {lines} with text")]
     SeveralLines {
         /// How many lines have text.
@@ -335,8 +341,8 @@ pub enum PointerProblem {
         variable: String,
     },
 
-    /// It begins with `~` and the process has no home folder. Set `HOME` (on Windows `USERPROFILE`), or write the path
-    /// out.
+    /// It begins with `~` and the process has no home folder. Set `HOME` (on Windows `USERPROFILE`), or write
+    /// the path out.
     #[error("there is no home folder for ~ to stand for")]
     NoHome,
 
@@ -347,8 +353,8 @@ pub enum PointerProblem {
         user: String,
     },
 
-    /// It is a relative path, which would depend on the daemon's current folder. Write an absolute one; on Windows
-    /// with its drive or share.
+    /// It is a relative path, which would depend on the daemon's current folder. Write an absolute one; on
+    /// Windows with its drive or share.
     #[error("expected an absolute path on {platform}, found {expanded:?}")]
     Relative {
         /// The path with its variables expanded.

@@ -16,8 +16,8 @@ const HIDDEN: &str = "[hidden]";
 /// A secret that is shorter than this, in bytes, is not looked for: its letters are in every text.
 const SHORTEST: usize = 4;
 
-/// How many secrets are learned while others are in use, before the first is forgotten again. A session has a new one for
-/// each hour or so.
+/// How many secrets are learned while others are in use, before the first is forgotten again. A session has a
+/// new one for each hour or so.
 const LEARNED: usize = 256;
 
 /// The secrets that are in use, in all the forms in which a text may hold them.
@@ -83,8 +83,8 @@ impl fmt::Debug for Secrets {
 pub struct Learner(u64);
 
 impl Learner {
-    /// Has a secret hidden as long as the [`Secrets`] live, or until very many others were learned after it. One that is
-    /// known already, or too short to be looked for, changes nothing.
+    /// Has a secret hidden as long as the [`Secrets`] live, or until very many others were learned after it.
+    /// One that is known already, or too short to be looked for, changes nothing.
     pub fn learn(&self, secret: &str) {
         let forms = forms(secret);
         let known = |of: &Forms| forms.iter().all(|form| of.all().any(|other| other == form.expose_secret()));
@@ -116,8 +116,8 @@ fn forms(secret: &str) -> Vec<SecretString> {
     forms.into_iter().map(SecretString::from).collect()
 }
 
-/// A secret as a text may show it: as it is, in JSON, each of them by Python's `repr` as well, and in an address. What the
-/// client logs of a request is the `repr` of JSON.
+/// A secret as a text may show it: as it is, in JSON, each of them by Python's `repr` as well, and in an
+/// address. What the client logs of a request is the `repr` of JSON.
 fn written(secret: &str) -> Vec<String> {
     let json = serde_json::to_string(secret).unwrap_or_default();
     let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
@@ -161,7 +161,8 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     let in_use = IN_USE.read();
     let forms = in_use.iter().flat_map(|(_, forms)| forms.all());
     let mut shown: Vec<&str> = forms.filter(|form| text.contains(form)).collect();
-    // The longer first, so that no part of one is left over where another, of other options perhaps, is hidden in it.
+    // The longer first, so that no part of one is left over where another, of other options perhaps, is
+    // hidden in it.
     shown.sort_by_key(|form| std::cmp::Reverse(form.len()));
     let mut text = Cow::Borrowed(text);
     for form in shown {

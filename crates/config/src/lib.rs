@@ -1,11 +1,11 @@
-//! What a daemon has to know of ShotGrid (Flow Production Tracking) Toolkit before any Python runs: which core a project
-//! has, which Python that asks for, and what to bootstrap.
+//! What a daemon has to know of ShotGrid (Flow Production Tracking) Toolkit before any Python runs: which
+//! core a project has, which Python that asks for, and what to bootstrap.
 //!
-//! Nothing here links or starts Python. `sgtk-host` (cores in this process) and `sgtk-pool` (a process for each project)
-//! both stand on it, and re-export what their callers need.
+//! Nothing here links or starts Python. `sgtk-host` (cores in this process) and `sgtk-pool` (a process for
+//! each project) both stand on it, and re-export what their callers need.
 //!
-//! - [`Configs`] finds a project's core from the files of its pipeline configuration, and tells how: [`CoreLocation`],
-//!   [`Trail`], [`ConfigError`].
+//! - [`Configs`] finds a project's core from the files of its pipeline configuration, and tells how:
+//!   [`CoreLocation`], [`Trail`], [`ConfigError`].
 //! - [`Configs::find`] finds the configuration of a project by what events say: [`ProjectRef`].
 //! - [`Fingerprint`] and [`CoreWatch`] tell whether what was read is still what is on disk.
 //! - [`Bootstrap`] is what a bootstrap of a distributed configuration needs to know, as data.

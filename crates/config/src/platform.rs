@@ -60,8 +60,8 @@ impl Platform {
         }
     }
 
-    /// Whether a path means the same folder whatever the current folder is. On Windows that takes a drive or a share:
-    /// `\core` alone depends on the current drive.
+    /// Whether a path means the same folder whatever the current folder is. On Windows that takes a drive or
+    /// a share: `\core` alone depends on the current drive.
     pub(crate) fn is_absolute(self, path: &str) -> bool {
         let mut bytes = path.bytes();
         match self {
@@ -82,7 +82,8 @@ impl Platform {
         byte == b'/' || (byte == b'\\' && matches!(self, Self::Windows))
     }
 
-    /// Whether `byte` can be part of a variable's name after a `$`: what `os.path.expandvars` takes on each platform.
+    /// Whether `byte` can be part of a variable's name after a `$`: what `os.path.expandvars` takes on each
+    /// platform.
     pub(crate) const fn in_variable_name(self, byte: u8) -> bool {
         byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b'-' && matches!(self, Self::Windows))
     }

@@ -7,8 +7,8 @@ const LONGEST: usize = 255;
 
 /// Refuses every name that is not one plain folder name on each platform.
 ///
-/// Names come from outside (an event, a path template). They are judged alike everywhere, so that a name which is
-/// harmless on the machine that checks it is harmless on the one that uses it.
+/// Names come from outside (an event, a path template). They are judged alike everywhere, so that a name
+/// which is harmless on the machine that checks it is harmless on the one that uses it.
 pub(crate) fn check(project: &str) -> Result<(), ConfigError> {
     match objection(project) {
         None => Ok(()),

@@ -12,8 +12,9 @@ use crate::keys::redacted;
 pub struct PythonError {
     /// The exception's class, with its module where that is not `builtins`.
     pub type_name: String,
-    /// The names of all classes in the exception class's method resolution order, its own first. Toolkit's exceptions
-    /// are to be classified by these names: after a core was swapped their classes are others of the same name.
+    /// The names of all classes in the exception class's method resolution order, its own first. Toolkit's
+    /// exceptions are to be classified by these names: after a core was swapped their classes are others of
+    /// the same name.
     pub mro: Vec<String>,
     /// `str(exception)`, or a placeholder where that raised.
     pub message: String,

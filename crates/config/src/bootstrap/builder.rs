@@ -12,7 +12,8 @@ use super::{Bootstrap, CachingPolicy, Entity, ScriptUser};
 use crate::STEERING_VARIABLES;
 use crate::SettingError;
 
-/// Options for a [`Bootstrap`]. A starting core and a site are needed; for the rest each method states its default.
+/// Options for a [`Bootstrap`]. A starting core and a site are needed; for the rest each method states its
+/// default.
 #[derive(Clone)]
 #[must_use = "nothing happens before `build`"]
 pub struct BootstrapBuilder {
@@ -62,8 +63,8 @@ impl BootstrapBuilder {
         }
     }
 
-    /// The core to start from, which belongs to no project: the folder that has `sgtk` and `tank` in it. The bootstrap
-    /// finds the project's own core from there.
+    /// The core to start from, which belongs to no project: the folder that has `sgtk` and `tank` in it. The
+    /// bootstrap finds the project's own core from there.
     pub fn core(mut self, python_folder: impl Into<PathBuf>) -> Self {
         self.core = Some(python_folder.into());
         self
@@ -75,22 +76,23 @@ impl BootstrapBuilder {
         self
     }
 
-    /// The script user that bootstraps: its name and its key on the site. The key is kept as a secret: it is in no
-    /// `Debug`, error or log, and in no argument or environment of a process. Default: the user that the starting core
-    /// names (its `shotgun.yml`), without asking anybody.
+    /// The script user that bootstraps: its name and its key on the site. The key is kept as a secret: it is
+    /// in no `Debug`, error or log, and in no argument or environment of a process. Default: the user that
+    /// the starting core names (its `shotgun.yml`), without asking anybody.
     pub fn script_user(mut self, name: impl Into<String>, key: impl Into<SecretString>) -> Self {
         self.script_user = Some(ScriptUser { name: name.into(), key: key.into() });
         self
     }
 
-    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. For a script
-    /// user only. Default: none.
+    /// The proxy for all calls to the site: `host:port`, or `user:password@host:port`. Kept as a secret. For
+    /// a script user only. Default: none.
     pub fn http_proxy(mut self, address: impl Into<SecretString>) -> Self {
         self.http_proxy = Some(address.into());
         self
     }
 
-    /// Which of the site's pipeline configurations are meant for us, by their `plugin_ids`. Default: `basic.`.
+    /// Which of the site's pipeline configurations are meant for us, by their `plugin_ids`. Default:
+    /// `basic.`.
     pub fn plugin_id(mut self, id: impl Into<String>) -> Self {
         self.plugin_id = id.into();
         self
@@ -103,7 +105,8 @@ impl BootstrapBuilder {
     }
 
     /// The descriptor of the configuration to use where the site names none: its address as text
-    /// (`sgtk:descriptor:app_store?name=tk-config-basic`), or the same as a JSON object. Default: Toolkit's own.
+    /// (`sgtk:descriptor:app_store?name=tk-config-basic`), or the same as a JSON object. Default: Toolkit's
+    /// own.
     pub fn base_configuration(mut self, descriptor: impl Into<Value>) -> Self {
         self.base_configuration = Some(descriptor.into());
         self
@@ -133,57 +136,59 @@ impl BootstrapBuilder {
         self
     }
 
-    /// Whether `TK_BOOTSTRAP_CONFIG_OVERRIDE`, where it is set, decides on the configuration, whatever else is asked for.
-    /// Default: no, unlike Toolkit's own.
+    /// Whether `TK_BOOTSTRAP_CONFIG_OVERRIDE`, where it is set, decides on the configuration, whatever else
+    /// is asked for. Default: no, unlike Toolkit's own.
     pub fn allow_config_overrides(mut self, allow: bool) -> Self {
         self.allow_config_overrides = allow;
         self
     }
 
-    /// A Python function to call with the engine's context just before the engine starts, as `module:function`: Toolkit's
-    /// `pre_engine_start_callback`, where it runs in the project's Python, in a worker too. The module has to be one that
-    /// the project can import. What it raises ends the bootstrap. Default: none.
+    /// A Python function to call with the engine's context just before the engine starts, as
+    /// `module:function`: Toolkit's `pre_engine_start_callback`, where it runs in the project's Python, in a
+    /// worker too. The module has to be one that the project can import. What it raises ends the bootstrap.
+    /// Default: none.
     pub fn pre_engine_hook(mut self, function: impl Into<String>) -> Self {
         self.pre_engine_hook = Some(function.into());
         self
     }
 
     /// Whether the local folder cache is synchronised with the site just before the engine starts
-    /// (`synchronize_filesystem_structure`), which Toolkit's documentation asks for where a Shot or a Task is bootstrapped:
-    /// without it the engine may start in the wrong environment. It comes before
+    /// (`synchronize_filesystem_structure`), which Toolkit's documentation asks for where a Shot or a Task is
+    /// bootstrapped: without it the engine may start in the wrong environment. It comes before
     /// [`pre_engine_hook`](Self::pre_engine_hook). Default: no.
     pub fn synchronize_filesystem_structure(mut self, synchronize: bool) -> Self {
         self.synchronize_filesystem_structure = synchronize;
         self
     }
 
-    /// A variable of the environment for this project alone (`STUDIO_CORE=24`). Call it once for each. What Toolkit would
-    /// let decide on the configuration ([`STEERING_VARIABLES`]) is not taken from the daemon's environment, but it is from
-    /// here. Default: none.
+    /// A variable of the environment for this project alone (`STUDIO_CORE=24`). Call it once for each. What
+    /// Toolkit would let decide on the configuration ([`STEERING_VARIABLES`]) is not taken from the daemon's
+    /// environment, but it is from here. Default: none.
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// Whether a bootstrap whose outcome is not what was asked for is an error: another project, another configuration or
-    /// an older one that was restored, another core, an app that was left out. Otherwise each is told as a
-    /// [`Difference`](crate::Difference) and as a warning. Default: no.
+    /// Whether a bootstrap whose outcome is not what was asked for is an error: another project, another
+    /// configuration or an older one that was restored, another core, an app that was left out. Otherwise
+    /// each is told as a [`Difference`](crate::Difference) and as a warning. Default: no.
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
 
-    /// How long one try of a call to the site may wait for an answer; the client may try up to three times. It holds for
-    /// all connections that the engine's core makes afterwards, too. `None` waits for ever, as Toolkit does. Default:
-    /// 60 s.
+    /// How long one try of a call to the site may wait for an answer; the client may try up to three times.
+    /// It holds for all connections that the engine's core makes afterwards, too. `None` waits for ever, as
+    /// Toolkit does. Default: 60 s.
     pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.site_timeout = timeout.into();
         self
     }
 
-    /// How long the whole bootstrap may take before it is stopped. Python can be stopped between two of its instructions
-    /// and not in C code: a call to the site is waited for as long as [`site_timeout`](Self::site_timeout) says, `git`
-    /// or a network drive for as long as they take. `None` for no limit. Default: 600 s.
+    /// How long the whole bootstrap may take before it is stopped. Python can be stopped between two of its
+    /// instructions and not in C code: a call to the site is waited for as long as
+    /// [`site_timeout`](Self::site_timeout) says, `git` or a network drive for as long as they take. `None`
+    /// for no limit. Default: 600 s.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self

@@ -122,8 +122,8 @@ impl Bootstrap {
         key.into_iter().chain(self.http_proxy.clone()).collect()
     }
 
-    // For `sgtk-host` and `sgtk-pool`. The options as `steps.py` takes them, **with the key in them**: to be handed to
-    // Python, or to a worker over its pipe, and nowhere else.
+    // For `sgtk-host` and `sgtk-pool`. The options as `steps.py` takes them, **with the key in them**: to be
+    // handed to Python, or to a worker over its pipe, and nowhere else.
     #[doc(hidden)]
     #[must_use]
     pub fn to_json(&self) -> Value {

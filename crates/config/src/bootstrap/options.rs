@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// What Toolkit reads from the environment to decide whose configuration it takes, and from which bundles it starts what:
-/// a launcher exports them for whole shells, and whatever is started from there has them. A project does not get them from
-/// the daemon's environment; what they say can be asked for by options. `docs/variables.md` has all that Toolkit reads.
+/// What Toolkit reads from the environment to decide whose configuration it takes, and from which bundles it
+/// starts what: a launcher exports them for whole shells, and whatever is started from there has them. A
+/// project does not get them from the daemon's environment; what they say can be asked for by options.
+/// `docs/variables.md` has all that Toolkit reads.
 pub const STEERING_VARIABLES: [&str; 8] = [
     "SHOTGUN_PIPELINE_CONFIGURATION_ID",
     "TK_BOOTSTRAP_CONFIG_OVERRIDE",

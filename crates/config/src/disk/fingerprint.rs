@@ -11,12 +11,12 @@ use super::presence;
 /// The names of folders in which nothing that is imported or read has its source.
 const SKIPPED: [&str; 4] = ["__pycache__", ".git", ".svn", ".hg"];
 
-/// What a set of files looked like at one moment: for each the device, the inode, the size, and the times of its last
-/// modification and of the last change of its entry (on Windows, where the standard library gives no inode, the time of
-/// creation takes their place). No file is read.
+/// What a set of files looked like at one moment: for each the device, the inode, the size, and the times of
+/// its last modification and of the last change of its entry (on Windows, where the standard library gives no
+/// inode, the time of creation takes their place). No file is read.
 ///
-/// Two that are equal mean that nobody has written to, replaced, added or removed any of the files in between. Files that
-/// are missing or cannot be looked at are part of it as such.
+/// Two that are equal mean that nobody has written to, replaced, added or removed any of the files in
+/// between. Files that are missing or cannot be looked at are part of it as such.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Sorted by path, each path once.
@@ -32,10 +32,11 @@ impl Fingerprint {
         )
     }
 
-    /// All files in these folders, at any depth; a root may be a file as well. `keep` is asked for each file and each
-    /// folder below a root, and a folder that is not kept is not looked into.
+    /// All files in these folders, at any depth; a root may be a file as well. `keep` is asked for each file
+    /// and each folder below a root, and a folder that is not kept is not looked into.
     ///
-    /// Links are followed. Compiled Python (`__pycache__`, `*.pyc`) and the folders of version control are left out.
+    /// Links are followed. Compiled Python (`__pycache__`, `*.pyc`) and the folders of version control are
+    /// left out.
     #[must_use]
     pub fn of_tree(roots: impl IntoIterator<Item = PathBuf>, keep: impl Fn(&Path) -> bool) -> Self {
         Self::sorted(roots.into_iter().flat_map(|root| {
@@ -61,8 +62,8 @@ impl Fingerprint {
         Self { files }
     }
 
-    /// The files that are not in `later` as they are here, and those that only `later` has: what to name when something
-    /// is read anew.
+    /// The files that are not in `later` as they are here, and those that only `later` has: what to name when
+    /// something is read anew.
     pub fn changed<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a Path> {
         let (mut here, mut there) = (self.files.iter().peekable(), later.files.iter().peekable());
         std::iter::from_fn(move || {

@@ -17,8 +17,9 @@ pub(crate) enum Contents {
 
 /// The metadata of `path` with links followed, or `None` where nothing is there.
 ///
-/// A link that leads nowhere, `path` itself or a folder on the way to it from `within`, is an error and not an absence:
-/// somebody meant something to be there (a disk that is not mounted), and the next rule would find another core.
+/// A link that leads nowhere, `path` itself or a folder on the way to it from `within`, is an error and not
+/// an absence: somebody meant something to be there (a disk that is not mounted), and the next rule would
+/// find another core.
 pub(crate) fn look(path: &Path, within: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -33,7 +34,8 @@ pub(crate) fn look(path: &Path, within: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// What a folder's metadata, or the lack of it, amounts to: `Ok` for a folder, else what is there in a few words.
+/// What a folder's metadata, or the lack of it, amounts to: `Ok` for a folder, else what is there in a few
+/// words.
 pub(crate) fn folder(path: &Path) -> Result<(), String> {
     match look(path, path) {
         Ok(Some(metadata)) if metadata.is_dir() => Ok(()),

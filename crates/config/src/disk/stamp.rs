@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::presence;
 
-/// A file as it was at one moment, without its contents: which one it is, its size, and when it was last modified. Two that
-/// are equal mean that nobody has written to the file in between.
+/// A file as it was at one moment, without its contents: which one it is, its size, and when it was last
+/// modified. Two that are equal mean that nobody has written to the file in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp(State);
 
@@ -21,7 +21,8 @@ enum State {
 impl Stamp {
     pub(super) const UNREADABLE: Self = Self(State::Unreadable);
 
-    /// The file there, with links followed, as it is now. One that is missing or cannot be looked at has a stamp as well.
+    /// The file there, with links followed, as it is now. One that is missing or cannot be looked at has a
+    /// stamp as well.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         match fs::metadata(path) {
@@ -56,8 +57,8 @@ impl Stamp {
     }
 }
 
-/// Which file it is, whatever its name, and when its entry in the file system last changed: what copies a file with its
-/// old times changes that all the same.
+/// Which file it is, whatever its name, and when its entry in the file system last changed: what copies a
+/// file with its old times changes that all the same.
 #[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {

@@ -8,8 +8,8 @@ use super::{Configs, CoreKind, CoreLocation, Trail, interpreter_file, version};
 use crate::ConfigError;
 
 impl Configs {
-    /// The core that a bootstrap of `target` starts from, by its `python` folder. It belongs to no project, wherever it
-    /// lies: `TANK_CURRENT_PC` is not set for it.
+    /// The core that a bootstrap of `target` starts from, by its `python` folder. It belongs to no project,
+    /// wherever it lies: `TANK_CURRENT_PC` is not set for it.
     ///
     /// # Errors
     /// [`ConfigError::CoreIncomplete`] or [`ConfigError::Unreadable`] where the folder does not hold a core.
@@ -19,8 +19,8 @@ impl Configs {
         self.core_of_python_folder(target, python, None)
     }
 
-    /// The core that Toolkit has found for `target`, by its `python` folder. Where that lies in a pipeline configuration,
-    /// it is that one's.
+    /// The core that Toolkit has found for `target`, by its `python` folder. Where that lies in a pipeline
+    /// configuration, it is that one's.
     ///
     /// # Errors
     /// As [`Configs::core_to_start_from`].

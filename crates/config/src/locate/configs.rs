@@ -18,14 +18,15 @@ const BASE_VARIABLE: &str = "SHOTGUN_BASE";
 /// Where the published recipe looks when [`BASE_VARIABLE`] says nothing.
 const DEFAULT_BASE: &str = "/mnt/sgtk/configs";
 
-/// The folder that holds a pipeline configuration for each project, and the rules by which a core is found in it.
+/// The folder that holds a pipeline configuration for each project, and the rules by which a core is found in
+/// it.
 ///
-/// Cheap to clone. Nothing is cached: each [`locate`](Self::locate) reads the files as they are now. What is remembered,
-/// by all clones together, is that a project had a core of its own or a pointer: from then on it is never answered with
-/// the studio core, whatever an upgrade or a share that is away takes from it for a moment ([`forget`](Self::forget)). The process's
-/// environment on the other hand is read **once**, when the value is made: while Python code changes the environment
-/// from other threads it cannot be read safely, and a pointer must not mean one thing or another by which project
-/// happens to be in place.
+/// Cheap to clone. Nothing is cached: each [`locate`](Self::locate) reads the files as they are now. What is
+/// remembered, by all clones together, is that a project had a core of its own or a pointer: from then on it
+/// is never answered with the studio core, whatever an upgrade or a share that is away takes from it for a
+/// moment ([`forget`](Self::forget)). The process's environment on the other hand is read **once**, when the
+/// value is made: while Python code changes the environment from other threads it cannot be read safely, and
+/// a pointer must not mean one thing or another by which project happens to be in place.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Configs {
@@ -42,15 +43,16 @@ pub struct Configs {
 impl Configs {
     /// Configurations below `base`, for the platform this is compiled for.
     ///
-    /// A relative `base` is taken from the current folder, now: it stays where it is when the process changes folder.
+    /// A relative `base` is taken from the current folder, now: it stays where it is when the process changes
+    /// folder.
     pub fn new(base: impl Into<PathBuf>) -> Self {
         Self::with_environment(base.into(), Environment::of_process())
     }
 
     /// Configurations below the folder that `SHOTGUN_BASE` names, else below `/mnt/sgtk/configs`.
     ///
-    /// An empty `SHOTGUN_BASE` counts as unset. (The published recipe would then look in the current folder, which no
-    /// daemon wants.)
+    /// An empty `SHOTGUN_BASE` counts as unset. (The published recipe would then look in the current folder,
+    /// which no daemon wants.)
     pub fn from_env() -> Self {
         Self::from_environment(Environment::of_process())
     }
@@ -62,7 +64,8 @@ impl Configs {
     }
 
     fn with_environment(base: PathBuf, environment: Environment) -> Self {
-        // Fails for an empty path or without a current folder; `locate` then refuses the base for being relative.
+        // Fails for an empty path or without a current folder; `locate` then refuses the base for being
+        // relative.
         let base = std::path::absolute(&base).unwrap_or(base);
         Self {
             base: base.into(),
@@ -75,15 +78,15 @@ impl Configs {
         }
     }
 
-    /// When a project without a core of its own and without a pointer gets `<base>/studio/install/core`. Default:
-    /// [`StudioFallback::ExistingConfigurations`].
+    /// When a project without a core of its own and without a pointer gets `<base>/studio/install/core`.
+    /// Default: [`StudioFallback::ExistingConfigurations`].
     pub fn studio_fallback(mut self, fallback: StudioFallback) -> Self {
         self.studio_fallback = fallback;
         self
     }
 
-    /// Reads the files of `platform` and judges their paths by its rules, instead of those of the platform this is
-    /// compiled for.
+    /// Reads the files of `platform` and judges their paths by its rules, instead of those of the platform
+    /// this is compiled for.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = platform;
         self.memory = Arc::default();
@@ -100,8 +103,8 @@ impl Configs {
         self
     }
 
-    /// Variables that the pointer and interpreter files of one project may use, beside and before those of all. To be
-    /// called after [`variables`](Self::variables).
+    /// Variables that the pointer and interpreter files of one project may use, beside and before those of
+    /// all. To be called after [`variables`](Self::variables).
     pub fn project_variables<K, V>(
         mut self,
         project: impl Into<String>,
@@ -134,32 +137,33 @@ impl Configs {
     /// Links are followed, wherever they lead; the name itself cannot lead out of the base folder.
     ///
     /// # Errors
-    /// A name that is no plain folder name, before any file is touched; an unknown project; a configuration whose core or
-    /// pointer is missing at this moment; a pointer that cannot be followed; a core that is missing or incomplete; a file
-    /// that cannot be read.
+    /// A name that is no plain folder name, before any file is touched; an unknown project; a configuration
+    /// whose core or pointer is missing at this moment; a pointer that cannot be followed; a core that is
+    /// missing or incomplete; a file that cannot be read.
     pub fn locate(&self, project: &str) -> Result<CoreLocation, ConfigError> {
         self.explain(project).1
     }
 
-    /// Takes `project` for one that was never looked at: where its core and its pointer were removed for good, the studio
-    /// core may serve it again.
+    /// Takes `project` for one that was never looked at: where its core and its pointer were removed for
+    /// good, the studio core may serve it again.
     pub fn forget(&self, project: &str) {
         self.index.forget(project);
         self.memory.forget(project, &self.base.join(project).join("install").join("core"));
     }
 
-    /// Finds the configuration of a project by what an event says of it: its number, its tank name or its folder.
+    /// Finds the configuration of a project by what an event says of it: its number, its tank name or its
+    /// folder.
     ///
-    /// What the configurations say (`config/core/pipeline_configuration.yml`) is kept, for all clones of this value, and
-    /// read again where a file has changed. A call looks at two files where the project is known, at one for each
-    /// configuration where it is not, and after five seconds.
+    /// What the configurations say (`config/core/pipeline_configuration.yml`) is kept, for all clones of this
+    /// value, and read again where a file has changed. A call looks at two files where the project is known,
+    /// at one for each configuration where it is not, and after five seconds.
     ///
-    /// A configuration that cannot be read hides no other, and no other takes its place: where `Primary` cannot be read at
-    /// this moment, `Dev` is not found instead.
+    /// A configuration that cannot be read hides no other, and no other takes its place: where `Primary`
+    /// cannot be read at this moment, `Dev` is not found instead.
     ///
     /// # Errors
-    /// No configuration is the project's, several are, or the one that is cannot be read; the base folder cannot be
-    /// listed.
+    /// No configuration is the project's, several are, or the one that is cannot be read; the base folder
+    /// cannot be listed.
     pub fn find(&self, project: &ProjectRef) -> Result<ProjectConfiguration, ConfigError> {
         self.index.find(&self.base, project)
     }
@@ -171,11 +175,12 @@ impl Configs {
         (trail, location)
     }
 
-    /// The projects below the base folder, sorted: folders that hold `install/core` or `config/core`, and whose names
-    /// [`locate`](Self::locate) accepts.
+    /// The projects below the base folder, sorted: folders that hold `install/core` or `config/core`, and
+    /// whose names [`locate`](Self::locate) accepts.
     ///
-    /// `studio` is among them only where it is a pipeline configuration itself (it has `config/core/roots.yml`): most
-    /// often it only holds the shared core. Folders that cannot be looked into are left out.
+    /// `studio` is among them only where it is a pipeline configuration itself (it has
+    /// `config/core/roots.yml`): most often it only holds the shared core. Folders that cannot be looked into
+    /// are left out.
     ///
     /// # Errors
     /// The base folder cannot be listed.

@@ -1,8 +1,9 @@
 //! What shows that a configuration had a core of its own or a core pointer, although both are missing now.
 //!
-//! Toolkit replaces a core in place: `tank core` deletes the files of `install/core` one by one and copies the new ones
-//! there, `tank localize` does the same, and `tank share_core` moves the whole folder to `install/core.backup` before it
-//! writes a pointer. Each takes seconds, minutes on a network drive, and at each moment any file may be missing.
+//! Toolkit replaces a core in place: `tank core` deletes the files of `install/core` one by one and copies
+//! the new ones there, `tank localize` does the same, and `tank share_core` moves the whole folder to
+//! `install/core.backup` before it writes a pointer. Each takes seconds, minutes on a network drive, and at
+//! each moment any file may be missing.
 
 use std::fs;
 use std::io;
@@ -17,7 +18,8 @@ const CLUTTER: [&str; 7] =
 /// How many names an error lists.
 const NAMED: usize = 3;
 
-/// What is left of a core or a pointer in this configuration's `install` folder, in a few words; `None` where nothing is.
+/// What is left of a core or a pointer in this configuration's `install` folder, in a few words; `None` where
+/// nothing is.
 pub(super) fn of_core(configuration: &Path) -> io::Result<Option<String>> {
     let install = configuration.join("install");
     if let Some(names) = some_names(&install.join("core"), |name| !CLUTTER.contains(&name))? {

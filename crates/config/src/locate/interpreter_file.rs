@@ -10,8 +10,8 @@ use crate::paths::expand;
 
 /// The Python named beside the core whose `install` folder is in `core_root`, where that is an existing file.
 ///
-/// The defaults that configurations are shipped with often name a Python which is not installed, so whatever is wrong
-/// with the file only goes into the trail. As in `tk-core`, variables are expanded and `~` is not.
+/// The defaults that configurations are shipped with often name a Python which is not installed, so whatever
+/// is wrong with the file only goes into the trail. As in `tk-core`, variables are expanded and `~` is not.
 pub(super) fn read(
     core_root: &Path,
     platform: Platform,

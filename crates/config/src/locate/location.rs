@@ -70,8 +70,8 @@ impl CoreLocation {
         &self.python
     }
 
-    /// The project's own folder below the base folder, which for a studio core need not exist; for a bootstrapped core the
-    /// configuration that it is used for, `None` while that is not known.
+    /// The project's own folder below the base folder, which for a studio core need not exist; for a
+    /// bootstrapped core the configuration that it is used for, `None` while that is not known.
     #[must_use]
     pub fn pipeline_configuration(&self) -> Option<&Path> {
         self.pipeline_configuration.as_deref()
@@ -84,12 +84,12 @@ impl CoreLocation {
         self.has_storage_roots
     }
 
-    /// What `TANK_CURRENT_PC` is once the project's `sgtk` is imported: the project's own configuration, for a
-    /// localized or an attached core, where Toolkit takes the folder for one, and for an engine's; nothing for a studio
-    /// core.
+    /// What `TANK_CURRENT_PC` is once the project's `sgtk` is imported: the project's own configuration, for
+    /// a localized or an attached core, where Toolkit takes the folder for one, and for an engine's; nothing
+    /// for a studio core.
     ///
-    /// A localized core sets it so by itself. For an attached one the configuration's API proxy would, which does not
-    /// run when the core is imported directly.
+    /// A localized core sets it so by itself. For an attached one the configuration's API proxy would, which
+    /// does not run when the core is imported directly.
     #[must_use]
     pub fn current_pc(&self) -> Option<&Path> {
         match self.kind {
@@ -103,15 +103,16 @@ impl CoreLocation {
         &self.pointer
     }
 
-    /// The core's version as its `info.yml` gives it (`v0.24.0`), where that can be read. A clone of `tk-core` says
-    /// `HEAD`.
+    /// The core's version as its `info.yml` gives it (`v0.24.0`), where that can be read. A clone of
+    /// `tk-core` says `HEAD`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    /// The Python that `interpreter_*.cfg` names: in the configuration for a localized core, beside the shared core
-    /// otherwise. `None` where there is no such file, or where it names no existing file; the trail says which.
+    /// The Python that `interpreter_*.cfg` names: in the configuration for a localized core, beside the
+    /// shared core otherwise. `None` where there is no such file, or where it names no existing file; the
+    /// trail says which.
     #[must_use]
     pub fn interpreter(&self) -> Option<&Path> {
         self.interpreter.as_deref()

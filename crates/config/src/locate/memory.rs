@@ -10,8 +10,8 @@ use super::CoreKind;
 /// The files by which a whole core can be told from one that is being replaced. Every release has both.
 pub(super) const MARKS: [&str; 2] = ["_core_upgrader.py", "info.yml"];
 
-/// What projects had of a core, and cores of [`MARKS`], when they were last found. It only ever turns an answer into an
-/// error, never into another answer.
+/// What projects had of a core, and cores of [`MARKS`], when they were last found. It only ever turns an
+/// answer into an error, never into another answer.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     known: Mutex<Known>,

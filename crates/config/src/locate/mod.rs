@@ -1,17 +1,18 @@
 //! Which core belongs to a project, from files alone.
 //!
-//! A centralized pipeline configuration is a folder for each project below one base folder. Its core is found by three
-//! rules, tried in order:
+//! A centralized pipeline configuration is a folder for each project below one base folder. Its core is found
+//! by three rules, tried in order:
 //!
-//! 1. **localized**: `<config>/install/core/_core_upgrader.py` exists, so the core lies inside the configuration;
-//! 2. **attached**: `<config>/install/core/core_Linux.cfg` (or `core_Darwin.cfg`, `core_Windows.cfg`) names the folder
-//!    whose `install/core` is the core;
+//! 1. **localized**: `<config>/install/core/_core_upgrader.py` exists, so the core lies inside the
+//!    configuration;
+//! 2. **attached**: `<config>/install/core/core_Linux.cfg` (or `core_Darwin.cfg`, `core_Windows.cfg`) names
+//!    the folder whose `install/core` is the core;
 //! 3. **studio**: neither, and nothing shows that there was one, so it is `<base>/studio/install/core`.
 //!
-//! The rules and their order are those of the recipe in ShotGrid's developer documentation ("How can I load different
-//! Toolkit core modules using the shotgunEvent daemon?"); how a pointer file reads is taken from `tk-core` itself. What
-//! those two leave open (a pointer that cannot be followed, a link to nowhere, a core that is being upgraded) is an error
-//! here and never another project's core.
+//! The rules and their order are those of the recipe in ShotGrid's developer documentation ("How can I load
+//! different Toolkit core modules using the shotgunEvent daemon?"); how a pointer file reads is taken from
+//! `tk-core` itself. What those two leave open (a pointer that cannot be followed, a link to nowhere, a core
+//! that is being upgraded) is an error here and never another project's core.
 //!
 //! ```
 //! use sgtk_config::{Configs, CoreKind};

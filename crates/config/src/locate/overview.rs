@@ -18,11 +18,12 @@ pub struct Listed {
 }
 
 impl Configs {
-    /// Every folder below the base folder that holds an `install` or a `config` folder, or cannot be looked into, sorted
-    /// by name: with its project and its core, or what is wrong with them. For tables and reports;
-    /// [`projects`](Self::projects) has the names of those that look right.
+    /// Every folder below the base folder that holds an `install` or a `config` folder, or cannot be looked
+    /// into, sorted by name: with its project and its core, or what is wrong with them. For tables and
+    /// reports; [`projects`](Self::projects) has the names of those that look right.
     ///
-    /// `studio` is among them only where it is a pipeline configuration itself, as in [`projects`](Self::projects).
+    /// `studio` is among them only where it is a pipeline configuration itself, as in
+    /// [`projects`](Self::projects).
     ///
     /// # Errors
     /// The base folder cannot be listed.

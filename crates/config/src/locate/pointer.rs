@@ -72,8 +72,8 @@ fn folder(value: &str, platform: Platform, environment: &Environment) -> Result<
     if !platform.is_absolute(&expanded) {
         return Err(PointerProblem::Relative { expanded, platform });
     }
-    // Without doubled separators and `.`: the path becomes part of names that are compared. `..` stays, since it means
-    // something else behind a link.
+    // Without doubled separators and `.`: the path becomes part of names that are compared. `..` stays, since
+    // it means something else behind a link.
     Ok(PathBuf::from(expanded).components().collect())
 }
 
@@ -205,7 +205,8 @@ mod tests {
         fn whatever_is_understood_is_absolute_and_one_line(text in "[\u{feff}\r\n $~%'\"{}A-Zaé/\\\\:.-]{0,24}") {
             for platform in Platform::ALL {
                 if let Ok(pointer) = parse(text.as_bytes(), platform, &environment()) {
-                    // To Unix the two separators that begin a share are one, so only these can be asked again.
+                    // To Unix the two separators that begin a share are one, so only these can be asked
+                    // again.
                     if platform != Platform::Windows {
                         prop_assert!(platform.is_absolute(pointer.folder.to_str().unwrap()));
                     }

@@ -13,7 +13,8 @@ use crate::Platform;
 use crate::disk::presence::{self, Contents};
 use crate::{ConfigError, PointerProblem, project_name};
 
-/// The file by which the published recipe and `tk-core` know that a core is really there, and not its API proxy.
+/// The file by which the published recipe and `tk-core` know that a core is really there, and not its API
+/// proxy.
 const UPGRADER: &str = "_core_upgrader.py";
 
 /// Finds the core of `project`. `trail` gets each step, also where the result is an error.
@@ -98,7 +99,8 @@ impl Search<'_> {
         Ok(is_folder)
     }
 
-    /// A configuration that had a core of its own or a pointer gets no other one, whatever is missing at this moment.
+    /// A configuration that had a core of its own or a pointer gets no other one, whatever is missing at this
+    /// moment.
     fn refuse_what_had_a_core(&self, trail: &mut Trail) -> Result<(), ConfigError> {
         let file = self.pointer_file(self.configs.platform);
         let pointers = self.pointers_of_others();

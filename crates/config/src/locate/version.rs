@@ -8,8 +8,8 @@ use crate::disk::presence::{self, Contents};
 /// The largest `info.yml` that is read, in bytes. Real ones have a few thousand.
 const LIMIT: u64 = 256 * 1024;
 
-/// The version of the core in `install_core`, where its `info.yml` gives one. Whatever is wrong with that file only
-/// goes into the trail: a core without a version can be used all the same.
+/// The version of the core in `install_core`, where its `info.yml` gives one. Whatever is wrong with that
+/// file only goes into the trail: a core without a version can be used all the same.
 pub(super) fn read(install_core: &Path, trail: &mut Trail) -> Option<String> {
     let file = install_core.join("info.yml");
     let (version, found) = match presence::read(&file, install_core, LIMIT) {
@@ -26,8 +26,8 @@ pub(super) fn read(install_core: &Path, trail: &mut Trail) -> Option<String> {
     version
 }
 
-/// The value of the top-level key `version`, where it stands on the key's own line. That is how every release writes
-/// it; for the rest of YAML this is no reader.
+/// The value of the top-level key `version`, where it stands on the key's own line. That is how every release
+/// writes it; for the rest of YAML this is no reader.
 fn parse(text: &str) -> Option<&str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.split(['\n', '\r']).find_map(value_of_version).and_then(scalar)

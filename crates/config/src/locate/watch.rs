@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 use crate::CoreLocation;
 use crate::disk::Fingerprint;
 
-/// For how long after an import every look is at all files. A core that was half new when it was imported, on a drive that
-/// stalled in the middle of an upgrade, has the other half by then, or is stuck for good.
+/// For how long after an import every look is at all files. A core that was half new when it was imported, on
+/// a drive that stalled in the middle of an upgrade, has the other half by then, or is stuck for good.
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// How often all files are looked at after that, for one that somebody edits in place.
 const ALL_EVERY: Duration = Duration::from_secs(300);
 
-/// What the files of a core looked like before it was imported, to tell later whether it has to be imported again.
+/// What the files of a core looked like before it was imported, to tell later whether it has to be imported
+/// again.
 ///
-/// An upgrade replaces file by file: an import in the middle of it gets some of the old core and some of the new. So take
-/// one **before** each import, ask [`changed_since`](Self::changed_since) right after it, and import again where that
-/// names files. From then on ask [`changed`](Self::changed): for the first minute it looks at all files, then at the few
-/// that change with each upgrade, and at all again every five minutes.
+/// An upgrade replaces file by file: an import in the middle of it gets some of the old core and some of the
+/// new. So take one **before** each import, ask [`changed_since`](Self::changed_since) right after it, and
+/// import again where that names files. From then on ask [`changed`](Self::changed): for the first minute it
+/// looks at all files, then at the few that change with each upgrade, and at all again every five minutes.
 #[derive(Clone, Debug)]
 pub struct CoreWatch {
     location: CoreLocation,
@@ -55,8 +56,8 @@ impl CoreWatch {
         self.full.changed(&Fingerprint::full(&self.location)).map(Path::to_owned).collect()
     }
 
-    /// The files that are not what they were, of all while the core settles and from time to time, else of the few that
-    /// change with each upgrade. Empty where none is.
+    /// The files that are not what they were, of all while the core settles and from time to time, else of
+    /// the few that change with each upgrade. Empty where none is.
     pub fn changed(&mut self) -> Vec<PathBuf> {
         self.changed_at(Instant::now())
     }
@@ -78,7 +79,8 @@ mod tests {
     use super::*;
     use crate::Configs;
 
-    /// A localized core that nobody has touched since its import, and one of its files that no quick look is at.
+    /// A localized core that nobody has touched since its import, and one of its files that no quick look is
+    /// at.
     fn imported() -> (tempfile::TempDir, CoreWatch, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let core = folder.path().join("a/install/core");

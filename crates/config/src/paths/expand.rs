@@ -1,5 +1,5 @@
-//! Variables and `~` in a path, as Python's `os.path.expandvars` and `os.path.expanduser` read them on each platform,
-//! except that what those would leave standing because it is not set is an error here.
+//! Variables and `~` in a path, as Python's `os.path.expandvars` and `os.path.expanduser` read them on each
+//! platform, except that what those would leave standing because it is not set is an error here.
 
 use super::Environment;
 use crate::Platform;
@@ -7,8 +7,8 @@ use crate::PointerProblem;
 
 /// Expands `$NAME` and `${NAME}`, on Windows also `%NAME%`.
 ///
-/// A `$` before anything else stands for itself, as does a brace or `%` that is not closed. On Windows `$$` and `%%`
-/// are one sign each, and nothing is expanded between single quotes. Values are not expanded again.
+/// A `$` before anything else stands for itself, as does a brace or `%` that is not closed. On Windows `$$`
+/// and `%%` are one sign each, and nothing is expanded between single quotes. Values are not expanded again.
 pub(crate) fn variables(
     text: &str,
     platform: Platform,

@@ -17,7 +17,8 @@ pub(super) struct Claim<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Choice<'a> {
-    /// This folder. `by_name`: it is the primary one or has the name that was asked for; no other could take its place.
+    /// This folder. `by_name`: it is the primary one or has the name that was asked for; no other could take
+    /// its place.
     One {
         folder: &'a str,
         by_name: bool,

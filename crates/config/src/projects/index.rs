@@ -14,8 +14,8 @@ use super::settings::{self, ProjectConfiguration, Settings};
 use crate::disk::Stamp;
 use crate::{ConfigError, project_name};
 
-/// For how long a configuration that was found is only looked at itself. Another one that claims its project since is
-/// noticed after that at the latest; a new folder at once.
+/// For how long a configuration that was found is only looked at itself. Another one that claims its project
+/// since is noticed after that at the latest; a new folder at once.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Longer than a tick of any file system's clock that counts in less than seconds.
@@ -46,8 +46,8 @@ struct Survey {
 #[derive(Clone, Debug)]
 struct Read {
     stamp: Stamp,
-    /// Whether the file had not been written to just before: times on disk advance in ticks, and a file that is rewritten
-    /// within one has the same stamp.
+    /// Whether the file had not been written to just before: times on disk advance in ticks, and a file that
+    /// is rewritten within one has the same stamp.
     settled: bool,
     settings: Result<Option<Settings>, String>,
 }

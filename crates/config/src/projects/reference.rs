@@ -47,20 +47,22 @@ impl ProjectRef {
         Self { key: Key::Folder(name.into()), configuration: None }
     }
 
-    /// The configuration of that name (`Dev`), where the project has several. Default: `Primary`, or the only one.
+    /// The configuration of that name (`Dev`), where the project has several. Default: `Primary`, or the only
+    /// one.
     pub fn configuration(mut self, name: impl Into<String>) -> Self {
         self.configuration = Some(name.into());
         self
     }
 }
 
-/// An event's `project`, as the site's API gives it: `{"type": "Project", "id": 87, "name": "Demo: Automotive"}`. The
-/// number decides; the name there is for people and is neither the tank name nor a folder.
+/// An event's `project`, as the site's API gives it: `{"type": "Project", "id": 87, "name": "Demo:
+/// Automotive"}`. The number decides; the name there is for people and is neither the tank name nor a folder.
 impl TryFrom<&Value> for ProjectRef {
     type Error = ConfigError;
 
     /// # Errors
-    /// [`ConfigError::ProjectReference`] for anything else, `null` too: an event without a project is none of a project.
+    /// [`ConfigError::ProjectReference`] for anything else, `null` too: an event without a project is none of
+    /// a project.
     fn try_from(project: &Value) -> Result<Self, ConfigError> {
         let refused = |reason| ConfigError::ProjectReference { value: project.to_string(), reason };
         let entity = project.as_object().ok_or_else(|| {

@@ -60,8 +60,8 @@ impl ProjectConfiguration {
         &self.path
     }
 
-    /// The project's number on the site. Nothing for the site's own configuration, or where the configuration does not
-    /// say.
+    /// The project's number on the site. Nothing for the site's own configuration, or where the configuration
+    /// does not say.
     #[must_use]
     pub fn project_id(&self) -> Option<u32> {
         self.settings.project_id
@@ -118,8 +118,8 @@ fn number(key: &str, value: Option<String>) -> Result<Option<u32>, String> {
     text.parse().map(Some).map_err(|_| format!("{key} should be a number of the site and is {text:?}"))
 }
 
-/// The keys of the top-level mapping whose values are scalars, as text; `None` for no value. Of two with one name the last
-/// counts, as for Toolkit's reader. What is nested is passed over.
+/// The keys of the top-level mapping whose values are scalars, as text; `None` for no value. Of two with one
+/// name the last counts, as for Toolkit's reader. What is nested is passed over.
 fn top_level(text: &str) -> Result<HashMap<String, Option<String>>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = HashMap::new();

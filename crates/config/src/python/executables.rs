@@ -23,7 +23,8 @@ pub struct ExecutableError {
     pub reason: String,
 }
 
-/// Executables and what they really are: a launcher, as pyenv's shims are, costs a fifth of a second with every start.
+/// Executables and what they really are: a launcher, as pyenv's shims are, costs a fifth of a second with
+/// every start.
 #[derive(Debug, Default)]
 pub struct Executables {
     real: Mutex<HashMap<PathBuf, PathBuf>>,

@@ -1,7 +1,8 @@
 //! Which core a project gets, for whole folders of configurations.
 //!
-//! Only on Unix, where a path of this machine can be absolute by every platform's rules: `//tmp` is a share to Windows
-//! and the same as `/tmp` here. So all three platforms' files are followed to real folders on one machine.
+//! Only on Unix, where a path of this machine can be absolute by every platform's rules: `//tmp` is a share
+//! to Windows and the same as `/tmp` here. So all three platforms' files are followed to real folders on one
+//! machine.
 #![cfg(unix)]
 
 mod kinds;

@@ -1,7 +1,7 @@
 //! What is missing for a moment decides on no other core.
 //!
-//! The orders are those of Toolkit's own commands, and any other: deleting and copying the files of a core one by one,
-//! moving it away, writing pointers, a share that is away.
+//! The orders are those of Toolkit's own commands, and any other: deleting and copying the files of a core
+//! one by one, moving it away, writing pointers, a share that is away.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -108,7 +108,8 @@ fn a_core_behind_a_link_that_is_turned_is_noticed() {
     assert_ne!(before, fingerprint(&studio));
 }
 
-/// A core in the middle of an upgrade: of the new one there is what a quick look is at, of the old one the rest.
+/// A core in the middle of an upgrade: of the new one there is what a quick look is at, of the old one the
+/// rest.
 #[test]
 fn a_core_that_is_half_new_is_noticed_when_the_other_half_comes() {
     let (studio, core) = attached();

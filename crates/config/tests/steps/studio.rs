@@ -29,8 +29,9 @@ pub(crate) fn project(studio: &Studio, id: u32) -> BootstrapBuilder {
         .script_user(Studio::SCRIPT, Studio::KEY.to_owned())
 }
 
-/// Runs a script that has `steps`, the options as `OPTIONS`, and `boot(options=OPTIONS)`, which gives the engine; the lines
-/// that it prints. `PRELUDE` is the code that does so, for a process which the script starts.
+/// Runs a script that has `steps`, the options as `OPTIONS`, and `boot(options=OPTIONS)`, which gives the
+/// engine; the lines that it prints. `PRELUDE` is the code that does so, for a process which the script
+/// starts.
 pub(crate) fn run(
     studio: &Studio,
     options: BootstrapBuilder,
