@@ -1,4 +1,4 @@
-//! A program, an example and a bench: each starts the Python that it was linked with.
+// A program, an example and a bench: each starts the Python that it was linked with.
 
 use sgtk_host::interpreter::Interpreter;
 

@@ -10,5 +10,8 @@ fn the_linked_python_starts() {
 #[test]
 fn the_build_script_is_the_documentations() {
     let (script, documentation) = (include_str!("build.rs"), include_str!("../../docs/linking.md"));
-    assert!(documentation.contains(&format!("```rust,no_run\n{script}```\n")), "docs/linking.md shows another one");
+    assert!(
+        documentation.contains(&format!("```rust,no_run\n{script}```\n")),
+        "docs/linking.md shows another one"
+    );
 }

@@ -1,0 +1,2 @@
+// As the program, built as another kind of target.
+include!("program.rs");
