@@ -10,6 +10,8 @@ use clap::Args;
 use super::{Error, prepare};
 use crate::control::{Request, socket};
 use crate::lanes::ids;
+use crate::queue::Queue as _;
+use crate::queue::file::FileQueue;
 
 /// Options of `import-ids`.
 #[derive(Debug, Args)]
@@ -45,7 +47,7 @@ impl Import {
                 return Err(words.replace("{}", &state.display().to_string()).into());
             }
             // Its lock says that no daemon has it.
-            drop(crate::queue::file::FileQueue::open(state)?);
+            FileQueue::open(state)?.shut_down().await?;
             for suffix in ["", "-wal", "-shm"] {
                 let with = |more: &str| {
                     let mut name = state.as_os_str().to_owned();

@@ -47,7 +47,7 @@ impl FileQueue {
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
         let writer =
-            Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, _lock: lock };
+            Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, lock };
         std::thread::Builder::new().name("sgtk-eventd-state".to_owned()).spawn(move || writer.run()).map_err(
             |error| QueueError::Write { path: path.display().to_string(), reason: error.to_string() },
         )?;
