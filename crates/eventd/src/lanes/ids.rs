@@ -66,6 +66,10 @@ fn worker() -> Worker {
 }
 
 impl Ids {
+    fn furthest(&self) -> Option<i64> {
+        self.folders.values().flat_map(BTreeMap::values).map(|(id, _)| *id).max()
+    }
+
     /// Where a plugin is: by its folder, or in whichever folder it was the furthest, as shotgunEvents does where the folder was
     /// moved.
     fn of(&self, folder: &str, name: &str) -> Option<(i64, &BTreeMap<String, f64>)> {
@@ -97,7 +101,9 @@ pub async fn import(
     for file in plugins::list(folders, &Listing::default()).files {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let none = BTreeMap::new();
-        let Some((id, left)) = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none))) else { continue };
+        let known = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none)));
+        // One that is new begins where the furthest is.
+        let Some((id, left)) = known.or_else(|| ids.furthest().map(|id| (id, &none))) else { continue };
         let mut own = Vec::new();
         for (missed, seconds) in left {
             let Ok(missed) = missed.parse::<i64>() else { continue };
