@@ -297,7 +297,10 @@ fn entries_of_the_event_log_come_late_or_never_on_demand() {
     let site = site();
     let entry = json!({ "event_type": "A" });
     let held = json!({ "event_type": "A", "hold": true });
-    assert_eq!(site.events(&[entry.clone(), held.clone(), held.clone(), entry.clone()]).unwrap(), [1, 2, 3, 4]);
+    assert_eq!(
+        site.events(&[entry.clone(), held.clone(), held.clone(), entry.clone()]).unwrap(),
+        [1, 2, 3, 4]
+    );
     let find = "
 above = ['id', 'greater_than', 3]
 missed = {'filter_operator': 'any', 'filters': [above, ['id', 'in', [2]], ['id', 'between', [3, 3]]]}

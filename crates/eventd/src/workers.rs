@@ -185,12 +185,19 @@ impl Workers {
         };
         let (pool, name) = match worker {
             Worker::Plain(name) => {
-                self.home.stand_in(name).map_err(|error| CallError::never(format!("cannot make worker '{name}': {error}")))?;
+                self.home
+                    .stand_in(name)
+                    .map_err(|error| CallError::never(format!("cannot make worker '{name}': {error}")))?;
                 (&self.plain, name)
             }
             Worker::Project(name) => {
                 let pool = self.projects.as_ref();
-                (pool.ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?, name)
+                (
+                    pool.ok_or_else(|| {
+                        CallError::never("there is no folder of pipeline configurations".to_owned())
+                    })?,
+                    name,
+                )
             }
         };
         Ok(pool.submit::<T>(name, call)?.await?)

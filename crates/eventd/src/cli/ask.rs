@@ -112,7 +112,10 @@ impl Dead {
         }
         for letter in serde_json::from_value::<Vec<DeadLetter>>(answer)? {
             let (lane, failure) = (short(&letter.lane), &letter.failure);
-            println!("{}  event {}  {lane}  {} tries  {}", letter.at, letter.event, letter.attempts, failure.reason);
+            println!(
+                "{}  event {}  {lane}  {} tries  {}",
+                letter.at, letter.event, letter.attempts, failure.reason
+            );
             if let Some(traceback) = failure.traceback.as_ref().filter(|_| self.full) {
                 println!("{traceback}\n");
             }

@@ -82,8 +82,12 @@ async fn about_site(settings: &Settings, workers: &Workers, site: &Site, report:
         Err(error) => return report.bad(&format!("{}: {}", site.server, error.message)),
     }
     match workers.call::<i64>(&worker, "site:latest", |call| call.arg(&setup), Some(LIMIT)).await {
-        Ok(id) => report.good(&format!("script '{}' may read the event log; the latest event is {id}", site.script)),
-        Err(error) => report.bad(&format!("script '{}' cannot read the event log: {}", site.script, error.message)),
+        Ok(id) => {
+            report.good(&format!("script '{}' may read the event log; the latest event is {id}", site.script))
+        }
+        Err(error) => {
+            report.bad(&format!("script '{}' cannot read the event log: {}", site.script, error.message))
+        }
     }
 }
 
@@ -139,7 +143,8 @@ fn about_plugin(plugin: &Plugin, project: Option<i64>, report: &mut Report) {
     }
     report.good(&format!("plugin {}{of}", plugin.key));
     for callback in &plugin.callbacks {
-        let filter = if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
+        let filter =
+            if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
         let stop = if callback.stop_on_error { "stops" } else { "goes on" };
         println!("         {}: {filter}; {stop} on error", callback.name);
     }

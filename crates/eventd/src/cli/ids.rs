@@ -67,7 +67,10 @@ impl Import {
         shared.queue.shut_down().await?;
         match imported? {
             Some(imported) => {
-                println!("{} plugins go on, the site is polled after event {}", imported.plugins, imported.cursor);
+                println!(
+                    "{} plugins go on, the site is polled after event {}",
+                    imported.plugins, imported.cursor
+                );
                 Ok(ExitCode::SUCCESS)
             }
             None => Err(format!("{} knows none of the plugins", file.display()).into()),

@@ -105,7 +105,12 @@ impl Arguments {
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run().await,
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Arguments::command(), "sgtk-eventd", &mut std::io::stdout());
+                clap_complete::generate(
+                    shell,
+                    &mut Arguments::command(),
+                    "sgtk-eventd",
+                    &mut std::io::stdout(),
+                );
                 Ok(ExitCode::SUCCESS)
             }
         }

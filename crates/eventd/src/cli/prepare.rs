@@ -56,7 +56,14 @@ pub(super) fn shared(settings: Arc<Settings>, workers: Arc<Workers>, timing: boo
         path.as_mut_os_string().push(".timing");
         Arc::new(Timing::new(path))
     });
-    Ok(Shared { settings, workers, queue, board: Arc::default(), metrics: Arc::new(Metrics::default()), timing })
+    Ok(Shared {
+        settings,
+        workers,
+        queue,
+        board: Arc::default(),
+        metrics: Arc::new(Metrics::default()),
+        timing,
+    })
 }
 
 /// Has the log go where the configuration says, errors by mail as well.

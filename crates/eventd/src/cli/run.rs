@@ -66,7 +66,11 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) async fn start(settings: Arc<Settings>, log: &Log, http: Option<String>) -> Result<Daemon, Error> {
+    pub(super) async fn start(
+        settings: Arc<Settings>,
+        log: &Log,
+        http: Option<String>,
+    ) -> Result<Daemon, Error> {
         let workers = prepare::workers(&settings)?;
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
@@ -104,7 +108,8 @@ impl Daemon {
         let mut page_at = None;
         if let Some(address) = http {
             let listener = TcpListener::bind(&address).await;
-            let listener = listener.map_err(|error| format!("cannot serve the page at {address}: {error}"))?;
+            let listener =
+                listener.map_err(|error| format!("cannot serve the page at {address}: {error}"))?;
             let local = listener.local_addr()?;
             page_at = Some(local);
             tracing::info!(address = %local, "the status page is served");
@@ -123,13 +128,15 @@ impl Daemon {
 
     /// Works until a signal ends it.
     pub(super) async fn serve(self) {
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+        let signals =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
         let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
             tracing::error!("signals cannot be handled");
             return;
         };
         tell_systemd(&[NotifyState::Ready]);
-        let mut look = tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
+        let mut look =
+            tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
         let mut alive = tokio::time::interval(watchdog());
         let mut refresh = tokio::time::interval(Duration::from_secs(3600));
         loop {
@@ -177,7 +184,8 @@ async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
     if !new || !file.exists() {
         return Ok(());
     }
-    let imported = ids::import(&*shared.queue, &shared.workers, &settings.plugin_paths, &site.name, file).await;
+    let imported =
+        ids::import(&*shared.queue, &shared.workers, &settings.plugin_paths, &site.name, file).await;
     match imported {
         Ok(Some(imported)) => {
             tracing::info!(

@@ -23,8 +23,17 @@ const KEYS: [(&str, &[&str]); 6] = [
     (
         "daemon",
         &[
-            "pidFile", "eventIdFile", "logMode", "logPath", "logFile", "logging", "timing_log", "conn_retry_sleep",
-            "max_conn_retries", "fetch_interval", "max_event_batch_size",
+            "pidFile",
+            "eventIdFile",
+            "logMode",
+            "logPath",
+            "logFile",
+            "logging",
+            "timing_log",
+            "conn_retry_sleep",
+            "max_conn_retries",
+            "fetch_interval",
+            "max_event_batch_size",
         ],
     ),
     ("shotgun", &["server", "name", "key", "proxy_server", "use_session_uuid"]),
@@ -34,9 +43,24 @@ const KEYS: [(&str, &[&str]); 6] = [
     (
         "eventd",
         &[
-            "state", "socket", "lanes", "callback_timeout", "attempts", "retry_after", "once", "missing_timeout",
-            "stop_timeout", "python", "python_paths", "ignore_own_events", "http", "http_token", "webhook_secret",
-            "memory_limit", "mail_digest", "log_format",
+            "state",
+            "socket",
+            "lanes",
+            "callback_timeout",
+            "attempts",
+            "retry_after",
+            "once",
+            "missing_timeout",
+            "stop_timeout",
+            "python",
+            "python_paths",
+            "ignore_own_events",
+            "http",
+            "http_token",
+            "webhook_secret",
+            "memory_limit",
+            "mail_digest",
+            "log_format",
         ],
     ),
 ];
@@ -228,7 +252,8 @@ impl Settings {
         let paths = |list: Vec<String>| list.into_iter().map(PathBuf::from).collect::<Vec<_>>();
         let event_id_file = g.take(daemon.text("eventIdFile")).map(PathBuf::from);
         let state = g.take(eventd.text("state")).map(PathBuf::from);
-        let state = state.or_else(|| event_id_file.as_deref().map(|file| with_suffix(file, ".sgtk-eventd.db")));
+        let state =
+            state.or_else(|| event_id_file.as_deref().map(|file| with_suffix(file, ".sgtk-eventd.db")));
         let state = state.unwrap_or_else(|| folder.join("sgtk-eventd.db"));
         let socket = g.take(eventd.text("socket")).map(PathBuf::from);
         let socket = socket.unwrap_or_else(|| with_suffix(&state, ".sock"));
@@ -262,7 +287,9 @@ impl Settings {
             log_json: g.take(eventd.one_of("log_format", &[("text", false), ("json", true)], false)),
             retry_sleep: seconds(g.take(daemon.at_least("conn_retry_sleep", 0, 60))),
             max_retries: u32::try_from(g.take(daemon.at_least("max_conn_retries", 1, 5))).unwrap_or(u32::MAX),
-            fetch_interval: g.take(daemon.time("fetch_interval", Some(Duration::from_secs(5)))).unwrap_or_default(),
+            fetch_interval: g
+                .take(daemon.time("fetch_interval", Some(Duration::from_secs(5))))
+                .unwrap_or_default(),
             batch: g.take(daemon.at_least("max_event_batch_size", 1, 500)).clamp(1, 5000) as usize,
             sites,
             session_uuid: g.take(shotgun.boolean("use_session_uuid", false)),
@@ -275,16 +302,28 @@ impl Settings {
             state,
             socket,
             lanes: g
-                .take(eventd.one_of("lanes", &[("shared", Lanes::Shared), ("plugin", Lanes::Plugin)], Lanes::Shared).map(Some))
+                .take(
+                    eventd
+                        .one_of(
+                            "lanes",
+                            &[("shared", Lanes::Shared), ("plugin", Lanes::Plugin)],
+                            Lanes::Shared,
+                        )
+                        .map(Some),
+                )
                 .unwrap_or(Lanes::Shared),
             callback_timeout: g.take(eventd.time("callback_timeout", Some(Duration::from_secs(3600)))),
             attempts: u32::try_from(g.take(eventd.at_least("attempts", 1, 1))).unwrap_or(u32::MAX),
-            retry_after: g.take(eventd.time("retry_after", Some(Duration::from_secs(30)))).unwrap_or_default(),
+            retry_after: g
+                .take(eventd.time("retry_after", Some(Duration::from_secs(30))))
+                .unwrap_or_default(),
             once: g.take(eventd.list("once")),
             missing_timeout: g
                 .take(eventd.time("missing_timeout", Some(Duration::from_secs(300))))
                 .unwrap_or_default(),
-            stop_timeout: g.take(eventd.time("stop_timeout", Some(Duration::from_secs(60)))).unwrap_or_default(),
+            stop_timeout: g
+                .take(eventd.time("stop_timeout", Some(Duration::from_secs(60))))
+                .unwrap_or_default(),
             python: g.take(eventd.text("python")).map(PathBuf::from),
             python_paths: g.take(eventd.list("python_paths")),
             ignore_own: g.take(eventd.boolean("ignore_own_events", false)),
@@ -302,7 +341,11 @@ impl Settings {
                 reason: "there are no folders of plugins, neither here nor in [sgtk]".to_owned(),
             });
         }
-        if g.0.is_empty() { Ok(settings) } else { Err(SettingsError::Keys { path: path.to_owned(), errors: g.0 }) }
+        if g.0.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError::Keys { path: path.to_owned(), errors: g.0 })
+        }
     }
 
     /// The path of a log file by its name.
@@ -326,13 +369,22 @@ fn sites(file: &File, g: &mut Gather) -> Vec<Site> {
         let server = g.take(section.required("server"));
         let script = g.take(section.required("name"));
         g.take(section.required("key"));
-        Site { name: Arc::from(name.strip_prefix(SITE).unwrap_or(name)), section: name.to_owned(), server, script }
+        Site {
+            name: Arc::from(name.strip_prefix(SITE).unwrap_or(name)),
+            section: name.to_owned(),
+            server,
+            script,
+        }
     });
     sites.collect()
 }
 
 /// Mail needs a server, a sender, receivers and a subject, as in shotgunEvents.
-fn mail(emails: Section<'_>, eventd: Section<'_>, notes: &mut Vec<String>) -> Result<Option<Emails>, KeyError> {
+fn mail(
+    emails: Section<'_>,
+    eventd: Section<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Emails>, KeyError> {
     for key in ["server", "from", "to", "subject"] {
         if emails.text(key)?.is_none() {
             notes.push(format!("[emails] {key}: it is not set, so no mail is sent"));
@@ -348,14 +400,20 @@ fn notes(file: &File) -> Vec<String> {
     let mut notes = Vec::new();
     for (section, values) in file {
         let known = KEYS.iter().find(|(name, _)| name == section).map(|(_, keys)| *keys);
-        let known = if section.starts_with(SITE) { Some(&["server", "name", "key", "proxy_server"][..]) } else { known };
+        let known = if section.starts_with(SITE) {
+            Some(&["server", "name", "key", "proxy_server"][..])
+        } else {
+            known
+        };
         let Some(keys) = known else {
             notes.push(format!("[{section}]: left to the plugins, which read it by logger.config"));
             continue;
         };
         for key in values.keys() {
             if !keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-                notes.push(format!("[{section}] {key}: no such key is known; plugins can read it by logger.config"));
+                notes.push(format!(
+                    "[{section}] {key}: no such key is known; plugins can read it by logger.config"
+                ));
             }
         }
     }

@@ -97,7 +97,8 @@ impl<'a> Section<'a> {
             'd' => 86_400.0,
             _ => 1.0,
         };
-        let time = number.trim().parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * factor).ok());
+        let time =
+            number.trim().parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * factor).ok());
         time.map(Some).ok_or_else(|| {
             self.error(key, format!("'{text}' is no time: seconds, or a number with s, m, h or d, or none"))
         })
@@ -134,7 +135,8 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        let file = file(&[("a", "90"), ("b", "0.5"), ("c", "10m"), ("d", "none"), ("e", "soon"), ("f", "-1")]);
+        let file =
+            file(&[("a", "90"), ("b", "0.5"), ("c", "10m"), ("d", "none"), ("e", "soon"), ("f", "-1")]);
         let section = Section::new(&file, "a");
         let millis = |key| section.time(key, None).unwrap().map(|time| time.as_millis());
         assert_eq!([millis("a"), millis("b"), millis("c")], [Some(90_000), Some(500), Some(600_000)]);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::config::Site;
 use crate::event::Event;
@@ -165,12 +165,14 @@ impl Operator {
             let file = key.rsplit('/').next().unwrap_or(key);
             *name.0 == *wanted || [key, file, file.trim_end_matches(".py")].contains(&wanted)
         };
-        let (found, others): (Vec<_>, Vec<_>) = state.lanes.into_iter().partition(|lane| is_meant(&lane.name));
+        let (found, others): (Vec<_>, Vec<_>) =
+            state.lanes.into_iter().partition(|lane| is_meant(&lane.name));
         if found.is_empty() {
             let mut names: Vec<_> = others.iter().map(|lane| short(&lane.name)).collect();
             names.sort();
             names.dedup();
-            let hint = if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) };
+            let hint =
+                if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) };
             return Err(ControlError::Unknown { what: "plugin", name: wanted.to_owned(), hint });
         }
         Ok(found)
@@ -217,7 +219,12 @@ impl Operator {
         Ok(json!({ what: lanes }))
     }
 
-    async fn replay(&self, event: i64, plugin: Option<String>, site: Option<String>) -> Result<Value, ControlError> {
+    async fn replay(
+        &self,
+        event: i64,
+        plugin: Option<String>,
+        site: Option<String>,
+    ) -> Result<Value, ControlError> {
         let site = self.site(site.as_deref())?.clone();
         let lanes = self.lanes_of(plugin.as_deref()).await?;
         let found = match self.shared.queue.find(&site.name, event).await? {
@@ -253,8 +260,13 @@ impl Operator {
         });
         let none: [i64; 0] = [];
         let worker = Worker::Plain(format!("site-{}", site.name));
-        let arguments = |call: sgtk_pool::Call| call.arg(setup).arg(None::<i64>).arg([event]).arg(none).arg(1);
-        let found = self.shared.workers.call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT)).await?;
+        let arguments =
+            |call: sgtk_pool::Call| call.arg(setup).arg(None::<i64>).arg([event]).arg(none).arg(1);
+        let found = self
+            .shared
+            .workers
+            .call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT))
+            .await?;
         let found = found.into_iter().next().and_then(|body| Event::new(&site.name, body).ok());
         found.ok_or_else(|| ControlError::Unknown {
             what: "event",

@@ -97,7 +97,8 @@ async fn act(State(page): State<Page>, headers: HeaderMap, Json(request): Json<R
         return (StatusCode::FORBIDDEN, Json(json!({ "error": "the token is wrong" }))).into_response();
     }
     if matches!(request, Request::ExportIds { .. }) {
-        return (StatusCode::FORBIDDEN, Json(json!({ "error": "by the command line alone" }))).into_response();
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": "by the command line alone" })))
+            .into_response();
     }
     match page.operator.handle(request).await {
         Ok(answer) => Json(answer).into_response(),

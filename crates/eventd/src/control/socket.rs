@@ -20,7 +20,9 @@ const LONGEST: u64 = 64 * 1024;
 /// It cannot be made. One that a daemon has left behind is replaced: the state's lock says that there is no other.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if path.as_os_str().len() > 100 {
-        return Err(io::Error::other("the path is too long for a socket; set [eventd] socket to a shorter one"));
+        return Err(io::Error::other(
+            "the path is too long for a socket; set [eventd] socket to a shorter one",
+        ));
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

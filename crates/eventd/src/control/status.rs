@@ -117,9 +117,15 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
             () => "idle",
         };
         let failure = problem
-            .map(|problem| Failure { reason: format!("{}: {}", problem.step, problem.message), traceback: problem.traceback })
+            .map(|problem| Failure {
+                reason: format!("{}: {}", problem.step, problem.message),
+                traceback: problem.traceback,
+            })
             .or(lane.failure);
-        let label = LaneLabel { plugin: plugin.clone(), project: project.map_or_else(String::new, |id| id.to_string()) };
+        let label = LaneLabel {
+            plugin: plugin.clone(),
+            project: project.map_or_else(String::new, |id| id.to_string()),
+        };
         shared.metrics.lag_events.get_or_create(&label).set(lane.waiting.cast_signed());
         shared.metrics.lag_seconds.get_or_create(&label).set(lag.unwrap_or(0));
         shared.metrics.parked.get_or_create(&label).set(i64::from(lane.parked));
@@ -143,7 +149,15 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
         shared.workers.processes().into_iter().map(|(worker, pid)| (worker.name().to_owned(), pid)).collect();
     shared.metrics.workers.set(workers.len() as i64);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Status { version, pid: std::process::id(), sites, lanes, dead: state.dead, events: state.events, workers })
+    Ok(Status {
+        version,
+        pid: std::process::id(),
+        sites,
+        lanes,
+        dead: state.dead,
+        events: state.events,
+        workers,
+    })
 }
 
 impl fmt::Display for Status {
@@ -158,10 +172,17 @@ impl fmt::Display for Status {
         }
         writeln!(f, "{} events kept, {} dead letters\n", self.events, self.dead)?;
         let width = self.lanes.iter().map(|lane| lane.plugin.chars().count()).max().unwrap_or(0).max(6);
-        writeln!(f, "{:width$}  {:>7}  {:8}  {:>7}  {:>6}  {:>9}  now", "plugin", "project", "state", "waiting", "lag", "event")?;
+        writeln!(
+            f,
+            "{:width$}  {:>7}  {:8}  {:>7}  {:>6}  {:>9}  now",
+            "plugin", "project", "state", "waiting", "lag", "event"
+        )?;
         for lane in &self.lanes {
             let project = lane.project.map_or_else(|| "all".to_owned(), |id| id.to_string());
-            let lag = lane.lag.filter(|_| lane.waiting > 0).map_or_else(|| "-".to_owned(), |lag| format!("{lag} s"));
+            let lag = lane
+                .lag
+                .filter(|_| lane.waiting > 0)
+                .map_or_else(|| "-".to_owned(), |lag| format!("{lag} s"));
             let event = lane.event.map_or_else(|| "-".to_owned(), |id| id.to_string());
             let (plugin, state, waiting) = (&lane.plugin, &lane.state, lane.waiting);
             write!(f, "{plugin:width$}  {project:>7}  {state:8}  {waiting:>7}  {lag:>6}  {event:>9}  ")?;

@@ -12,7 +12,9 @@ pub fn is_genuine(secret: &str, body: &[u8], signature: &str) -> bool {
         .step_by(2)
         .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
         .collect();
-    let (Some(bytes), Ok(mut mac)) = (bytes, Hmac::<Sha1>::new_from_slice(secret.as_bytes())) else { return false };
+    let (Some(bytes), Ok(mut mac)) = (bytes, Hmac::<Sha1>::new_from_slice(secret.as_bytes())) else {
+        return false;
+    };
     mac.update(body);
     // In constant time.
     mac.verify_slice(&bytes).is_ok()
@@ -25,10 +27,12 @@ mod tests {
     #[test]
     fn a_signature_is_that_of_the_body_and_the_secret() {
         // RFC 2202, test case 2.
-        let (body, right) = (b"what do ya want for nothing?", "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        let (body, right) =
+            (b"what do ya want for nothing?", "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
         assert!(is_genuine("Jefe", body, right));
         assert!(!is_genuine("jefe", body, right) && !is_genuine("Jefe", b"what", right));
-        for wrong in ["", "sha1=", "sha1=e", "sha1=zz", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79", "sha1=é"] {
+        for wrong in ["", "sha1=", "sha1=e", "sha1=zz", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79", "sha1=é"]
+        {
             assert!(!is_genuine("Jefe", body, wrong), "{wrong}");
         }
     }

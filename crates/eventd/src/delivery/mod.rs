@@ -108,7 +108,8 @@ impl Policy {
                 Outcome::Failed(failure) => dead = Some(joined(dead, failure)),
                 Outcome::Stop(failure) => return self.again(attempts, self.attempts, failure, true),
                 Outcome::NeverRan(error) => {
-                    let after = error.next_try.unwrap_or_else(|| self.pause(attempts, Duration::from_secs(1)));
+                    let after =
+                        error.next_try.unwrap_or_else(|| self.pause(attempts, Duration::from_secs(1)));
                     return Verdict::Retry { after, failure: told(error), counts: false };
                 }
                 Outcome::MayHaveRun(error, stop) => {

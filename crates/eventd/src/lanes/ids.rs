@@ -112,7 +112,12 @@ pub async fn import(
         }
         cursor = Some(cursor.map_or(id, |cursor| cursor.min(id)));
         let start = Start::After { id, missing: own };
-        lanes.push(Lane { name: lane_name(site, &file.key, None), site: Arc::clone(site), project: None, start });
+        lanes.push(Lane {
+            name: lane_name(site, &file.key, None),
+            site: Arc::clone(site),
+            project: None,
+            start,
+        });
     }
     let Some(cursor) = cursor else { return Ok(None) };
     let imported = Imported { plugins: lanes.len(), cursor };
@@ -161,8 +166,10 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
             folders.insert(written, plugins);
         }
     }
-    shared.workers.call::<()>(&worker(), "state:write", |call| call.arg(path).arg(json!(folders)), None).await.map_err(
-        |cause| IdsError::Write { path: path.to_owned(), cause },
-    )?;
+    shared
+        .workers
+        .call::<()>(&worker(), "state:write", |call| call.arg(path).arg(json!(folders)), None)
+        .await
+        .map_err(|cause| IdsError::Write { path: path.to_owned(), cause })?;
     Ok(count)
 }

@@ -21,10 +21,10 @@ use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
 use crate::workers::{Worker, Workers};
 
-pub use projects::configurations;
 use projects::Projects;
-pub use table::Probe;
+pub use projects::configurations;
 use runner::Runner;
+pub use table::Probe;
 
 /// What all lanes share.
 #[derive(Clone)]
@@ -116,7 +116,9 @@ impl Lanes {
             self.shared.queue.open(lanes).await?;
             match self.shared.settings.lanes {
                 _ if self.shared.settings.plugin_paths.is_empty() => {}
-                config::Lanes::Shared => self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None),
+                config::Lanes::Shared => {
+                    self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None)
+                }
                 config::Lanes::Plugin => self.run_each(site, &plain),
             }
         }
@@ -131,11 +133,17 @@ impl Lanes {
 
     fn plain_lane(site: &config::Site, file: &plugins::PluginFile) -> Lane {
         let start = Start::Now;
-        Lane { name: lane_name(&site.name, &file.key, None), site: Arc::clone(&site.name), project: None, start }
+        Lane {
+            name: lane_name(&site.name, &file.key, None),
+            site: Arc::clone(&site.name),
+            project: None,
+            start,
+        }
     }
 
     fn run(&self, site: &config::Site, worker: Worker, project: Option<i64>, only: Option<String>) {
-        let runner = Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
+        let runner =
+            Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
         self.lock().runners.spawn(runner.run());
     }
 
@@ -153,7 +161,11 @@ impl Lanes {
     ///
     /// # Errors
     /// As the queue's.
-    pub async fn expect(&self, site: &Arc<str>, ids: impl IntoIterator<Item = i64>) -> Result<(), QueueError> {
+    pub async fn expect(
+        &self,
+        site: &Arc<str>,
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<(), QueueError> {
         let listing = Arc::clone(&self.orders.borrow().project);
         if self.shared.settings.project_paths.is_empty() {
             return Ok(());
@@ -164,7 +176,9 @@ impl Lanes {
                 continue;
             }
             let Some(folder) = self.projects.folder_of(id) else { continue };
-            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else { continue };
+            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else {
+                continue;
+            };
             let lanes = listing.files.iter().map(|file| Lane {
                 name: lane_name(site, &file.key, Some(id)),
                 site: Arc::clone(site),
@@ -210,7 +224,10 @@ impl Lanes {
         let mut runners = std::mem::take(&mut self.lock().runners);
         let all = async { while runners.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!(?grace, "callbacks did not end in time and are ended; their events will be run again");
+            tracing::warn!(
+                ?grace,
+                "callbacks did not end in time and are ended; their events will be run again"
+            );
             let workers = Arc::clone(&self.shared.workers);
             // What they were doing is then settled as what may have run.
             let _ = tokio::task::spawn_blocking(move || workers.shut_down(Duration::ZERO)).await;

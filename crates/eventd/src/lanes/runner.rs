@@ -154,7 +154,11 @@ impl Runner {
             if changed && table.active(&file.key).is_some() {
                 let resumed = self.shared.queue.resume(&self.lane(file), None, false).await;
                 if matches!(resumed, Ok(true)) {
-                    tracing::info!(plugin = file.path, project = self.project, "the plugin goes on at the event where it had stopped");
+                    tracing::info!(
+                        plugin = file.path,
+                        project = self.project,
+                        "the plugin goes on at the event where it had stopped"
+                    );
                 }
             }
         }
@@ -175,8 +179,12 @@ impl Runner {
                 start: Start::Now,
             })
             .collect();
-        let gone: Vec<PluginFile> =
-            self.files.iter().filter(|known| !files.iter().any(|file| file.key == known.key)).cloned().collect();
+        let gone: Vec<PluginFile> = self
+            .files
+            .iter()
+            .filter(|known| !files.iter().any(|file| file.key == known.key))
+            .cloned()
+            .collect();
         for file in &gone {
             tracing::info!(plugin = file.path, project = self.project, "the plugin was removed");
             self.shared.board.forget_plugin(&file.key);
@@ -209,10 +217,17 @@ impl Runner {
         let Some(plugin) = table.iter().find(|plugin| plugin.key == file.key) else { return };
         let callbacks = plugin.callbacks.iter().map(|callback| callback.name.clone()).collect();
         if changed && plugin.problem.is_none() {
-            tracing::info!(plugin = file.path, project = self.project, callbacks = plugin.callbacks.len(), "the plugin is loaded");
+            tracing::info!(
+                plugin = file.path,
+                project = self.project,
+                callbacks = plugin.callbacks.len(),
+                "the plugin is loaded"
+            );
         }
         let (problem, emails) = (plugin.problem.clone(), plugin.emails.clone());
-        self.shared.board.note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
+        self.shared
+            .board
+            .note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
     }
 
     /// Runs one event of one plugin.
@@ -232,7 +247,8 @@ impl Runner {
         } else {
             let policy = self.policy(&plugin);
             if policy.once && message.begun {
-                let reason = "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
+                let reason =
+                    "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
                 Verdict::Dead(Failure { reason, traceback: None })
             } else {
                 if policy.once && !self.insist(&message, None).await {
@@ -308,8 +324,10 @@ impl Runner {
         for second in [false, true] {
             let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
             let stamp = stamp.unwrap_or_default();
-            let arguments = |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
-            let answer = self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
+            let arguments =
+                |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
+            let answer =
+                self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
             if !answer.stale || second {
                 return if answer.stale { Err(self.not_loaded(plugin)) } else { Ok(answer) };
             }
@@ -324,7 +342,13 @@ impl Runner {
         CallError::never(format!("plugin '{}' cannot be called: {reason}", plugin.name))
     }
 
-    fn measure(&self, plugin: &Plugin, callback: &Callback, fields: &Fields, called: &Result<Answer, CallError>) {
+    fn measure(
+        &self,
+        plugin: &Plugin,
+        callback: &Callback,
+        fields: &Fields,
+        called: &Result<Answer, CallError>,
+    ) {
         let (outcome, took) = match called {
             Ok(answer) if answer.skipped => return,
             Ok(answer) => {
@@ -333,7 +357,14 @@ impl Runner {
                 if let Some(timing) = &self.shared.timing {
                     let name = format!("{}.{}", plugin.name, callback.name);
                     let (event, created) = (fields.id, fields.created());
-                    timing.write(Timed { event, created, callback: &name, begun: answer.begun, took, failed });
+                    timing.write(Timed {
+                        event,
+                        created,
+                        callback: &name,
+                        begun: answer.begun,
+                        took,
+                        failed,
+                    });
                 }
                 (if failed { "raised" } else { "done" }, Some(took))
             }
@@ -358,11 +389,25 @@ impl Runner {
             Verdict::Retry { after, failure, counts } => {
                 self.shared.metrics.retries.get_or_create(&label()).inc();
                 let attempt = message.attempts + u32::from(*counts);
-                tracing::warn!(event, plugin = plugin_name, project, attempt, ?after, reason = failure.reason, "the event is tried again");
+                tracing::warn!(
+                    event,
+                    plugin = plugin_name,
+                    project,
+                    attempt,
+                    ?after,
+                    reason = failure.reason,
+                    "the event is tried again"
+                );
             }
             Verdict::Dead(failure) => {
                 self.shared.metrics.dead.get_or_create(&label()).inc();
-                tracing::warn!(event, plugin = plugin_name, project, reason = failure.reason, "the event failed and is kept as a dead letter");
+                tracing::warn!(
+                    event,
+                    plugin = plugin_name,
+                    project,
+                    reason = failure.reason,
+                    "the event failed and is kept as a dead letter"
+                );
             }
             Verdict::Park(failure) => {
                 tracing::error!(
@@ -403,7 +448,6 @@ impl Runner {
         }
     }
 }
-
 
 /// The files as none that was loaded: each of them counts as changed.
 fn unloaded(files: &[PluginFile]) -> Vec<PluginFile> {

@@ -52,7 +52,12 @@ impl Probe {
     ///
     /// # Errors
     /// There is no worker to be had. What is wrong with a plugin is in the table.
-    pub async fn load(self, workers: &Workers, worker: &Worker, files: &[PluginFile]) -> Result<Table, CallError> {
+    pub async fn load(
+        self,
+        workers: &Workers,
+        worker: &Worker,
+        files: &[PluginFile],
+    ) -> Result<Table, CallError> {
         Loader::default().load(workers, worker, &self.setup, files, false).await
     }
 }
@@ -75,7 +80,8 @@ impl Loader {
         let is_deadly = |deadly: &HashMap<String, (String, Problem)>, file: &PluginFile| {
             deadly.get(&file.key).is_some_and(|(stamp, _)| *stamp == file.stamp)
         };
-        let mut wanted: Vec<&PluginFile> = files.iter().filter(|file| !is_deadly(&self.deadly, file)).collect();
+        let mut wanted: Vec<&PluginFile> =
+            files.iter().filter(|file| !is_deadly(&self.deadly, file)).collect();
         let plugins = match sync(workers, worker, setup, &wanted, fresh).await {
             Ok(plugins) => plugins,
             Err(error) if error.lost && !wanted.is_empty() => {
@@ -92,7 +98,11 @@ impl Loader {
                         Err(error) if error.lost => {
                             let file = wanted.remove(index);
                             let message = format!("loading it has ended the worker: {}", error.message);
-                            tracing::error!(plugin = file.path, reason = error.message, "loading the plugin has ended the worker; it is left out until its file changes");
+                            tracing::error!(
+                                plugin = file.path,
+                                reason = error.message,
+                                "loading the plugin has ended the worker; it is left out until its file changes"
+                            );
                             let problem =
                                 Problem { step: "load".to_owned(), message, traceback: error.traceback };
                             self.deadly.insert(file.key.clone(), (file.stamp.clone(), problem));
@@ -122,7 +132,12 @@ async fn sync(
     fresh: bool,
 ) -> Result<Vec<Plugin>, CallError> {
     let synced = workers
-        .call::<Synced>(worker, "plugins:sync", |call| call.arg(setup).arg(json!(files)).arg(fresh), Some(LIMIT))
+        .call::<Synced>(
+            worker,
+            "plugins:sync",
+            |call| call.arg(setup).arg(json!(files)).arg(fresh),
+            Some(LIMIT),
+        )
         .await?;
     Ok(synced.plugins)
 }

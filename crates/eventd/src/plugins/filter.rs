@@ -44,7 +44,9 @@ impl Filter {
 
 impl std::fmt::Display for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(kinds) = self.0.as_ref().filter(|kinds| !kinds.is_empty()) else { return f.write_str("all events") };
+        let Some(kinds) = self.0.as_ref().filter(|kinds| !kinds.is_empty()) else {
+            return f.write_str("all events");
+        };
         for (index, (kind, names)) in kinds.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
             match names {

@@ -55,7 +55,8 @@ fn files(folder: &Path) -> io::Result<Vec<PluginFile>> {
         let entry = entry?;
         let path = entry.path();
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        let Some(stem) = name.strip_suffix(".py").filter(|stem| !stem.is_empty() && !stem.starts_with('.')) else {
+        let Some(stem) = name.strip_suffix(".py").filter(|stem| !stem.is_empty() && !stem.starts_with('.'))
+        else {
             continue;
         };
         // Links are followed. One that was removed meanwhile is simply gone.
@@ -63,7 +64,8 @@ fn files(folder: &Path) -> io::Result<Vec<PluginFile>> {
         if !found.is_file() {
             continue;
         }
-        let time = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let time =
+            found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         let stamp = format!("{}.{:09}-{}", time.as_secs(), time.subsec_nanos(), found.len());
         let path = path.to_string_lossy().into_owned();
         files.push(PluginFile { key: path.clone(), path, name: stem.to_owned(), stamp });

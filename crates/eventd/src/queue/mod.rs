@@ -200,7 +200,9 @@ pub enum QueueError {
         holder: String,
     },
     /// The state was written by a newer version.
-    #[error("the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or take another file")]
+    #[error(
+        "the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or take another file"
+    )]
     Newer {
         /// The file.
         path: String,

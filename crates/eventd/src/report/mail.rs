@@ -62,7 +62,12 @@ impl Mailer {
             let config = self.config.clone();
             let sent = self
                 .workers
-                .call::<()>(&worker, "mail:send", |call| call.arg(config).arg(json!(to)).arg(subject).arg(text), Some(LIMIT))
+                .call::<()>(
+                    &worker,
+                    "mail:send",
+                    |call| call.arg(config).arg(json!(to)).arg(subject).arg(text),
+                    Some(LIMIT),
+                )
                 .await;
             if let Err(error) = sent {
                 // Not an error, which would be mailed.
@@ -75,7 +80,11 @@ impl Mailer {
     fn by_receiver(&self, records: Vec<Record>) -> BTreeMap<Vec<String>, Vec<Record>> {
         let mut by_receiver: BTreeMap<Vec<String>, Vec<Record>> = BTreeMap::new();
         for record in records {
-            let wanted = record.plugin.as_ref().and_then(|name| self.board.plugin_named(name)).map(|plugin| plugin.emails);
+            let wanted = record
+                .plugin
+                .as_ref()
+                .and_then(|name| self.board.plugin_named(name))
+                .map(|plugin| plugin.emails);
             let to = match wanted {
                 Some(Emails::Default(false)) => continue,
                 Some(Emails::Addresses(addresses)) => addresses,
@@ -100,7 +109,12 @@ fn compose(records: &[Record], surplus: usize) -> (String, String) {
     };
     let mut text = String::new();
     for record in records {
-        text.push_str(&format!("Time: {}\nLogger: {}\nLevel: {}\n", record.asctime(), record.name, record.level_name));
+        text.push_str(&format!(
+            "Time: {}\nLogger: {}\nLevel: {}\n",
+            record.asctime(),
+            record.name,
+            record.level_name
+        ));
         if !record.path.is_empty() {
             let line = record.line.unwrap_or_default();
             text.push_str(&format!("Where: {}, line {line}, {}\n", record.path, record.function));

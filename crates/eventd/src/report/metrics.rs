@@ -102,7 +102,11 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("events", "Events that came", metrics.events.clone());
-        registry.register("late_events", "Events that came after others with higher ids", metrics.late.clone());
+        registry.register(
+            "late_events",
+            "Events that came after others with higher ids",
+            metrics.late.clone(),
+        );
         registry.register("expired_ids", "Missing ids that were given up", metrics.expired.clone());
         registry.register("polls", "Queries of the site", metrics.polls.clone());
         registry.register("poll_failures", "Queries of the site that failed", metrics.poll_failures.clone());

@@ -97,7 +97,9 @@ impl Poller {
             turn += 1;
             let (above, limit) = (asked.above, self.settings.batch);
             let setup = self.setup();
-            let arguments = |call: sgtk_pool::Call| call.arg(setup).arg(above).arg(asked.ids).arg(asked.ranges).arg(limit);
+            let arguments = |call: sgtk_pool::Call| {
+                call.arg(setup).arg(above).arg(asked.ids).arg(asked.ranges).arg(limit)
+            };
             let worker = self.worker();
             let call = self.workers.call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT));
             let answer = tokio::select! {
@@ -145,7 +147,12 @@ impl Poller {
         let patience = self.settings.missing_timeout.as_millis() as u64;
         if let Some(mut window) = known {
             window.not_later_than(clock.now() + patience);
-            tracing::info!(site = &*self.site.name, event = window.cursor(), missing = window.missing(), "polling goes on");
+            tracing::info!(
+                site = &*self.site.name,
+                event = window.cursor(),
+                missing = window.missing(),
+                "polling goes on"
+            );
             return Some(window);
         }
         let mut failures = Failures::default();
@@ -160,9 +167,17 @@ impl Poller {
             match latest {
                 Ok(latest) => {
                     self.connected(&mut failures);
-                    tracing::info!(site = &*self.site.name, event = latest, "polling begins after the site's latest event");
+                    tracing::info!(
+                        site = &*self.site.name,
+                        event = latest,
+                        "polling begins after the site's latest event"
+                    );
                     let window = Window::new(latest);
-                    let batch = Batch { site: Arc::clone(&self.site.name), events: Vec::new(), window: window.clone() };
+                    let batch = Batch {
+                        site: Arc::clone(&self.site.name),
+                        events: Vec::new(),
+                        window: window.clone(),
+                    };
                     return self.append(batch).await.then_some(window);
                 }
                 Err(error) => {
@@ -189,7 +204,12 @@ impl Poller {
         let patience = self.settings.missing_timeout.as_millis() as u64;
         let taken = after.take(events.keys().copied(), now + patience);
         for (first, last) in &taken.missed {
-            tracing::info!(site = &**site, first, last, "event ids are missing; they are asked for until they come or expire");
+            tracing::info!(
+                site = &**site,
+                first,
+                last,
+                "event ids are missing; they are asked for until they come or expire"
+            );
         }
         for (first, last) in after.expire(now) {
             let count = (last - first + 1).unsigned_abs();
@@ -213,7 +233,13 @@ impl Poller {
         }
         self.metrics.events.get_or_create(&self.label()).inc_by(new.len() as u64);
         if let (Some(first), Some(last)) = (new.first(), new.last()) {
-            tracing::debug!(site = &**site, first = first.id, last = last.id, count = new.len(), "events came");
+            tracing::debug!(
+                site = &**site,
+                first = first.id,
+                last = last.id,
+                count = new.len(),
+                "events came"
+            );
         }
         let batch = Batch { site: Arc::clone(site), events: new, window: after.clone() };
         if !self.append(batch).await {

@@ -85,7 +85,8 @@ impl Window {
     #[must_use]
     pub fn query(&self, turn: usize) -> Query {
         let mut query = Query { above: self.cursor, ..Query::default() };
-        let begin = if self.missing.len() > MOST { turn.wrapping_mul(MOST / 2) % self.missing.len() } else { 0 };
+        let begin =
+            if self.missing.len() > MOST { turn.wrapping_mul(MOST / 2) % self.missing.len() } else { 0 };
         let ranges = self.missing.iter().skip(begin).chain(self.missing.iter().take(begin));
         for (first, (last, _)) in ranges {
             if query.ids.len() + query.ranges.len() >= MOST {
@@ -144,7 +145,9 @@ impl Window {
     pub fn expire(&mut self, now: Millis) -> Vec<(i64, i64)> {
         let gone: Vec<i64> =
             self.missing.iter().filter(|(_, (_, until))| *until <= now).map(|(first, _)| *first).collect();
-        gone.into_iter().filter_map(|first| self.missing.remove(&first).map(|(last, _)| (first, last))).collect()
+        gone.into_iter()
+            .filter_map(|first| self.missing.remove(&first).map(|(last, _)| (first, last)))
+            .collect()
     }
 
     /// Has nothing be waited for longer than until `latest`: the clock may have been set back since it was written down.

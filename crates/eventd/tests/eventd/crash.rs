@@ -26,7 +26,10 @@ fn judge(record: &[String], plugins: &[&str], ids: &[i64]) -> usize {
             if what == "start" {
                 assert!(id >= last, "{plugin} begins {id} after {last}");
                 let before = ids[..ids.partition_point(|one| *one < id)].last();
-                assert!(before.is_none_or(|before| done.contains_key(before)), "{plugin} begins {id} ahead of {before:?}");
+                assert!(
+                    before.is_none_or(|before| done.contains_key(before)),
+                    "{plugin} begins {id} ahead of {before:?}"
+                );
                 *begun.entry(id).or_default() += 1;
                 last = id;
             } else {
@@ -45,7 +48,10 @@ fn killed_again_and_again_nothing_is_lost_and_only_what_was_in_flight_comes_agai
     let kills: usize = std::env::var("EVENTD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let total: usize = std::env::var("EVENTD_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let mut studio = Studio::new(python);
-    studio.set("eventd", "lanes: plugin").set("daemon", "logging: 20").set("daemon", "max_event_batch_size: 50");
+    studio
+        .set("eventd", "lanes: plugin")
+        .set("daemon", "logging: 20")
+        .set("daemon", "max_event_batch_size: 50");
     let plugins = ["one", "two"];
     for name in plugins {
         let source = format!(
@@ -73,10 +79,12 @@ def note(sg, logger, event, args):
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % below
     };
-    let all_done = |record: &[String]| record.iter().filter(|line| line.starts_with("done ")).count() >= 2 * total;
+    let all_done =
+        |record: &[String]| record.iter().filter(|line| line.starts_with("done ")).count() >= 2 * total;
     while killed < kills && !all_done(&studio.record()) {
         let before = studio.record().len();
-        studio.until("something is done", || studio.record().len() > before + 5 || all_done(&studio.record()));
+        studio
+            .until("something is done", || studio.record().len() > before + 5 || all_done(&studio.record()));
         std::thread::sleep(Duration::from_micros(next(30_000)));
         if next(3) == 0 {
             // A worker: its plugin goes on in another one.

@@ -99,7 +99,8 @@ impl Studio {
     pub(crate) fn configuration(&self, id: i64, name: &str, version: &str) {
         let config = self.configs.localized(name, &Core::newer(version)).unwrap();
         let file = config.join("config/core/pipeline_configuration.yml");
-        fs::write(file, format!("pc_id: 1\npc_name: Primary\nproject_id: {id}\nproject_name: {name}\n")).unwrap();
+        fs::write(file, format!("pc_id: 1\npc_name: Primary\nproject_id: {id}\nproject_name: {name}\n"))
+            .unwrap();
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -256,7 +257,8 @@ impl Daemon {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
+        let sent =
+            Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
         assert!(sent.success());
     }
 

@@ -5,15 +5,23 @@ use std::fs;
 use crate::daemon::{Studio, event, python};
 
 fn registering(body: &str) -> String {
-    format!("{body}\ndef registerCallbacks(reg):\n    reg.registerCallback('plugin', 'a-plugins-key', note)\n")
+    format!(
+        "{body}\ndef registerCallbacks(reg):\n    reg.registerCallback('plugin', 'a-plugins-key', note)\n"
+    )
 }
 
 #[test]
 fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_mended() {
     let Some(python) = python() else { return };
     let studio = Studio::new(python);
-    studio.plugin("a_broken.py", &registering("def note(sg, logger, event, args):\n    local = 5\n    raise ValueError('no')"));
-    studio.plugin("b_good.py", &registering("def note(sg, logger, event, args):\n    done('good', event['id'])"));
+    studio.plugin(
+        "a_broken.py",
+        &registering("def note(sg, logger, event, args):\n    local = 5\n    raise ValueError('no')"),
+    );
+    studio.plugin(
+        "b_good.py",
+        &registering("def note(sg, logger, event, args):\n    done('good', event['id'])"),
+    );
     let daemon = studio.start_polling();
     let ids = studio.events("A", &[None, None, None]);
     let good: Vec<_> = ids.iter().map(|id| format!("good {id}")).collect();
@@ -21,7 +29,10 @@ fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_me
     let log = studio.log("plugin.a_broken");
     assert!(log.contains(" - plugin.a_broken.note - CRITICAL - ") && log.contains("ValueError: no"), "{log}");
     assert!(log.contains("'local': 5"), "{log}");
-    studio.plugin("a_broken.py", &registering("def note(sg, logger, event, args):\n    done('mended', event['id'])"));
+    studio.plugin(
+        "a_broken.py",
+        &registering("def note(sg, logger, event, args):\n    done('mended', event['id'])"),
+    );
     let mended: Vec<_> = ids.iter().map(|id| format!("mended {id}")).collect();
     assert_eq!(studio.until_recorded(6)[3..], mended);
     assert!(daemon.stop().success());
@@ -134,7 +145,9 @@ class Callable(object):
 fn files_come_and_go_and_one_that_cannot_be_loaded_waits_for_its_mending() {
     let Some(python) = python() else { return };
     let studio = Studio::new(python);
-    let note = |word: &str| registering(&format!("def note(sg, logger, event, args):\n    done('{word}', event['id'])"));
+    let note = |word: &str| {
+        registering(&format!("def note(sg, logger, event, args):\n    done('{word}', event['id'])"))
+    };
     let broken = studio.plugin("broken.py", "raise ImportError('nothing here')\n");
     studio.plugin("one.py", &note("one"));
     let daemon = studio.start_polling();
@@ -178,7 +191,10 @@ def note(sg, logger, event, args):
         print('x' * 3000000)
 ";
     studio.plugin("a_bad.py", &registering(body));
-    studio.plugin("b_good.py", &registering("def note(sg, logger, event, args):\n    done('good', event['id'], os.getcwd() != '/')"));
+    studio.plugin(
+        "b_good.py",
+        &registering("def note(sg, logger, event, args):\n    done('good', event['id'], os.getcwd() != '/')"),
+    );
     let daemon = studio.start_polling();
     let ids: Vec<_> =
         ["Fork", "Chdir", "Print", "Segfault"].iter().map(|kind| studio.events(kind, &[None])[0]).collect();
@@ -205,7 +221,9 @@ def note(sg, logger, event, args):
 fn a_plugin_that_ends_the_worker_when_it_is_loaded_is_left_out_until_its_file_changes() {
     let Some(python) = python() else { return };
     let studio = Studio::new(python);
-    let note = |word: &str| registering(&format!("def note(sg, logger, event, args):\n    done('{word}', event['id'])"));
+    let note = |word: &str| {
+        registering(&format!("def note(sg, logger, event, args):\n    done('{word}', event['id'])"))
+    };
     studio.plugin("a_deadly.py", "os._exit(7)\n");
     studio.plugin("b_good.py", &note("good"));
     let daemon = studio.start_polling();
@@ -231,7 +249,10 @@ def note(sg, logger, event, args):
     done('slow', event['id'])
 ";
     studio.plugin("a_slow.py", &registering(slow));
-    studio.plugin("b_good.py", &registering("def note(sg, logger, event, args):\n    done('good', event['id'])"));
+    studio.plugin(
+        "b_good.py",
+        &registering("def note(sg, logger, event, args):\n    done('good', event['id'])"),
+    );
     let daemon = studio.start_polling();
     let ids = studio.events("A", &[None; 20]);
     let good: Vec<_> = ids.iter().map(|id| format!("good {id}")).collect();

@@ -206,11 +206,17 @@ def registerCallbacks(reg):
     studio.plugin("none.py", "");
     let told = studio.refused(&["check"]);
     assert!(told.contains("wrong.py: register: AuthenticationFault"), "{told}");
-    assert!(told.contains("none.py: register: AttributeError: the plugin has no function registerCallbacks"), "{told}");
+    assert!(
+        told.contains("none.py: register: AttributeError: the plugin has no function registerCallbacks"),
+        "{told}"
+    );
     assert!(told.contains("2 faults."), "{told}");
     studio.set("daemon", "fetch_interval: often").set("shotgun", "key: %(NOWHERE)s");
     let told = studio.refused(&["run"]);
-    assert!(told.contains("[daemon] fetch_interval: 'often' is no time") && told.contains("[shotgun] key:"), "{told}");
+    assert!(
+        told.contains("[daemon] fetch_interval: 'often' is no time") && told.contains("[shotgun] key:"),
+        "{told}"
+    );
 }
 
 fn http(port: u16, request: &str) -> String {
@@ -227,7 +233,8 @@ fn get(port: u16, path: &str) -> String {
 
 fn post(port: u16, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
     http(port, &format!("{head}content-type: application/json\r\n{headers}\r\n{body}"))
 }
 
@@ -242,9 +249,12 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
         .set("daemon", "fetch_interval: 3600");
     studio.plugin("note.py", NOTE);
     let daemon = studio.start();
-    studio.until("it has polled", || studio.said_if_running(&["status"]).is_some_and(|said| said.contains("note")));
+    studio.until("it has polled", || {
+        studio.said_if_running(&["status"]).is_some_and(|said| said.contains("note"))
+    });
     let log = studio.log("daemon");
-    let port = log.split("address=127.0.0.1:").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let port =
+        log.split("address=127.0.0.1:").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
     assert!(get(port, "/").contains("<title>sgtk-eventd</title>"));
     studio.until("it polls", || get(port, "/status").contains("\"polls\":1"));
     let id = studio.events("A", &[None])[0];
@@ -254,7 +264,9 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
     let right = String::from_utf8(right.stdout).unwrap();
     assert!(post(port, "/webhook", "x-sg-signature: sha1=00\r\n", "{}").contains(" 403 "));
     assert_eq!(studio.record().len(), 0);
-    assert!(post(port, "/webhook", &format!("x-sg-signature: sha1={}\r\n", right.trim()), "{}").contains(" 204 "));
+    assert!(
+        post(port, "/webhook", &format!("x-sg-signature: sha1={}\r\n", right.trim()), "{}").contains(" 204 ")
+    );
     assert_eq!(studio.until_recorded(1), [id.to_string()]);
     let pause = "{\"do\":\"pause\",\"plugin\":\"note\"}";
     for headers in ["", "x-token: open-sesama\r\n"] {
@@ -264,7 +276,10 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
     assert!(get(port, "/status").contains("\"state\":\"paused\""));
     let numbers = get(port, "/metrics");
     let done = "sgtk_eventd_callbacks_total{plugin=\"note\",project=\"\",outcome=\"done\"} 1";
-    assert!(numbers.contains(done) && numbers.contains("sgtk_eventd_polls_total{site=\"shotgun\"} 2"), "{numbers}");
+    assert!(
+        numbers.contains(done) && numbers.contains("sgtk_eventd_polls_total{site=\"shotgun\"} 2"),
+        "{numbers}"
+    );
     assert!(daemon.stop().success());
 }
 
@@ -285,7 +300,10 @@ fn two_daemons_do_not_share_a_state() {
 fn no_key_is_in_any_log() {
     let Some(python) = python() else { return };
     let studio = Studio::new(python);
-    studio.plugin("note.py", &NOTE.replace("done(event['id'])", "logger.error('%s', logger.config.get('shotgun', 'key')); done()"));
+    studio.plugin(
+        "note.py",
+        &NOTE.replace("done(event['id'])", "logger.error('%s', logger.config.get('shotgun', 'key')); done()"),
+    );
     let daemon = studio.start_polling();
     studio.events("A", &[None]);
     studio.until_recorded(1);

@@ -14,7 +14,8 @@ pub(super) const TOKEN: &str = "demo";
 
 const KEY: &str = "a-key-for-the-demo";
 
-const PROJECTS: [(i64, &str, &str); 3] = [(70, "bunny", "v0.24.0"), (71, "sintel", "v0.23.8"), (72, "tears", "v0.22.5")];
+const PROJECTS: [(i64, &str, &str); 3] =
+    [(70, "bunny", "v0.24.0"), (71, "sintel", "v0.23.8"), (72, "tears", "v0.22.5")];
 
 /// The plugins, plain ones and those that run on their project's core.
 const PLUGINS: [(&str, &str, &str); 4] = [
@@ -141,7 +142,8 @@ fn entry(project: i64, name: &str, turn: u64) -> Value {
     if turn % 5 == 0 {
         entry["event_type"] = json!("Shotgun_Version_New");
         entry["attribute_name"] = Value::Null;
-        entry["entity"] = json!({ "type": "Version", "id": 1000 + turn, "name": format!("{name}_v{turn:03}") });
+        entry["entity"] =
+            json!({ "type": "Version", "id": 1000 + turn, "name": format!("{name}_v{turn:03}") });
     }
     entry
 }

@@ -21,7 +21,11 @@ pub(super) enum Job {
     Fill(LaneName),
     Begin(Message),
     Settle(Message, Verdict),
-    Resume { lane: LaneName, event: Option<i64>, skip: bool },
+    Resume {
+        lane: LaneName,
+        event: Option<i64>,
+        skip: bool,
+    },
     Pause(LaneName, bool),
     Replay(Event, Vec<LaneName>),
     Find(Arc<str>, i64),
@@ -79,7 +83,10 @@ impl Job {
 
     /// Whether it depends on, or changes, more than the lanes that it names.
     pub(super) fn is_alone(&self) -> bool {
-        matches!(self, Job::Append(_) | Job::Open(_) | Job::Close(_) | Job::Replay(..) | Job::State | Job::ShutDown)
+        matches!(
+            self,
+            Job::Append(_) | Job::Open(_) | Job::Close(_) | Job::Replay(..) | Job::State | Job::ShutDown
+        )
     }
 
     /// The lanes that it is about.
@@ -312,7 +319,12 @@ fn resume(
     Ok((Outcome::Resumed(true), Box::new(effect)))
 }
 
-fn pause(connection: &Connection, mut memory: MutexGuard<'_, Memory>, name: LaneName, paused: bool) -> Written {
+fn pause(
+    connection: &Connection,
+    mut memory: MutexGuard<'_, Memory>,
+    name: LaneName,
+    paused: bool,
+) -> Written {
     let lane = memory.lanes.get_mut(&name).ok_or_else(|| unknown_lane(&name))?;
     let before = std::mem::replace(&mut lane.paused, paused);
     let written = rows::write_lane(connection, &name, lane);

@@ -242,7 +242,9 @@ impl Memory {
 
     /// The lane, where it is at this message.
     pub(super) fn at(&mut self, message: &Message) -> Option<&mut LaneMemory> {
-        self.lanes.get_mut(&message.lane).filter(|lane| lane.next.front().map(|head| head.seq) == Some(message.seq))
+        self.lanes
+            .get_mut(&message.lane)
+            .filter(|lane| lane.next.front().map(|head| head.seq) == Some(message.seq))
     }
 
     /// What all lanes, read or not, have behind them.

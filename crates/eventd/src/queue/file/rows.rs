@@ -42,8 +42,9 @@ pub(super) fn load(connection: &Connection) -> Result<Memory> {
     memory.end = end.unwrap_or(0);
     let mut sites = connection.prepare("SELECT name, window FROM site")?;
     let windows = sites.query_map([], |row| Ok((row.get::<_, String>(0)?, json::<Window>(row, 1)?)))?;
-    memory.windows =
-        windows.map(|row| row.map(|(name, window)| (Arc::from(name), window))).collect::<Result<HashMap<_, _>>>()?;
+    memory.windows = windows
+        .map(|row| row.map(|(name, window)| (Arc::from(name), window)))
+        .collect::<Result<HashMap<_, _>>>()?;
     let mut lanes = connection.prepare(
         "SELECT name, site, project, done, last_id, floor, wanted, begun, attempts, retry_at, parked, paused, failure
          FROM lane",
@@ -58,7 +59,8 @@ pub(super) fn load(connection: &Connection) -> Result<Memory> {
         lane.attempts = row.get(8)?;
         let retry_at: Option<i64> = row.get(9)?;
         // A clock that was set back keeps nothing waiting for longer than a day.
-        lane.retry_at = retry_at.map(|at| now + Duration::from_millis((at - unix).clamp(0, 86_400_000) as u64));
+        lane.retry_at =
+            retry_at.map(|at| now + Duration::from_millis((at - unix).clamp(0, 86_400_000) as u64));
         lane.parked = row.get(10)?;
         lane.paused = row.get(11)?;
         lane.failure = row
@@ -120,8 +122,14 @@ pub(super) fn insert_event(
         "INSERT OR IGNORE INTO event (site, id, project, late, lanes, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let list = lanes.map(|lanes| to_json(&lanes));
-    let written =
-        statement.execute(params![&*event.site, event.id, event.project, event.late, list, event.body.get()])?;
+    let written = statement.execute(params![
+        &*event.site,
+        event.id,
+        event.project,
+        event.late,
+        list,
+        event.body.get()
+    ])?;
     if written == 0 {
         return Ok(None);
     }
@@ -177,7 +185,8 @@ pub(super) fn write_done(connection: &Connection, name: &LaneName, done: i64, la
 }
 
 pub(super) fn write_closed(connection: &Connection, name: &LaneName, done: i64) -> Result<()> {
-    let mut statement = connection.prepare_cached("UPDATE lane SET done = ?2, closed = ?3 WHERE name = ?1")?;
+    let mut statement =
+        connection.prepare_cached("UPDATE lane SET done = ?2, closed = ?3 WHERE name = ?1")?;
     statement.execute(params![&*name.0, done, unix_ms() / 1000]).map(drop)
 }
 
@@ -220,7 +229,11 @@ pub(super) fn dead(connection: &Connection, most: usize) -> Result<Vec<DeadLette
     rows.collect()
 }
 
-pub(super) fn forget_dead(connection: &Connection, event: i64, lane: Option<&LaneName>) -> Result<Vec<LaneName>> {
+pub(super) fn forget_dead(
+    connection: &Connection,
+    event: i64,
+    lane: Option<&LaneName>,
+) -> Result<Vec<LaneName>> {
     let mut statement = connection
         .prepare_cached("DELETE FROM dead WHERE event = ?1 AND (?2 IS NULL OR lane = ?2) RETURNING lane")?;
     let rows = statement.query_map(params![event, lane.map(|lane| &*lane.0)], |row| {
@@ -235,8 +248,7 @@ pub(super) fn find(connection: &Connection, site: &Arc<str>, event: i64) -> Resu
         "SELECT body FROM event WHERE site = ?1 AND id = ?2
          UNION ALL SELECT body FROM dead WHERE site = ?1 AND event = ?2 LIMIT 1",
     )?;
-    let body: Option<String> =
-        statement.query_row(params![&**site, event], |row| row.get(0)).optional()?;
+    let body: Option<String> = statement.query_row(params![&**site, event], |row| row.get(0)).optional()?;
     body.map(|body| {
         let body = RawValue::from_string(body).map_err(|error| bad(0, error))?;
         Event::new(site, body).map_err(|error| bad(0, error))

@@ -94,7 +94,10 @@ impl Lock {
             return Err(QueueError::InUse { path: path.display().to_string(), holder });
         }
         // For the message above alone: a disk that is full does not matter.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock { _file: file })
     }
 }

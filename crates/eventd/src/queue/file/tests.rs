@@ -135,7 +135,10 @@ async fn what_failed_for_good_is_a_dead_letter_with_its_event_and_can_be_given_o
     append(&queue, vec![event(1, None), event(2, None)]).await;
     for wanted in ["a", "b"] {
         let message = queue.next(&[name(wanted)]).await.unwrap();
-        queue.settle(&message, if wanted == "a" { Verdict::Dead(failure()) } else { Verdict::Done }).await.unwrap();
+        queue
+            .settle(&message, if wanted == "a" { Verdict::Dead(failure()) } else { Verdict::Done })
+            .await
+            .unwrap();
     }
     let dead = queue.dead(10).await.unwrap();
     assert_eq!((dead.len(), dead[0].event, &dead[0].failure), (1, 1, &failure()));

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::jobs::{Effect, Job, Outcome};
 use super::memory::Memory;
-use super::schema::{Lock, told};
 use super::rows;
+use super::schema::{Lock, told};
 use crate::queue::{LaneName, QueueError};
 
 /// How long what was done may be written without having reached the disk itself. A power failure takes that back, and it is
@@ -136,7 +136,11 @@ impl Writer {
         }
     }
 
-    fn transaction(&mut self, jobs: Vec<Job>, durable: bool) -> Result<Vec<Result<Outcome, QueueError>>, QueueError> {
+    fn transaction(
+        &mut self,
+        jobs: Vec<Job>,
+        durable: bool,
+    ) -> Result<Vec<Result<Outcome, QueueError>>, QueueError> {
         let path = self.path.clone();
         let sqlite = |error: rusqlite::Error| told(&path, &error);
         let level = if durable { "FULL" } else { "NORMAL" };

@@ -43,7 +43,9 @@ impl Record {
     pub(super) fn of(event: &Event<'_>) -> Option<Record> {
         let (target, level) = (event.metadata().target(), *event.metadata().level());
         let known = ["sgtk_eventd", "sgtk_pool", "sgtk_config", "sgtk"];
-        if !known.iter().any(|name| target == *name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"))) {
+        if !known.iter().any(|name| {
+            target == *name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"))
+        }) {
             return None;
         }
         let mut fields = Fields::default();
