@@ -85,7 +85,10 @@ impl Export {
         let path = file.to_string_lossy().into_owned();
         // By the daemon, where one runs: it has the state.
         if let Ok(answer) = socket::ask(&settings.socket, &Request::ExportIds { path: path.clone() }).await {
-            println!("{} plugins are written to {path}", answer["plugins"]);
+            println!(
+                "{} plugins are written to {path}",
+                answer.get("plugins").unwrap_or(&serde_json::Value::Null)
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;

@@ -44,7 +44,9 @@ impl Probe {
     pub fn new(settings: &Settings, site: &Site, project: Option<i64>) -> Probe {
         let mut setup = setup(settings, site, project);
         // The client's constructor asks for what everybody may know.
-        setup["try_keys"] = json!(true);
+        if let Some(options) = setup.as_object_mut() {
+            options.insert("try_keys".to_owned(), json!(true));
+        }
         Probe { setup }
     }
 

@@ -1,5 +1,6 @@
 //! The demo's studio: a site on which something happens, plugins of all kinds, projects with cores of their own.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,55 +96,50 @@ impl Studio {
     /// Has something happen on the site, about twice a second, until it is over: most events come at once, some late, some
     /// never.
     pub(super) fn live(&self, over: &AtomicBool) {
-        let mut turn = 0u64;
-        let mut late: Vec<i64> = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            turn += 1;
-            let (id, name, _) = PROJECTS[(turn as usize * 7) % PROJECTS.len()];
-            let mut entry = entry(id, name, turn);
-            if turn % 9 == 0 {
-                entry["hold"] = json!(true);
-            }
-            let done = self.site.events(&[entry]).and_then(|ids| {
-                if turn % 9 == 0 {
-                    late.extend(ids);
-                }
-                match late.first() {
-                    // It becomes visible a few events later, but for each third, which never does.
-                    Some(first) if turn % 9 == 5 && turn % 27 != 5 => self.site.commit(&[*first]),
-                    Some(first) if turn % 9 == 5 => self.site.roll_back(&[*first]),
-                    _ => Ok(()),
-                }
-            });
-            if turn % 9 == 5 && !late.is_empty() {
-                late.remove(0);
-            }
-            if done.is_err() {
+        let mut late: VecDeque<i64> = VecDeque::new();
+        // No project has a turn twice in a row.
+        for (turn, project) in (1u64..).zip(PROJECTS.iter().cycle()) {
+            if over.load(Ordering::Relaxed) || self.turn(turn, project, &mut late).is_err() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(450));
         }
     }
+
+    fn turn(&self, turn: u64, project: &(i64, &str, &str), late: &mut VecDeque<i64>) -> io::Result<()> {
+        let held = turn.is_multiple_of(9);
+        let ids = self.site.events(&[entry(project, turn, held)])?;
+        if held {
+            late.extend(ids);
+        }
+        if turn % 9 != 5 {
+            return Ok(());
+        }
+        // It becomes visible a few events later, but for each third, which never does.
+        match late.pop_front() {
+            Some(id) if turn % 27 == 5 => self.site.roll_back(&[id]),
+            Some(id) => self.site.commit(&[id]),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Something that an artist does.
-fn entry(project: i64, name: &str, turn: u64) -> Value {
+fn entry((project, name, _): &(i64, &str, &str), turn: u64, held: bool) -> Value {
     let shot = project * 100 + 1 + (turn % 4).cast_signed();
-    let artists = ["Ada", "Ben", "Cleo"];
-    let who = artists[turn as usize % artists.len()];
-    let statuses = ["ip", "rev", "fin", "omt"];
-    let link = json!({ "type": "Shot", "id": shot, "name": format!("{name}_{:03}0", 1 + turn % 4) });
-    let mut entry = json!({
-        "event_type": "Shotgun_Shot_Change", "attribute_name": "sg_status_list", "entity": link,
+    let who = ["Ada", "Ben", "Cleo"].into_iter().cycle().nth(turn as usize % 3);
+    let status = ["ip", "rev", "fin", "omt"].into_iter().nth((turn / 3) as usize % 4);
+    let (event_type, attribute, entity) = if turn.is_multiple_of(5) {
+        let version = json!({ "type": "Version", "id": 1000 + turn, "name": format!("{name}_v{turn:03}") });
+        ("Shotgun_Version_New", None, version)
+    } else {
+        let shot = json!({ "type": "Shot", "id": shot, "name": format!("{name}_{:03}0", 1 + turn % 4) });
+        ("Shotgun_Shot_Change", Some("sg_status_list"), shot)
+    };
+    json!({
+        "event_type": event_type, "attribute_name": attribute, "entity": entity, "hold": held,
         "project": { "type": "Project", "id": project, "name": name },
         "user": { "type": "HumanUser", "id": 1 + turn % 3, "name": who },
-        "meta": { "type": "attribute_change", "new_value": statuses[(turn / 3) as usize % 4] },
-    });
-    if turn % 5 == 0 {
-        entry["event_type"] = json!("Shotgun_Version_New");
-        entry["attribute_name"] = Value::Null;
-        entry["entity"] =
-            json!({ "type": "Version", "id": 1000 + turn, "name": format!("{name}_v{turn:03}") });
-    }
-    entry
+        "meta": { "type": "attribute_change", "new_value": status },
+    })
 }
