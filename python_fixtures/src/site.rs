@@ -133,7 +133,11 @@ impl Site {
 
     /// Starts a site by a certain Python, 3.7 or later.
     pub fn start_by(python: &OsStr) -> io::Result<Site> {
-        let mut child = Command::new(python)
+        let mut command = Command::new(python);
+        // Ctrl-C in a terminal is for the program that has started it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command
             // Isolated: the folder of `site.py` has a name of the standard library in it. No bytecode in this crate.
             .args(["-I", "-S", "-B"])
             .arg(source("site/site.py"))

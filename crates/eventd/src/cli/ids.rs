@@ -10,6 +10,8 @@ use clap::Args;
 use super::{Error, prepare};
 use crate::control::{Request, socket};
 use crate::lanes::ids;
+use crate::queue::Queue as _;
+use crate::queue::file::FileQueue;
 
 /// Options of `import-ids`.
 #[derive(Debug, Args)]
@@ -45,7 +47,7 @@ impl Import {
                 return Err(words.replace("{}", &state.display().to_string()).into());
             }
             // Its lock says that no daemon has it.
-            drop(crate::queue::file::FileQueue::open(state)?);
+            FileQueue::open(state)?.shut_down().await?;
             for suffix in ["", "-wal", "-shm"] {
                 let with = |more: &str| {
                     let mut name = state.as_os_str().to_owned();
@@ -83,7 +85,10 @@ impl Export {
         let path = file.to_string_lossy().into_owned();
         // By the daemon, where one runs: it has the state.
         if let Ok(answer) = socket::ask(&settings.socket, &Request::ExportIds { path: path.clone() }).await {
-            println!("{} plugins are written to {path}", answer["plugins"]);
+            println!(
+                "{} plugins are written to {path}",
+                answer.get("plugins").unwrap_or(&serde_json::Value::Null)
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod ids;
 mod prepare;
@@ -56,6 +57,7 @@ enum Command {
     /// Write an eventIdFile, so that shotgunEvents goes on where this daemon is.
     ExportIds(ids::Export),
     /// A daemon to look at: a site, plugins and a status page, all on this machine and gone with Ctrl-C.
+    #[cfg(feature = "demo")]
     Demo(demo::Demo),
     /// Completions for a shell.
     Completions {
@@ -100,6 +102,7 @@ impl Arguments {
             Command::Reload => ask::reload(config).await,
             Command::ImportIds(import) => import.run(config).await,
             Command::ExportIds(export) => export.run(config).await,
+            #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run().await,
             Command::Completions { shell } => {
                 clap_complete::generate(

@@ -62,6 +62,7 @@ pub(super) struct Daemon {
     stop: watch::Sender<bool>,
     pid_file: Option<PathBuf>,
     socket: PathBuf,
+    page: Option<std::net::SocketAddr>,
 }
 
 impl Daemon {
@@ -104,16 +105,25 @@ impl Daemon {
             };
             pollers.spawn(poller.run());
         }
+        let mut page_at = None;
         if let Some(address) = http {
             let listener = TcpListener::bind(&address).await;
             let listener =
                 listener.map_err(|error| format!("cannot serve the page at {address}: {error}"))?;
-            tracing::info!(address = %listener.local_addr()?, "the status page is served");
+            let local = listener.local_addr()?;
+            page_at = Some(local);
+            tracing::info!(address = %local, "the status page is served");
             let (token, webhook_secret) = (settings.http_token.clone(), settings.webhook_secret.clone());
             tokio::spawn(page::serve(listener, Page { operator, token, webhook_secret, wake }));
         }
         let pid_file = settings.pid_file.clone().filter(|file| write_pid(file));
-        Ok(Daemon { socket: settings.socket.clone(), shared, lanes, pollers, stop, pid_file })
+        let socket = settings.socket.clone();
+        Ok(Daemon { shared, lanes, pollers, stop, pid_file, socket, page: page_at })
+    }
+
+    /// Where the status page is.
+    pub(super) fn page(&self) -> Option<std::net::SocketAddr> {
+        self.page
     }
 
     /// Works until a signal ends it.

@@ -96,8 +96,7 @@ pub enum ControlError {
     #[error("{cause}")]
     Call {
         /// How. It is part of the message.
-        #[from]
-        cause: CallError,
+        cause: Box<CallError>,
     },
     /// There is nothing of that name.
     #[error("there is no {what} '{name}'{hint}")]
@@ -109,6 +108,12 @@ pub enum ControlError {
         /// What there is instead.
         hint: String,
     },
+}
+
+impl From<CallError> for ControlError {
+    fn from(cause: CallError) -> ControlError {
+        ControlError::Call { cause: Box::new(cause) }
+    }
 }
 
 /// How long the site may take to give one event.

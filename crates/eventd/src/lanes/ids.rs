@@ -14,13 +14,16 @@ use crate::queue::{Batch, Lane, Queue, QueueError, Start};
 use crate::source::window::Window;
 use crate::workers::{CallError, Worker, Workers};
 
+/// By folder and plugin: the last id, and the missing ones with the seconds for which they are waited for still.
+type Folders<Id> = BTreeMap<String, BTreeMap<String, (i64, BTreeMap<Id, f64>)>>;
+
 /// What an id file says.
 #[derive(Debug, Deserialize)]
 struct Ids {
     /// An old one: the same id for all plugins.
     all: Option<i64>,
     #[serde(default)]
-    folders: BTreeMap<String, BTreeMap<String, (i64, BTreeMap<String, f64>)>>,
+    folders: Folders<String>,
 }
 
 /// What was read in.
@@ -42,7 +45,7 @@ pub enum IdsError {
         /// The file.
         path: String,
         /// Why. It is part of the message.
-        cause: CallError,
+        cause: Box<CallError>,
     },
     /// The file cannot be written.
     #[error("cannot write the ids to {path}: {cause}")]
@@ -50,7 +53,7 @@ pub enum IdsError {
         /// The file.
         path: String,
         /// Why. It is part of the message.
-        cause: CallError,
+        cause: Box<CallError>,
     },
     /// They cannot be written down.
     #[error(transparent)]
@@ -66,6 +69,10 @@ fn worker() -> Worker {
 }
 
 impl Ids {
+    fn furthest(&self) -> Option<i64> {
+        self.folders.values().flat_map(BTreeMap::values).map(|(id, _)| *id).max()
+    }
+
     /// Where a plugin is: by its folder, or in whichever folder it was the furthest, as shotgunEvents does where the folder was
     /// moved.
     fn of(&self, folder: &str, name: &str) -> Option<(i64, &BTreeMap<String, f64>)> {
@@ -89,7 +96,7 @@ pub async fn import(
 ) -> Result<Option<Imported>, IdsError> {
     let name = path.to_string_lossy().into_owned();
     let ids = workers.call::<Ids>(&worker(), "state:read", |call| call.arg(&name), None).await;
-    let ids = ids.map_err(|cause| IdsError::Read { path: name.clone(), cause })?;
+    let ids = ids.map_err(|cause| IdsError::Read { path: name.clone(), cause: Box::new(cause) })?;
     let now = jiff::Timestamp::now().as_millisecond().unsigned_abs();
     let mut lanes = Vec::new();
     let mut cursor: Option<i64> = None;
@@ -97,9 +104,9 @@ pub async fn import(
     for file in plugins::list(folders, &Listing::default()).files {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let none = BTreeMap::new();
-        let Some((id, left)) = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none))) else {
-            continue;
-        };
+        let known = ids.of(folder, &file.name).or_else(|| ids.all.map(|id| (id, &none)));
+        // One that is new begins where the furthest is.
+        let Some((id, left)) = known.or_else(|| ids.furthest().map(|id| (id, &none))) else { continue };
         let mut own = Vec::new();
         for (missed, seconds) in left {
             let Ok(missed) = missed.parse::<i64>() else { continue };
@@ -132,7 +139,7 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
     let Some(site) = shared.settings.sites.first() else { return Ok(0) };
     let window = shared.queue.window(&site.name).await?.unwrap_or_else(|| Window::new(0));
     let now = jiff::Timestamp::now().as_millisecond().unsigned_abs();
-    let mut folders: BTreeMap<String, BTreeMap<String, (i64, BTreeMap<i64, f64>)>> = BTreeMap::new();
+    let mut folders: Folders<i64> = BTreeMap::new();
     let mut count = 0;
     for lane in state.lanes.iter().filter(|lane| lane.site == site.name && lane.project.is_none()) {
         let (_, key, _) = parts(&lane.name);
@@ -166,6 +173,6 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
         .workers
         .call::<()>(&worker(), "state:write", |call| call.arg(path).arg(json!(folders)), None)
         .await
-        .map_err(|cause| IdsError::Write { path: path.to_owned(), cause })?;
+        .map_err(|cause| IdsError::Write { path: path.to_owned(), cause: Box::new(cause) })?;
     Ok(count)
 }

@@ -148,8 +148,8 @@ impl Runner {
         };
         self.trouble = None;
         for file in &files {
-            self.note(&table, file);
             let changed = !self.files.contains(file) || fresh;
+            self.note(&table, file, changed);
             // A plugin that has stopped goes on when its file changes, and when the daemon starts.
             if changed && table.active(&file.key).is_some() {
                 let resumed = self.shared.queue.resume(&self.lane(file), None, false).await;
@@ -213,10 +213,9 @@ impl Runner {
         self.files = unloaded(files);
     }
 
-    fn note(&self, table: &Table, file: &PluginFile) {
+    fn note(&self, table: &Table, file: &PluginFile, changed: bool) {
         let Some(plugin) = table.iter().find(|plugin| plugin.key == file.key) else { return };
         let callbacks = plugin.callbacks.iter().map(|callback| callback.name.clone()).collect();
-        let changed = !self.files.contains(file);
         if changed && plugin.problem.is_none() {
             tracing::info!(
                 plugin = file.path,

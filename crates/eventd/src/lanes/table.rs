@@ -42,7 +42,12 @@ impl Probe {
     /// For the plugins of a site, or of a project of it.
     #[must_use]
     pub fn new(settings: &Settings, site: &Site, project: Option<i64>) -> Probe {
-        Probe { setup: setup(settings, site, project) }
+        let mut setup = setup(settings, site, project);
+        // The client's constructor asks for what everybody may know.
+        if let Some(options) = setup.as_object_mut() {
+            options.insert("try_keys".to_owned(), json!(true));
+        }
+        Probe { setup }
     }
 
     /// Loads the plugins of these files in a worker.

@@ -3,7 +3,7 @@
 mod filter;
 mod folder;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,7 @@ pub struct Callback {
 /// The plugins of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    plugins: HashMap<String, Plugin>,
+    plugins: BTreeMap<String, Plugin>,
 }
 
 impl Table {
@@ -98,7 +98,7 @@ impl Table {
         self.plugins.insert(plugin.key.clone(), plugin);
     }
 
-    /// All of them.
+    /// All of them, by path.
     pub fn iter(&self) -> impl Iterator<Item = &Plugin> {
         self.plugins.values()
     }

@@ -41,7 +41,7 @@ impl Timing {
     /// Writes a line.
     pub fn write(&self, timed: Timed<'_>) {
         let zone = jiff::tz::TimeZone::system();
-        let iso = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
+        let iso = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string();
         let begun = Timestamp::from_microsecond((timed.begun * 1e6) as i64).unwrap_or_default();
         let ended = begun.checked_add(timed.took).unwrap_or(begun);
         let created = timed.created.unwrap_or(begun);

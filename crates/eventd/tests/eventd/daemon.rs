@@ -157,6 +157,27 @@ impl Studio {
         command
     }
 
+    /// What a command says; it has to succeed.
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    /// What a command says, where it succeeds.
+    pub(crate) fn said_if_running(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.command(arguments).output().unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What a command says that has to fail.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+
     pub(crate) fn start(&self) -> Daemon {
         let log = fs::OpenOptions::new().append(true).create(true).open(self.path("stdout")).unwrap();
         let child = self
@@ -244,10 +265,6 @@ impl Daemon {
     /// Ends it by SIGTERM.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
-        self.child.wait().unwrap()
-    }
-
-    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 

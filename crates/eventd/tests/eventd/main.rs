@@ -4,6 +4,8 @@
 //! it; `.ci/run` makes a virtual environment for that. Elsewhere they say that they were skipped.
 #![cfg(unix)]
 
+mod crash;
 mod daemon;
 mod plugins;
+mod running;
 mod start;

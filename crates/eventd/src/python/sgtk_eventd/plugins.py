@@ -182,7 +182,10 @@ class Host(object):
             from tank_vendor.shotgun_api3 import Shotgun
 
         proxy = (self.config.text(self.section, "proxy_server") or "").strip() or None
-        return Shotgun(self.config.get(self.section, "server"), name, key, http_proxy=proxy)
+        client = Shotgun(self.config.get(self.section, "server"), name, key, http_proxy=proxy)
+        if self.setup.get("try_keys") and hasattr(client, "get_session_token"):
+            client.get_session_token()
+        return client
 
     def sync(self, files):
         """Loads what is new or has changed, drops what is gone. Returns the table of all plugins."""

@@ -46,8 +46,7 @@ impl FileQueue {
         let loaded = rows::load(&connection).map_err(|error| schema::told(path, &error))?;
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
-        let writer =
-            Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, _lock: lock };
+        let writer = Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, lock };
         std::thread::Builder::new()
             .name("sgtk-eventd-state".to_owned())
             .spawn(move || writer.run())

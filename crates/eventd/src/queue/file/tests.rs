@@ -1,1 +1,235 @@
+//! The queue keeps its promises over restarts and damage.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+use super::*;
+use crate::queue::{Failure, Start};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("state.db")
+    }
+
+    fn open(&self) -> FileQueue {
+        FileQueue::open(&self.path()).unwrap()
+    }
+}
+
+fn site() -> Arc<str> {
+    Arc::from("shotgun")
+}
+
+fn event(id: i64, project: Option<i64>) -> Event {
+    let project = project.map(|id| json!({ "type": "Project", "id": id }));
+    Event::new(&site(), to_raw_value(&json!({ "id": id, "project": project })).unwrap()).unwrap()
+}
+
+fn name(name: &str) -> LaneName {
+    LaneName(Arc::from(name))
+}
+
+fn lane(of: &str, project: Option<i64>) -> Lane {
+    Lane { name: name(of), site: site(), project, start: Start::Now }
+}
+
+async fn append(queue: &FileQueue, events: Vec<Event>) -> usize {
+    let cursor = events.iter().map(|event| event.id).max().unwrap_or(0);
+    queue.append(Batch { site: site(), events, window: Window::new(cursor) }).await.unwrap()
+}
+
+async fn next_id(queue: &FileQueue, lanes: &[LaneName]) -> Option<(LaneName, i64)> {
+    let next = tokio::time::timeout(Duration::from_millis(200), queue.next(lanes)).await;
+    next.ok().map(|message| message.map(|message| (message.lane, message.event.id)).unwrap())
+}
+
+fn failure() -> Failure {
+    Failure { reason: "no".to_owned(), traceback: Some("trace".to_owned()) }
+}
+
+#[tokio::test]
+async fn a_lane_has_its_events_in_order_one_at_a_time_and_again_until_they_are_settled() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", Some(7))]).await.unwrap();
+    assert_eq!(append(&queue, vec![event(1, None), event(2, Some(7)), event(3, Some(8))]).await, 3);
+    let (a, b) = ([name("a")], [name("b")]);
+    for id in 1..=3 {
+        assert_eq!(next_id(&queue, &a).await, Some((name("a"), id)));
+        let message = queue.next(&a).await.unwrap();
+        assert_eq!(message.event.id, id);
+        queue.settle(&message, Verdict::Done).await.unwrap();
+        assert!(matches!(queue.settle(&message, Verdict::Done).await, Err(QueueError::NotInFlight { .. })));
+    }
+    assert_eq!(next_id(&queue, &a).await, None);
+    assert_eq!(next_id(&queue, &b).await, Some((name("b"), 2)));
+    // Of several lanes, the one that is furthest behind.
+    assert_eq!(append(&queue, vec![event(4, Some(7)), event(2, Some(7))]).await, 1);
+    assert_eq!(next_id(&queue, &[name("a"), name("b")]).await, Some((name("b"), 2)));
+}
+
+#[tokio::test]
+async fn all_is_there_again_after_the_end() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    append(&queue, (1..=5).map(|id| event(id, None)).collect()).await;
+    let first = queue.next(&[name("a")]).await.unwrap();
+    queue.settle(&first, Verdict::Done).await.unwrap();
+    let second = queue.next(&[name("a")]).await.unwrap();
+    queue.begin(&second).await.unwrap();
+    let parked = queue.next(&[name("b")]).await.unwrap();
+    queue.settle(&parked, Verdict::Park(failure())).await.unwrap();
+    queue.shut_down().await.unwrap();
+    assert!(matches!(queue.next(&[name("a")]).await, Err(QueueError::Closed)));
+    drop(queue);
+
+    let queue = place.open();
+    assert_eq!(queue.window("shotgun").await.unwrap(), Some(Window::new(5)));
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    let second = queue.next(&[name("a")]).await.unwrap();
+    assert_eq!((second.event.id, second.begun), (2, true));
+    assert_eq!(next_id(&queue, &[name("b")]).await, None);
+    let state = queue.state().await.unwrap();
+    let b = state.lanes.iter().find(|lane| lane.name == name("b")).unwrap();
+    assert_eq!((b.parked, b.head, b.attempts, b.failure.clone()), (true, Some(1), 1, Some(failure())));
+    assert!(queue.resume(&name("b"), Some(1), false).await.unwrap());
+    assert_eq!(next_id(&queue, &[name("b")]).await, Some((name("b"), 1)));
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_its_time_and_holds_up_its_lane_alone() {
+    let place = Place::new();
+    let queue = place.open();
+    let lanes = [name("a"), name("b")];
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    append(&queue, vec![event(1, None)]).await;
+    let message = queue.next(&lanes).await.unwrap();
+    let retry = |counts| Verdict::Retry { after: Duration::from_millis(50), failure: failure(), counts };
+    queue.settle(&message, retry(true)).await.unwrap();
+    let other = queue.next(&lanes).await.unwrap();
+    assert_eq!(other.lane, name("b"));
+    queue.settle(&other, Verdict::Passed).await.unwrap();
+    let again = queue.next(&lanes).await.unwrap();
+    assert_eq!((&again.lane, again.attempts), (&name("a"), 1));
+    queue.settle(&again, retry(false)).await.unwrap();
+    assert_eq!(queue.next(&lanes).await.unwrap().attempts, 1);
+}
+
+#[tokio::test]
+async fn what_failed_for_good_is_a_dead_letter_with_its_event_and_can_be_given_out_again() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    append(&queue, vec![event(1, None), event(2, None)]).await;
+    for wanted in ["a", "b"] {
+        let message = queue.next(&[name(wanted)]).await.unwrap();
+        queue
+            .settle(&message, if wanted == "a" { Verdict::Dead(failure()) } else { Verdict::Done })
+            .await
+            .unwrap();
+    }
+    let dead = queue.dead(10).await.unwrap();
+    assert_eq!((dead.len(), dead[0].event, &dead[0].failure), (1, 1, &failure()));
+    let found = queue.find("shotgun", 1).await.unwrap().unwrap();
+    queue.replay(found, &[name("a")]).await.unwrap();
+    assert_eq!(queue.forget_dead(1, None).await.unwrap(), [name("a")]);
+    let mut given = Vec::new();
+    for of in ["a", "b"] {
+        while let Some((_, id)) = next_id(&queue, &[name(of)]).await {
+            let message = queue.next(&[name(of)]).await.unwrap();
+            queue.settle(&message, Verdict::Done).await.unwrap();
+            given.push((of, id));
+        }
+    }
+    assert_eq!(given, [("a", 2), ("a", 1), ("b", 2)]);
+}
+
+#[tokio::test]
+async fn a_lane_can_be_skipped_paused_closed_and_begun_at_an_id() {
+    let place = Place::new();
+    let queue = place.open();
+    let start = Start::After { id: 3, missing: vec![1] };
+    queue.open(vec![Lane { start, ..lane("a", None) }, lane("b", None)]).await.unwrap();
+    append(&queue, (1..=4).map(|id| event(id, None)).collect()).await;
+    let first = queue.next(&[name("a")]).await.unwrap();
+    assert_eq!(first.event.id, 1);
+    queue.settle(&first, Verdict::Park(failure())).await.unwrap();
+    assert!(!queue.resume(&name("a"), Some(4), true).await.unwrap());
+    assert!(queue.resume(&name("a"), Some(1), true).await.unwrap());
+    assert_eq!(next_id(&queue, &[name("a")]).await, Some((name("a"), 4)));
+    queue.pause(&name("a"), true).await.unwrap();
+    assert_eq!(next_id(&queue, &[name("a")]).await, None);
+    queue.pause(&name("a"), false).await.unwrap();
+    queue.close(&[name("a")]).await.unwrap();
+    assert_eq!(next_id(&queue, &[name("a")]).await, None);
+    // It goes on where it was, with what came meanwhile.
+    append(&queue, vec![event(5, None)]).await;
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    assert_eq!(next_id(&queue, &[name("a")]).await, Some((name("a"), 4)));
+}
+
+#[tokio::test]
+async fn a_lane_far_behind_reads_the_file_and_what_all_have_done_is_deleted() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", Some(1))]).await.unwrap();
+    for part in 0..30 {
+        append(&queue, (1..=100).map(|id| event(part * 100 + id, Some(id % 2))).collect()).await;
+    }
+    let mut given = 0;
+    for of in [name("a"), name("b")] {
+        let mut last = 0;
+        while let Ok(Ok(message)) =
+            tokio::time::timeout(Duration::from_millis(300), queue.next(std::slice::from_ref(&of))).await
+        {
+            assert!(message.event.id > last, "{} after {last}", message.event.id);
+            last = message.event.id;
+            given += 1;
+            let verdict = if last % 3 == 0 { Verdict::Passed } else { Verdict::Done };
+            queue.settle(&message, verdict).await.unwrap();
+        }
+    }
+    assert_eq!(given, 3000 + 1500);
+    queue.shut_down().await.unwrap();
+    drop(queue);
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", Some(1))]).await.unwrap();
+    assert_eq!(next_id(&queue, &[name("a"), name("b")]).await, None);
+    assert_eq!(queue.state().await.unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn two_daemons_a_newer_version_and_damage_are_refused_with_what_to_do() {
+    let place = Place::new();
+    let queue = place.open();
+    let told = FileQueue::open(&place.path()).unwrap_err().to_string();
+    assert!(told.contains(&std::process::id().to_string()) && told.contains("two daemons"), "{told}");
+    queue.shut_down().await.unwrap();
+    drop(queue);
+    let open = || FileQueue::open(&place.path()).map(drop);
+    let newer = rusqlite::Connection::open(place.path()).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    assert!(matches!(open(), Err(QueueError::Newer { found: 99, .. })));
+    std::fs::write(place.path(), "not a database, and long enough to be told from an empty one").unwrap();
+    let told = open().unwrap_err();
+    assert!(matches!(told, QueueError::Damaged { .. }), "{told}");
+    std::fs::remove_file(place.path()).unwrap();
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(other);
+    let told = open().unwrap_err().to_string();
+    assert!(told.contains("another program's database"), "{told}");
+}

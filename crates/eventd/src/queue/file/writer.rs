@@ -36,7 +36,7 @@ pub(super) struct Writer {
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) orders: Receiver<Order>,
     /// Held as long as the thread lives.
-    pub(super) _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 impl Writer {
@@ -62,6 +62,10 @@ impl Writer {
                     let ended = self.prune().and_then(|()| self.sync());
                     self.memory().closed = true;
                     self.wake_all();
+                    // Whoever hears the answer may open the file at once.
+                    let Writer { connection, lock, .. } = self;
+                    drop(connection);
+                    drop(lock);
                     let _ = answer.send(ended.map(|()| Outcome::Nothing));
                     return;
                 }

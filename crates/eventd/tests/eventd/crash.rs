@@ -1,0 +1,116 @@
+//! SIGKILL at any moment: none lost, order kept, repeated at most what was in flight.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::daemon::{Studio, event, python};
+
+/// Judges a record of `start PLUGIN ID` and `done PLUGIN ID`: each event done by each plugin, and begun in order. Returns how
+/// often events were begun again.
+fn judge(record: &[String], plugins: &[&str], ids: &[i64]) -> usize {
+    let mut again = 0;
+    for plugin in plugins {
+        let mut begun: HashMap<i64, usize> = HashMap::new();
+        let mut done: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut last = 0;
+        for line in record {
+            let words: Vec<_> = line.split(' ').collect();
+            let [what, of, id] = words[..] else { continue };
+            if of != *plugin {
+                continue;
+            }
+            let id: i64 = id.parse().unwrap();
+            if what == "start" {
+                assert!(id >= last, "{plugin} begins {id} after {last}");
+                let before = ids[..ids.partition_point(|one| *one < id)].last();
+                assert!(
+                    before.is_none_or(|before| done.contains_key(before)),
+                    "{plugin} begins {id} ahead of {before:?}"
+                );
+                *begun.entry(id).or_default() += 1;
+                last = id;
+            } else {
+                *done.entry(id).or_default() += 1;
+            }
+        }
+        assert_eq!(done.len(), ids.len(), "{plugin} has lost events");
+        again += begun.values().map(|count| count - 1).sum::<usize>();
+    }
+    again
+}
+
+#[test]
+fn killed_again_and_again_nothing_is_lost_and_only_what_was_in_flight_comes_again() {
+    let Some(python) = python() else { return };
+    let kills: usize = std::env::var("EVENTD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let total: usize = std::env::var("EVENTD_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
+    let mut studio = Studio::new(python);
+    studio
+        .set("eventd", "lanes: plugin")
+        .set("daemon", "logging: 20")
+        .set("daemon", "max_event_batch_size: 50");
+    let plugins = ["one", "two"];
+    for name in plugins {
+        let source = format!(
+            "
+import time
+
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done('start', '{name}', event['id'])
+    time.sleep(0.002)
+    done('done', '{name}', event['id'])
+"
+        );
+        studio.plugin(&format!("{name}.py"), &source);
+    }
+    let mut daemon = studio.start_polling();
+    let entries: Vec<Value> = (0..total).map(|_| event("A", None)).collect();
+    let ids = studio.site.events(&entries).unwrap();
+    let mut killed = 0;
+    // Numbers without a pattern: a linear congruential generator.
+    let mut random = 7u64;
+    let mut next = move |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let all_done =
+        |record: &[String]| record.iter().filter(|line| line.starts_with("done ")).count() >= 2 * total;
+    while killed < kills && !all_done(&studio.record()) {
+        let before = studio.record().len();
+        studio
+            .until("something is done", || studio.record().len() > before + 5 || all_done(&studio.record()));
+        std::thread::sleep(Duration::from_micros(next(30_000)));
+        if next(3) == 0 {
+            // A worker: its plugin goes on in another one.
+            let status: Value = serde_json::from_str(&studio.said(&["status", "--json"])).unwrap();
+            let workers: Vec<_> = status["workers"].as_object().unwrap().iter().collect();
+            let (_, pid) = workers[next(workers.len() as u64) as usize];
+            // It may have ended meanwhile.
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+        } else {
+            daemon.kill();
+            daemon = studio.start();
+        }
+        killed += 1;
+    }
+    let count = || {
+        let record = studio.record();
+        plugins.iter().all(|plugin| {
+            let begin = format!("done {plugin} ");
+            let mut done: Vec<_> = record.iter().filter(|line| line.starts_with(&begin)).collect();
+            done.sort();
+            done.dedup();
+            done.len() == total
+        })
+    };
+    studio.until("all is done", count);
+    assert!(daemon.stop().success());
+    let again = judge(&studio.record(), &plugins, &ids);
+    assert!(again <= killed * plugins.len(), "{again} events came again after {killed} kills");
+}

@@ -1,0 +1,317 @@
+//! A daemon and the people who run it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+
+use serde_json::Value;
+use sgtk_host_fixtures::Fault;
+
+use crate::daemon::{Studio, event, python};
+
+const NOTE: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    if os.path.exists('broken'):
+        raise ValueError('broken')
+    done(event['id'])
+";
+
+fn ids(ids: &[i64]) -> Vec<String> {
+    ids.iter().map(i64::to_string).collect()
+}
+
+#[test]
+fn a_missing_id_keeps_nothing_back_and_is_delivered_when_it_comes() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let mut held = event("A", None);
+    held["hold"] = true.into();
+    let late = studio.site.events(&[held.clone(), held]).unwrap();
+    let many: Vec<Value> = (0..900).map(|_| event("A", None)).collect();
+    let many = studio.site.events(&many).unwrap();
+    assert_eq!(studio.until_recorded(900), ids(&many));
+    studio.site.commit(&late[1..]).unwrap();
+    assert_eq!(studio.until_recorded(901)[900], late[1].to_string());
+    // It is waited for over a restart, too.
+    assert!(daemon.stop().success());
+    studio.site.commit(&late[..1]).unwrap();
+    let daemon = studio.start_polling();
+    assert_eq!(studio.until_recorded(902)[901], late[0].to_string());
+    assert!(studio.log("daemon").contains("an event that was missing has come"));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn ids_go_over_from_shotgun_events_and_back() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python.clone());
+    let old = studio.events("A", &[None; 4]);
+    studio.plugin("note.py", NOTE);
+    studio.plugin("new.py", NOTE);
+    let pickled = |more: &str| {
+        let folder = studio.path("plugins").display().to_string();
+        let code = format!(
+            "import pickle, sys, os\nfrom datetime import datetime, timedelta\nuntil = datetime.now() + timedelta(minutes=4)\n\
+             pickle.dump({{'{folder}': {{'note': ({}, {{{}: until}})}}{more}}}, open(sys.argv[1], 'wb'), protocol=5)",
+            old[2], old[0]
+        );
+        let done = Command::new(&python).args(["-c", &code]).arg(studio.path("ids")).status().unwrap();
+        assert!(done.success());
+    };
+    // Nothing that is in the file is run.
+    pickled(", 'x': os.system");
+    let refused = studio.refused(&["run"]);
+    assert!(refused.contains("posix.system"), "{refused}");
+    pickled("");
+    let daemon = studio.start_polling();
+    // The other one is new, and begins where the furthest is.
+    assert_eq!(studio.until_recorded(3), ids(&[old[0], old[3], old[3]]));
+    let more = studio.events("A", &[None]);
+    studio.until_recorded(5);
+    assert!(studio.said(&["export-ids"]).contains("2 plugins"));
+    let code = "import pickle, sys\nfor f, p in pickle.load(open(sys.argv[1], 'rb')).items(): print(f, sorted(p.items()))";
+    let told = Command::new(&python).args(["-c", code]).arg(studio.path("ids")).output().unwrap();
+    let wanted = format!(
+        "{} [('new', ({more}, {{}})), ('note', ({more}, {{}}))]\n",
+        studio.path("plugins").display(),
+        more = more[0]
+    );
+    assert_eq!(String::from_utf8_lossy(&told.stdout), wanted);
+    assert!(daemon.stop().success());
+    assert!(studio.refused(&["import-ids"]).contains("--force"));
+    assert!(studio.said(&["import-ids", "--force"]).contains(&format!("after event {}", more[0])));
+}
+
+#[test]
+fn people_see_what_failed_and_try_it_again_skip_it_or_give_it_out_anew() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    fs::write(studio.path("broken"), "").unwrap();
+    let some = studio.events("A", &[None; 3]);
+    let stopped_at = |id: i64| {
+        let status: Value = serde_json::from_str(&studio.said(&["status", "--json"])).unwrap();
+        let lane = &status["lanes"][0];
+        lane["state"] == "stopped" && lane["event"] == id && lane["waiting"] == some[2] - id + 1
+    };
+    studio.until("it has stopped at the first", || stopped_at(some[0]));
+    assert!(studio.said(&["status"]).contains("note: ValueError: broken"));
+    studio.said(&["skip", &some[0].to_string()]);
+    studio.until("it has stopped at the second", || stopped_at(some[1]));
+    fs::remove_file(studio.path("broken")).unwrap();
+    studio.said(&["retry", &some[1].to_string()]);
+    assert_eq!(studio.until_recorded(2), ids(&some[1..]));
+    studio.said(&["retry", &some[0].to_string(), "--plugin", "note"]);
+    assert_eq!(studio.until_recorded(3)[2], some[0].to_string());
+    assert_eq!(studio.said(&["dead"]), "");
+    assert!(studio.refused(&["retry", &some[0].to_string()]).contains("no lane waits at it"));
+    studio.said(&["pause", "note"]);
+    let later = studio.events("A", &[None]);
+    // One that is done is not kept: the site has it still.
+    studio.said(&["replay", &some[2].to_string()]);
+    studio.until("both wait", || studio.said(&["status"]).contains("paused          2"));
+    studio.said(&["resume", "note.py"]);
+    let record = studio.until_recorded(5);
+    let mut last = record[3..].to_vec();
+    last.sort();
+    let mut wanted = ids(&[some[2], later[0]]);
+    wanted.sort();
+    assert_eq!(last, wanted);
+    assert!(studio.refused(&["pause", "nothing"]).contains("there are note"));
+    assert!(daemon.stop().success());
+    assert!(studio.refused(&["status"]).contains("is it running?"));
+}
+
+#[test]
+fn a_reload_is_of_helpers_too() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let helpers = studio.path("helpers");
+    fs::create_dir(&helpers).unwrap();
+    studio.set("eventd", &format!("python_paths: {}", helpers.display()));
+    fs::write(helpers.join("helper.py"), "WORD = 'old'\n").unwrap();
+    let source = NOTE.replace("done(event['id'])", "import helper; done(helper.WORD)");
+    studio.plugin("note.py", &source);
+    let daemon = studio.start_polling();
+    studio.events("A", &[None]);
+    assert_eq!(studio.until_recorded(1), ["old"]);
+    fs::write(helpers.join("helper.py"), "WORD = 'newer'\n").unwrap();
+    studio.said(&["reload"]);
+    studio.until("it is loaded anew", || studio.log("daemon").matches("the plugin is loaded").count() == 2);
+    studio.events("A", &[None]);
+    assert_eq!(studio.until_recorded(2)[1], "newer");
+    fs::write(helpers.join("helper.py"), "WORD = 'the newest'\n").unwrap();
+    daemon.signal("HUP");
+    studio.until("it is loaded anew", || studio.log("daemon").matches("the plugin is loaded").count() == 3);
+    studio.events("A", &[None]);
+    assert_eq!(studio.until_recorded(3)[2], "the newest");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_site_that_is_away_slow_or_talks_garbage_loses_nothing_and_the_log_says_what_is_wrong() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let mut count = 0;
+    for (fault, words) in [
+        (Fault::Garbage, "the answer is not the site's"),
+        (Fault::NoHttp, "cannot be asked for events"),
+        (Fault::WrongKey, "check [shotgun] name and key"),
+        (Fault::Status(500), "cannot be asked for events"),
+    ] {
+        studio.site.fault("read:EventLogEntry", fault.clone()).unwrap();
+        studio.events("A", &[None]);
+        let told = |log: String| log.rsplit("the site answers again").next().unwrap().contains(words);
+        studio.until(&format!("{fault:?} is told"), || told(studio.log("daemon")));
+        studio.site.clear_faults().unwrap();
+        count += 1;
+        studio.until_recorded(count);
+    }
+    studio.until("it is well", || !studio.said(&["status"]).contains("does not answer"));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn check_prints_the_callbacks_and_fails_where_something_would_not_work() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.plugin("note.py", "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', print, {'Shotgun_Shot_Change': 'sg_status_list', '*': ['a', 'b']}, None, False)
+");
+    studio.project_plugin("core.py", "import sgtk\ndef registerCallbacks(reg):\n    pass\n");
+    studio.configuration(176, "bunny", "v0.24.0");
+    studio.set("eventd", "tpyo: 1");
+    let told = studio.said(&["check"]);
+    for words in [
+        "shotgun_api3 3.",
+        "the latest event is 1",
+        "print: *: a|b, Shotgun_Shot_Change: part of 'sg_status_list'; goes on on error",
+        "project 176: the core of 'bunny' works",
+        "note   [eventd] tpyo: no such key is known",
+        "All is well.",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    studio.plugin("wrong.py", &NOTE.replace("a-plugins-key", "another"));
+    studio.plugin("none.py", "");
+    let told = studio.refused(&["check"]);
+    assert!(told.contains("wrong.py: register: AuthenticationFault"), "{told}");
+    assert!(
+        told.contains("none.py: register: AttributeError: the plugin has no function registerCallbacks"),
+        "{told}"
+    );
+    assert!(told.contains("2 faults."), "{told}");
+    studio.set("daemon", "fetch_interval: often").set("shotgun", "key: %(NOWHERE)s");
+    let told = studio.refused(&["run"]);
+    assert!(
+        told.contains("[daemon] fetch_interval: 'often' is no time") && told.contains("[shotgun] key:"),
+        "{told}"
+    );
+}
+
+fn http(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn get(port: u16, path: &str) -> String {
+    http(port, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+}
+
+fn post(port: u16, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    http(port, &format!("{head}content-type: application/json\r\n{headers}\r\n{body}"))
+}
+
+#[test]
+fn the_page_shows_what_is_and_its_buttons_want_the_token() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio
+        .set("eventd", "http: 127.0.0.1:0")
+        .set("eventd", "http_token: open-sesame")
+        .set("eventd", "webhook_secret: a-webhooks-secret")
+        .set("daemon", "fetch_interval: 3600");
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start();
+    studio.until("it has polled", || {
+        studio.said_if_running(&["status"]).is_some_and(|said| said.contains("note"))
+    });
+    let log = studio.log("daemon");
+    let port =
+        log.split("address=127.0.0.1:").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(get(port, "/").contains("<title>sgtk-eventd</title>"));
+    studio.until("it polls", || get(port, "/status").contains("\"polls\":1"));
+    let id = studio.events("A", &[None])[0];
+    // By HMAC-SHA1 of the body.
+    let code = "import hmac; print(hmac.new(b'a-webhooks-secret', b'{}', 'sha1').hexdigest())";
+    let right = Command::new("python3").args(["-c", code]).output().unwrap();
+    let right = String::from_utf8(right.stdout).unwrap();
+    assert!(post(port, "/webhook", "x-sg-signature: sha1=00\r\n", "{}").contains(" 403 "));
+    assert_eq!(studio.record().len(), 0);
+    assert!(
+        post(port, "/webhook", &format!("x-sg-signature: sha1={}\r\n", right.trim()), "{}").contains(" 204 ")
+    );
+    assert_eq!(studio.until_recorded(1), [id.to_string()]);
+    let pause = "{\"do\":\"pause\",\"plugin\":\"note\"}";
+    for headers in ["", "x-token: open-sesama\r\n"] {
+        assert!(post(port, "/do", headers, pause).contains(" 403 "));
+    }
+    assert!(post(port, "/do", "x-token: open-sesame\r\n", pause).contains(" 200 "));
+    assert!(get(port, "/status").contains("\"state\":\"paused\""));
+    let numbers = get(port, "/metrics");
+    let done = "sgtk_eventd_callbacks_total{plugin=\"note\",project=\"\",outcome=\"done\"} 1";
+    assert!(
+        numbers.contains(done) && numbers.contains("sgtk_eventd_polls_total{site=\"shotgun\"} 2"),
+        "{numbers}"
+    );
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn two_daemons_do_not_share_a_state() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let refused = studio.refused(&["run"]);
+    assert!(refused.contains(&format!("in use by process {}", daemon.pid())), "{refused}");
+    let id = studio.events("A", &[None])[0];
+    assert_eq!(studio.until_recorded(1), [id.to_string()]);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn no_key_is_in_any_log() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin(
+        "note.py",
+        &NOTE.replace("done(event['id'])", "logger.error('%s', logger.config.get('shotgun', 'key')); done()"),
+    );
+    let daemon = studio.start_polling();
+    studio.events("A", &[None]);
+    studio.until_recorded(1);
+    assert!(daemon.stop().success());
+    let log = studio.log("plugin.note");
+    assert!(log.contains("[hidden]"), "{log}");
+    for entry in fs::read_dir(studio.path("logs")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!text.contains("a-daemons-key"), "{text}");
+    }
+}
