@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use sgtk_config::{Configs, CoreLocation, CoreWatch};
+use sgtk_config::{Configs, CoreLocation, CoreWatch, ProjectRef};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -21,6 +21,7 @@ use super::ownership::roots::Roots;
 use super::state::retire;
 use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
+use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
 use super::upkeep::watch::Watch;
 use super::upkeep::whole::CoresOnDisk;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(super) forward_logs: bool,
     pub(super) residents: Residents,
     pub(super) cores: CoresOnDisk,
+    pub(super) found: FoundProjects,
     /// All that the host has imported: the residents' states and those that are somebody else's.
     pub(super) states: Mutex<Vec<Imported>>,
     /// What was found in order when modules were looked at last, by the number of their state.
@@ -73,6 +75,14 @@ impl Inner {
         let pin = Pin::acquire(py, &key, Manner::Queue, self.lease_timeout, || self.bring(py, &key))?;
         self.residents.touch(project);
         Ok(pin)
+    }
+
+    /// The folder of a project's configuration.
+    ///
+    /// # Errors
+    /// As [`Configs::find`].
+    pub(super) fn folder(&self, project: ProjectRef) -> Result<String> {
+        self.found.folder(&self.configs, project, |folder| self.residents.get(folder).is_some())
     }
 
     /// # Errors

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::host::gate::Key;
 use crate::host::inner::Inner;
 use crate::host::ownership::import_state::ImportState;
+use crate::host::python::bytecode;
 
 /// How many changed files a log record names.
 const NAMED: usize = 5;
@@ -54,6 +55,10 @@ impl Inner {
                 tracing::warn!(project, %unsound, "files were edited; going on with what is in memory");
             }
             return None;
+        }
+        if let Err(error) = bytecode::forget(py, changed.files()) {
+            let error = Error::from(error);
+            tracing::warn!(project, %error, "failed to look for compiled code of edited files");
         }
         let watch = py.detach(|| Watch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
