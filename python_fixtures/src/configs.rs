@@ -12,6 +12,9 @@ use crate::broken::Broken;
 use crate::core::Core;
 use crate::sources::{read_tree, source, write};
 
+/// The first of [`bundled_versions`]'s projects has this number on the site, those that follow the next ones.
+const BUNDLED_ID: u32 = 101;
+
 const PLATFORMS: [&str; 3] = ["Linux", "Darwin", "Windows"];
 
 /// A folder of pipeline configurations (`configs/`) and, beside it, one of shared cores (`cores/<version>`).
@@ -178,12 +181,32 @@ impl Configs {
         Ok(())
     }
 
+    /// Has a configuration say which project of the site it is for: the number, the tank name, which may have slashes, and
+    /// the configuration's own name (`Primary`, `Dev`).
+    pub fn project(&self, folder: &str, id: u32, tank_name: &str, configuration: &str) -> io::Result<()> {
+        let file = self.config(folder).join("config").join("core").join("pipeline_configuration.yml");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
+        let quote = if tank_name.chars().all(is_plain) { "" } else { "\"" };
+        let text = format!(
+            "project_name: {quote}{tank_name}{quote}\nproject_id: {id}\npc_name: {configuration}\npc_id: {}\n",
+            id + 1000
+        );
+        write(&file, text)
+    }
+
     /// The configuration's own settings.
     fn settings(&self, project: &str) -> io::Result<PathBuf> {
         let config = self.config(project);
         let folder = config.join("config").join("core");
         write(&folder.join("roots.yml"), format!("primary: /projects/{project}\n"))?;
-        write(&folder.join("pipeline_configuration.yml"), format!("project_name: {project}\n"))?;
+        // What the site's numbers are does not matter, but no two projects have the same.
+        let known = bundled_versions().iter().position(|(name, _)| *name == project);
+        match known.and_then(|index| u32::try_from(index).ok()) {
+            Some(index) => self.project(project, BUNDLED_ID + index, project, "Primary")?,
+            None => {
+                write(&folder.join("pipeline_configuration.yml"), format!("project_name: {project}\n"))?;
+            }
+        }
         Ok(config)
     }
 
@@ -241,7 +264,7 @@ pub fn lay_bundled(configs: &Configs) -> io::Result<()> {
     Ok(())
 }
 
-/// The projects of [`bundled`] and the version of each one's core.
+/// The projects of [`bundled`] and the version of each one's core. They are the site's projects 101 to 106.
 pub fn bundled_versions() -> [(&'static str, &'static str); 6] {
     [
         ("project_a", "v0.24.0"),

@@ -20,6 +20,7 @@ use super::ownership::rules::DeclaredNames;
 use super::python::import::import_for_host;
 use super::python::zip_code;
 use super::state::world;
+use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
 use super::upkeep::whole::CoresOnDisk;
 use crate::error::{Error, Result};
@@ -269,6 +270,7 @@ impl HostBuilder {
             lease_timeout: self.lease_timeout,
             forward_logs: self.forward_logs,
             residents: Residents::default(),
+            found: FoundProjects::default(),
             cores: CoresOnDisk::new(self.settle_after),
             states: Mutex::default(),
             clean: Mutex::default(),

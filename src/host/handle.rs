@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use sgtk_config::Configs;
+use sgtk_config::{Configs, ProjectConfiguration, ProjectRef};
 
 use super::gate::{GATE, Key};
 use super::inner::Inner;
@@ -61,20 +61,50 @@ impl Host {
         &self.inner.configs
     }
 
+    /// Finds the configuration of a project by what an event says of it: its number ([`ProjectRef::id`], or the event's
+    /// `project` as JSON), its tank name, or its folder. [`lease`](Self::lease) and the others take the same.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where no configuration is the project's, where several are, and where the one
+    /// that is cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use sgtk_host::{Host, ProjectRef};
+    ///
+    /// # let configs = sgtk_host_fixtures::bundled()?;
+    /// # let folder = configs.base();
+    /// let host = Host::builder().configs(folder).build()?;
+    /// let event = serde_json::json!({"project": {"type": "Project", "id": 101, "name": "Project A: The Return"}});
+    /// let project = ProjectRef::try_from(&event["project"])?;
+    /// assert_eq!(host.find(&project)?.folder(), "project_a");
+    /// let version: String = host.with_sgtk(&project, |sgtk| sgtk.getattr("__version__")?.extract())?;
+    /// # use pyo3::prelude::*;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn find(&self, project: impl Into<ProjectRef>) -> Result<ProjectConfiguration> {
+        Ok(self.inner.configs.find(&project.into())?)
+    }
+
     /// Puts the project's core in place until the lease is dropped, and gives its `sgtk`.
+    ///
+    /// The project is the name of its configuration's folder, its number, or any other [`ProjectRef`]. A folder's name is the
+    /// quickest; for the others the configurations' own settings are looked at.
     ///
     /// The first time imports the core. Where another project is in place, this waits for its turn, detached from the
     /// interpreter, first come first served. A thread that holds a lease may lease the same project again.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where the project has no core, before anything waits;
+    /// [`Error::Config`](crate::Error::Config) where the project has no core in memory and none is found, before anything
+    /// waits;
+    /// [`Error::CoreChanging`](crate::Error::CoreChanging) where it has none in memory and the one on disk is being replaced;
     /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds another project;
     /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout);
     /// [`Error::HostShutDown`](crate::Error::HostShutDown) after [`Host::shutdown`];
     /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the first import,
     /// after which the interpreter is as it was before.
-    pub fn lease<'py>(&self, py: Python<'py>, project: &str) -> Result<Lease<'py>> {
-        Lease::new(py, self.inner.pin(py, project)?)
+    pub fn lease<'py>(&self, py: Python<'py>, project: impl Into<ProjectRef>) -> Result<Lease<'py>> {
+        Lease::new(py, self.inner.pin(py, &self.inner.folder(project.into())?)?)
     }
 
     /// Attaches, leases the project, runs `body` with its `sgtk`, and parks the project again.
@@ -83,12 +113,12 @@ impl Host {
     /// Those of [`Host::lease`], and [`Error::Python`](crate::Error::Python) where `body` returns a Python exception.
     pub fn with_sgtk<T>(
         &self,
-        project: &str,
+        project: impl Into<ProjectRef>,
         body: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<T>,
     ) -> Result<T> {
         Python::attach(|py| {
             let lease = self.lease(py, project)?;
-            let span = tracing::info_span!("lease", project);
+            let span = tracing::info_span!("lease", project = lease.project());
             let outcome = span.in_scope(|| body(&lease));
             let value = outcome?;
             lease.finish()?;
@@ -115,9 +145,10 @@ impl Host {
     /// # Errors
     /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
     /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout).
-    pub fn evict(&self, py: Python<'_>, project: &str) -> Result<bool> {
-        let turn = Turn::take(py, &Key::unique(project), self.inner.lease_timeout)?;
-        let evicted = self.inner.evict(py, project, "asked to");
+    pub fn evict(&self, py: Python<'_>, project: impl Into<ProjectRef>) -> Result<bool> {
+        let project = self.inner.folder(project.into())?;
+        let turn = Turn::take(py, &Key::unique(&project), self.inner.lease_timeout)?;
+        let evicted = self.inner.evict(py, &project, "asked to");
         drop(turn);
         Ok(evicted)
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{Configs, CoreWatch};
+use sgtk_config::{Configs, CoreWatch, ProjectRef};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -23,6 +23,7 @@ use super::ownership::roots::Roots;
 use super::state::retire;
 use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
+use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
 use super::upkeep::watch::Watch;
 use super::upkeep::whole::CoresOnDisk;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(super) forward_logs: bool,
     pub(super) residents: Residents,
     pub(super) cores: CoresOnDisk,
+    pub(super) found: FoundProjects,
     /// All that the host has imported: the residents' states and those that are somebody else's.
     pub(super) states: Mutex<Vec<Imported>>,
     /// What was found in order when modules were looked at last, by the number of their state.
@@ -77,6 +79,14 @@ impl Inner {
         let pin = Pin::acquire(py, &key, Manner::Queue, self.lease_timeout, || self.bring(py, &key))?;
         self.residents.touch(project);
         Ok(pin)
+    }
+
+    /// The folder of a project's configuration.
+    ///
+    /// # Errors
+    /// As [`Configs::find`].
+    pub(super) fn folder(&self, project: ProjectRef) -> Result<String> {
+        self.found.folder(&self.configs, project, |folder| self.residents.get(folder).is_some())
     }
 
     /// # Errors

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 use pyo3::prelude::*;
+use sgtk_config::ProjectRef;
 
 use super::gate::Key;
 use super::handle::Host;
@@ -34,7 +35,7 @@ static DEFAULT: OnceCell<Host> = OnceCell::new();
 /// Python::attach(|py| sgtk.bind(py).call_method1("sgtk_from_path", ("/mnt/projects/a",)).map(drop))?;
 /// # Ok::<(), sgtk_host::Error>(())
 /// ```
-pub fn import_sgtk(project: &str) -> Result<Py<PyModule>> {
+pub fn import_sgtk(project: impl Into<ProjectRef>) -> Result<Py<PyModule>> {
     let host = match DEFAULT.get() {
         Some(host) => host,
         None => {
@@ -66,7 +67,8 @@ impl Host {
     /// # Errors
     /// As [`Host::lease`], and [`Error::CoreChanging`](crate::Error::CoreChanging) where the core's files are being
     /// replaced. What an earlier call has imported then stays in place.
-    pub fn import_sgtk(&self, project: &str) -> Result<Py<PyModule>> {
+    pub fn import_sgtk(&self, project: impl Into<ProjectRef>) -> Result<Py<PyModule>> {
+        let project = &*self.inner.folder(project.into())?;
         Python::attach(|py| {
             self.refuse_if_closed(project)?;
             self.inner.configs.locate(project)?;

@@ -2,6 +2,7 @@
 //!
 //! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs no Python code.
 
+pub(crate) mod bytecode;
 pub(crate) mod collector;
 pub(crate) mod contents;
 pub(crate) mod frames;

@@ -14,6 +14,7 @@ use crate::host::imports::first::Wanted;
 use crate::host::imports::on_import::Purpose;
 use crate::host::inner::Inner;
 use crate::host::ownership::import_state::ImportState;
+use crate::host::python::bytecode;
 
 /// How many changed files a log record names.
 const NAMED: usize = 5;
@@ -56,6 +57,10 @@ impl Inner {
                 tracing::warn!(project, %unsound, "files were edited; going on with what is in memory");
             }
             return None;
+        }
+        if let Err(error) = bytecode::forget(py, changed.files()) {
+            let error = Error::from(error);
+            tracing::warn!(project, %error, "failed to look for compiled code of edited files");
         }
         let watch = py.detach(|| Watch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");

@@ -26,6 +26,7 @@ pub(crate) struct CoresOnDisk {
 }
 
 struct Known {
+    marks: Marks,
     /// The files of the last import.
     imported: Fingerprint,
     /// The files at the last look that found others than at the look before.
@@ -36,6 +37,30 @@ struct Known {
 /// The files of a core just before it is imported.
 pub(crate) struct BeforeImport {
     files: Fingerprint,
+    marks: Marks,
+}
+
+/// The contents of the few files by which a core is told. One that was missing for a moment and is there again, with what was
+/// in it before, is the same to everybody but the file system.
+#[derive(Debug, PartialEq, Eq)]
+struct Marks(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Marks {
+    fn of(core: &Path) -> Self {
+        let files = ["_core_upgrader.py", "info.yml", "python/tank/__init__.py", "python/sgtk/__init__.py"];
+        Self(files.map(|file| core.join(file)).map(|file| (file.clone(), read(&file))).into())
+    }
+
+    fn contains(&self, file: &Path) -> bool {
+        self.0.iter().any(|(mark, _)| mark == file)
+    }
+}
+
+/// A small file's contents.
+fn read(file: &Path) -> Option<Vec<u8>> {
+    const LIMIT: u64 = 64 * 1024;
+    let size = std::fs::metadata(file).ok()?.len();
+    if size > LIMIT { Some(size.to_le_bytes().to_vec()) } else { std::fs::read(file).ok() }
 }
 
 impl CoresOnDisk {
@@ -49,9 +74,9 @@ impl CoresOnDisk {
     /// [`Error::CoreChanging`].
     pub(crate) fn whole(&self, location: &CoreLocation) -> Result<BeforeImport> {
         let core = location.install_core();
-        let files = Fingerprint::of_core(core);
-        self.judge(core, &files, Instant::now()).map_err(|found| changing(location, found))?;
-        Ok(BeforeImport { files })
+        let before = BeforeImport { files: Fingerprint::of_core(core), marks: Marks::of(core) };
+        self.judge(core, &before, Instant::now()).map_err(|found| changing(location, found))?;
+        Ok(before)
     }
 
     /// Notes that the core was imported.
@@ -65,15 +90,17 @@ impl CoresOnDisk {
         if let Some(changed) = changed {
             return Err(changing(location, format!("while it was imported, {changed} changed")));
         }
-        let known = Known { imported: before.files, seen: now, since: Instant::now() };
+        let known = Known { marks: before.marks, imported: before.files, seen: now, since: Instant::now() };
         self.known.lock().insert(core.to_owned(), known);
         Ok(())
     }
 
-    fn judge(&self, core: &Path, files: &Fingerprint, now: Instant) -> Result<(), String> {
+    fn judge(&self, core: &Path, now_there: &BeforeImport, now: Instant) -> Result<(), String> {
+        let files = &now_there.files;
         let mut known = self.known.lock();
         let Some(known) = known.get_mut(core) else { return Ok(()) };
-        if known.imported == *files {
+        let is_a_mark = |file: &Path| known.marks.contains(file);
+        if known.imported.changed(files).all(is_a_mark) && known.marks == now_there.marks {
             return Ok(());
         }
         if known.seen != *files {
@@ -128,8 +155,9 @@ mod tests {
             for file in ["info.yml", "python/tank/__init__.py", "python/tank/api.py"] {
                 disk.write(file, "old");
             }
-            let files = disk.files();
-            let known = Known { imported: files.clone(), seen: files, since: begun };
+            let now = disk.now();
+            let known =
+                Known { marks: now.marks, imported: now.files.clone(), seen: now.files, since: begun };
             disk.cores.known.lock().insert(disk.folder.path().to_owned(), known);
             disk
         }
@@ -143,12 +171,13 @@ mod tests {
             fs::rename(new, path).unwrap();
         }
 
-        fn files(&self) -> Fingerprint {
-            Fingerprint::of_core(self.folder.path())
+        fn now(&self) -> BeforeImport {
+            let core = self.folder.path();
+            BeforeImport { files: Fingerprint::of_core(core), marks: Marks::of(core) }
         }
 
         fn judge(&self, after: Duration) -> Result<(), String> {
-            self.cores.judge(self.folder.path(), &self.files(), self.begun + after)
+            self.cores.judge(self.folder.path(), &self.now(), self.begun + after)
         }
     }
 
@@ -163,6 +192,15 @@ mod tests {
             assert!(found.ends_with("python/tank/api.py did not"), "{found}");
         }
         disk.write("python/tank/api.py", "new");
+        disk.judge(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_mark_that_was_away_and_is_back_as_it_was_changes_nothing() {
+        let disk = Disk::with_an_imported_core();
+        fs::remove_file(disk.folder.path().join("info.yml")).unwrap();
+        disk.judge(Duration::ZERO).unwrap_err();
+        disk.write("info.yml", "old");
         disk.judge(Duration::ZERO).unwrap();
     }
 

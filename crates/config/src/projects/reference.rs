@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::settings::ProjectConfiguration;
 use crate::ConfigError;
 
 /// A project as somebody names it who does not know its configuration's folder: an event, a user, a plugin.
@@ -53,6 +54,64 @@ impl ProjectRef {
         self.configuration = Some(name.into());
         self
     }
+
+    /// The folder's name, where the project is named by its folder alone: then no file has to be read to find it.
+    #[must_use]
+    pub fn folder_name(&self) -> Option<&str> {
+        match (&self.key, &self.configuration) {
+            (Key::Folder(folder), None) => Some(folder),
+            _ => None,
+        }
+    }
+}
+
+/// A text is the name of a folder below the base folder. Names that events show to people are not: see
+/// [`ProjectRef::id`].
+impl From<&str> for ProjectRef {
+    fn from(folder: &str) -> Self {
+        Self::folder(folder)
+    }
+}
+
+/// The name of a folder, as for `&str`.
+impl From<&&str> for ProjectRef {
+    fn from(folder: &&str) -> Self {
+        Self::folder(*folder)
+    }
+}
+
+/// The name of a folder, as for `&str`.
+impl From<&String> for ProjectRef {
+    fn from(folder: &String) -> Self {
+        Self::folder(folder)
+    }
+}
+
+/// The name of a folder, as for `&str`.
+impl From<String> for ProjectRef {
+    fn from(folder: String) -> Self {
+        Self::folder(folder)
+    }
+}
+
+/// A project's number on the site.
+impl From<u32> for ProjectRef {
+    fn from(id: u32) -> Self {
+        Self::id(id)
+    }
+}
+
+impl From<&ProjectRef> for ProjectRef {
+    fn from(project: &ProjectRef) -> Self {
+        project.clone()
+    }
+}
+
+/// What [`Configs::find`](crate::Configs::find) has found: its folder.
+impl From<&ProjectConfiguration> for ProjectRef {
+    fn from(found: &ProjectConfiguration) -> Self {
+        Self::folder(found.folder())
+    }
 }
 
 /// An event's `project`, as the site's API gives it: `{"type": "Project", "id": 87, "name": "Demo:
@@ -99,6 +158,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_a_folder_and_a_number_a_project_of_the_site() {
+        let folder = ProjectRef::folder("show_a");
+        assert_eq!(folder.folder_name(), Some("show_a"));
+        for reference in [
+            "show_a".into(),
+            ProjectRef::from(&"show_a"),
+            String::from("show_a").into(),
+            ProjectRef::from(&String::from("show_a")),
+            ProjectRef::from(&folder),
+        ] {
+            assert_eq!(reference, folder);
+        }
+        assert_eq!(ProjectRef::from(87), ProjectRef::id(87));
+        for other in [ProjectRef::id(87), ProjectRef::tank_name("show_a"), folder.configuration("Dev")] {
+            assert_eq!(other.folder_name(), None);
+        }
+    }
 
     #[test]
     fn what_is_no_project_of_an_event_is_refused_with_the_reason() {

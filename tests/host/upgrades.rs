@@ -1,0 +1,472 @@
+//! Files that change under a running daemon: upgrades in any order of files, edited plugins, hooks and configurations.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use pyo3::prelude::*;
+use sgtk_host::{Error, Host};
+use sgtk_host_fixtures::{Broken, Configs, Core, bundled, isolated};
+
+use crate::support::{Daemon, assert_audit_is_empty, options, value};
+
+/// What must be of one version: the core's own, that of a package in it, that of a module, and that of its libraries.
+const VERSIONS: &str = "[sgtk.__version__, sgtk.platform.CORE_VERSION, sgtk.api.CORE_VERSION, \
+                        sgtk.util.shotgun.API_VERSION, sgtk.util.yaml_cache.YAML_VERSION]";
+
+fn versions(host: &Host, project: &str) -> Result<Vec<String>, Error> {
+    host.with_sgtk(project, |sgtk| Ok(value(sgtk, VERSIONS)))
+}
+
+/// The version of all of it.
+#[track_caller]
+fn version(host: &Host, project: &str) -> Result<String, Error> {
+    let found = versions(host, project)?;
+    assert!(found.iter().all(|version| *version == found[0]), "a mix: {found:?}");
+    Ok(found.into_iter().next().unwrap())
+}
+
+fn watchful(configs: &Configs) -> Host {
+    options(configs).revalidate_after(Duration::ZERO).build().unwrap()
+}
+
+/// A core that lies apart, to be copied over another file by file.
+struct Release {
+    _folder: tempfile::TempDir,
+    core: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Release {
+    fn new(core: &Core) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let core = core.lay(folder.path()).unwrap();
+        let mut files = Vec::new();
+        list(&core, &core, &mut files);
+        files.sort();
+        Self { _folder: folder, core, files }
+    }
+
+    /// Over what is there, as `cp` does, or as another file in its place.
+    fn copy(&self, file: &Path, to: &Path, in_place: bool) {
+        let target = to.join(file);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        if in_place {
+            fs::copy(self.core.join(file), target).unwrap();
+        } else {
+            let new = target.with_extension("new");
+            fs::copy(self.core.join(file), &new).unwrap();
+            fs::rename(new, target).unwrap();
+        }
+    }
+}
+
+fn list(folder: &Path, root: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, root, files);
+        } else {
+            files.push(path.strip_prefix(root).unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_core_whose_upgrader_is_deleted_goes_on_and_nothing_else_takes_its_place() {
+    isolated(
+        "upgrades::a_core_whose_upgrader_is_deleted_goes_on_and_nothing_else_takes_its_place",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let core = configs.config("project_a").join("install/core");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            fs::remove_file(core.join("_core_upgrader.py")).unwrap();
+            for _ in 0..3 {
+                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            }
+            let error = host.import_sgtk("project_a").unwrap_err().to_string();
+            assert!(
+                error.contains("_core_upgrader.py") && error.contains("an upgrade may be running"),
+                "{error}"
+            );
+            // Where none is in memory, nothing else is given either.
+            Python::attach(|py| host.evict(py, "project_a")).unwrap();
+            let error = version(&host, "project_a").unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error}");
+            Release::new(&Core::newer("v0.24.0")).copy(Path::new("_core_upgrader.py"), &core, false);
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        },
+    );
+}
+
+#[test]
+fn an_attached_project_whose_pointer_is_missing_or_cut_short_keeps_its_core() {
+    isolated(
+        "upgrades::an_attached_project_whose_pointer_is_missing_or_cut_short_keeps_its_core",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let pointer = configs.config("project_b").join("install/core/core_Linux.cfg");
+            assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
+            let whole = fs::read(&pointer).unwrap();
+            for broken in [&b""[..], &whole[..whole.len() / 2], b"/no/such/folder"] {
+                fs::write(&pointer, broken).unwrap();
+                assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
+            }
+            fs::remove_file(&pointer).unwrap();
+            assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
+            configs.repoint("project_b", &Core::older("v0.22.6")).unwrap();
+            assert_eq!(version(&host, "project_b").unwrap(), "v0.22.6");
+        },
+    );
+}
+
+#[test]
+fn a_shared_core_that_is_away_is_gone_on_with_by_all_its_projects() {
+    isolated(
+        "upgrades::a_shared_core_that_is_away_is_gone_on_with_by_all_its_projects",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let shared = configs.shared(&Core::newer("v0.23.10"));
+            for project in ["project_e", "project_f"] {
+                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+            }
+            let away = shared.with_extension("away");
+            fs::rename(&shared, &away).unwrap();
+            for project in ["project_e", "project_f"] {
+                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+            }
+            fs::rename(&away, &shared).unwrap();
+            let entries = host.residents()[0].entries;
+            for project in ["project_e", "project_f"] {
+                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+            }
+            assert!(
+                host.residents()[0].entries >= entries,
+                "it is the same core, which need not be imported"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_core_that_is_copied_with_its_marks_first_is_never_half_of_one_and_half_of_the_other() {
+    isolated(
+        "upgrades::a_core_that_is_copied_with_its_marks_first_is_never_half_of_one_and_half_of_the_other",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let core = configs.config("project_a").join("install/core");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            let release = Release::new(&Core::newer("v0.24.1"));
+            let marks =
+                ["info.yml", "_core_upgrader.py", "python/sgtk/__init__.py", "python/tank/__init__.py"];
+            for file in marks {
+                release.copy(Path::new(file), &core, true);
+            }
+            for _ in 0..2 {
+                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+                let error = host.import_sgtk("project_a").unwrap_err();
+                assert!(matches!(error, Error::CoreChanging { .. }), "{error}");
+            }
+            for file in release.files.iter().filter(|file| !marks.contains(&file.to_str().unwrap())) {
+                release.copy(file, &core, true);
+            }
+            for _ in 0..2 {
+                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.1");
+            }
+            assert_audit_is_empty(&host);
+        },
+    );
+}
+
+#[test]
+fn a_project_that_shares_a_core_being_replaced_is_refused_until_it_is_whole() {
+    isolated(
+        "upgrades::a_project_that_shares_a_core_being_replaced_is_refused_until_it_is_whole",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            assert_eq!(version(&host, "project_e").unwrap(), "v0.23.10");
+            let core = configs.shared(&Core::newer("v0.23.10")).join("install/core");
+            let release = Release::new(&Core::newer("v0.23.11"));
+            let (first, rest) = release.files.split_at(release.files.len() / 2);
+            for file in first {
+                release.copy(file, &core, false);
+            }
+            let error = version(&host, "project_f").unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, Error::CoreChanging { .. }), "{error}");
+            assert!(text.contains("project_f") && text.contains("an upgrade may be running"), "{text}");
+            for file in rest {
+                release.copy(file, &core, false);
+            }
+            for project in ["project_f", "project_e"] {
+                assert_eq!(version(&host, project).unwrap(), "v0.23.11");
+            }
+        },
+    );
+}
+
+/// What happens to a core's files, and to whoever uses it meanwhile.
+#[derive(Clone, Debug)]
+struct Upgrade {
+    /// Where in the order each file is deleted, and where it is copied, by random numbers.
+    order: u64,
+    /// Deletes all before anything is copied, as Toolkit's own upgrader does.
+    deletes_first: bool,
+    in_place: bool,
+    /// One in so many steps is followed by a lease.
+    leases: usize,
+}
+
+fn upgrades() -> impl Strategy<Value = Vec<Upgrade>> {
+    let upgrade = (any::<u64>(), any::<bool>(), any::<bool>(), 2..12_usize).prop_map(
+        |(order, deletes_first, in_place, leases)| Upgrade { order, deletes_first, in_place, leases },
+    );
+    prop::collection::vec(upgrade, 1..4)
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Delete(PathBuf),
+    Copy(PathBuf),
+}
+
+/// A small generator of numbers that look random.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+fn shuffle<T>(items: &mut [T], state: &mut u64) {
+    for index in (1..items.len()).rev() {
+        let other = usize::try_from(next(state)).unwrap() % (index + 1);
+        items.swap(index, other);
+    }
+}
+
+impl Upgrade {
+    fn operations(&self, files: &[PathBuf]) -> Vec<Operation> {
+        let mut state = self.order;
+        let mut deletes: Vec<_> = files.iter().cloned().map(Operation::Delete).collect();
+        let mut copies: Vec<_> = files.iter().cloned().map(Operation::Copy).collect();
+        shuffle(&mut deletes, &mut state);
+        shuffle(&mut copies, &mut state);
+        if self.deletes_first {
+            deletes.extend(copies);
+            return deletes;
+        }
+        // Half of the files are overwritten without having been deleted.
+        deletes.truncate(files.len() / 2);
+        deletes.extend(copies);
+        shuffle(&mut deletes, &mut state);
+        deletes
+    }
+
+    /// Takes the project's core from one version to another, and asks for it all the while.
+    fn run(&self, host: &Host, core: &Path, release: &Release, [old, new]: [&str; 2]) {
+        let mut state = self.order ^ 0x5555;
+        let mut copied: Vec<PathBuf> = Vec::new();
+        for operation in self.operations(&release.files) {
+            match operation {
+                Operation::Delete(file) if !copied.contains(&file) => {
+                    drop(fs::remove_file(core.join(file)));
+                }
+                Operation::Delete(_) => continue,
+                Operation::Copy(file) => {
+                    release.copy(&file, core, self.in_place);
+                    copied.push(file);
+                }
+            }
+            if next(&mut state) as usize % self.leases == 0 {
+                match version(host, "project_a") {
+                    Ok(found) => assert!([old, new].contains(&&*found), "{found}"),
+                    Err(error) => assert!(is_told(&error), "{error}"),
+                }
+                let imported = host.import_sgtk("project_d").map(|_| ());
+                assert!(imported.is_ok(), "another project: {imported:?}");
+                match host.import_sgtk("project_a") {
+                    Ok(sgtk) => Python::attach(|py| {
+                        let found: Vec<String> = value(sgtk.bind(py), VERSIONS);
+                        assert!(found.iter().all(|version| *version == found[0]), "a mix: {found:?}");
+                    }),
+                    Err(error) => assert!(is_told(&error), "{error}"),
+                }
+            }
+        }
+        assert_eq!(version(host, "project_a").unwrap(), new);
+    }
+}
+
+fn is_told(error: &Error) -> bool {
+    matches!(error, Error::Config { .. } | Error::CoreChanging { .. } | Error::Import { .. })
+}
+
+#[test]
+fn an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one() {
+    isolated(
+        "upgrades::an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let core = configs.config("project_a").join("install/core");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            let releases =
+                ["v0.24.0", "v0.24.1"].map(|version| (version, Release::new(&Core::newer(version))));
+            let now = std::cell::Cell::new(0_usize);
+            let config = Config { cases: 6, max_shrink_iters: 0, ..Config::default() };
+            let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            let outcome = TestRunner::new_with_rng(config, seed).run(&upgrades(), |upgrades| {
+                for upgrade in upgrades {
+                    let (old, _) = &releases[now.get()];
+                    now.set(1 - now.get());
+                    let (new, release) = &releases[now.get()];
+                    upgrade.run(&host, &core, release, [old, new]);
+                }
+                Ok(())
+            });
+            outcome.unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended() {
+    isolated(
+        "upgrades::a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let daemon = Daemon::new();
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            daemon.remember();
+            configs.upgrade("project_a", &Core::newer("v0.24.1").broken(Broken::LeavesTraces)).unwrap();
+            for _ in 0..3 {
+                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+                daemon.assert_as_before("after a failed import");
+            }
+            configs.mend("project_a").unwrap();
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.1");
+            assert_audit_is_empty(&host);
+        },
+    );
+}
+
+#[test]
+fn a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet() {
+    isolated(
+        "upgrades::a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let core = configs.config("project_a").join("install/core");
+            let api = core.join("python/tank/api.py");
+            let edited = |host: &Host| -> bool {
+                host.with_sgtk("project_a", |sgtk| sgtk.getattr("api")?.hasattr("EDITED")).unwrap()
+            };
+            let [patient, hasty] = [Duration::from_secs(3600), Duration::ZERO].map(|quiet| {
+                options(&configs).revalidate_after(Duration::ZERO).settle_after(quiet).build().unwrap()
+            });
+            assert!(!edited(&patient) && !edited(&hasty));
+            fs::write(&api, fs::read_to_string(&api).unwrap() + "\nEDITED = True\n").unwrap();
+            assert!(!edited(&patient), "it may be the first file of an upgrade");
+            assert!(edited(&hasty));
+        },
+    );
+}
+
+#[test]
+fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_not() {
+    isolated(
+        "upgrades::edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_not",
+        |_| (),
+        || {
+            let (configs, plugins) = (bundled().unwrap(), tempfile::tempdir().unwrap());
+            let (plugin, helper) = (plugins.path().join("tells.py"), plugins.path().join("helping.py"));
+            fs::write(
+                &plugin,
+                "import sgtk, helping\ndef tell():\n    return sgtk.__version__, helping.WORD\n",
+            )
+            .unwrap();
+            fs::write(&helper, "WORD = 'one'\n").unwrap();
+            let host = options(&configs)
+                .revalidate_after(Duration::ZERO)
+                .plugin_path(plugins.path())
+                .build()
+                .unwrap();
+            let daemon = Daemon::new();
+            let tell = |project: &str| -> (String, String) {
+                host.with_sgtk(project, |_| Ok(daemon.get("__import__('tells').tell()"))).unwrap()
+            };
+            let told = |version: &str, word: &str| (version.to_owned(), word.to_owned());
+            for word in ["one", "two", "three"] {
+                fs::write(&helper, format!("WORD = {word:?}\n")).unwrap();
+                assert_eq!(tell("project_a"), told("v0.24.0", word));
+                assert_eq!(tell("project_b"), told("v0.22.5", word));
+            }
+            fs::write(&plugin, "import sgtk\ndef tell(:\n").unwrap();
+            fs::write(&helper, "WORD = 'four'\n").unwrap();
+            for _ in 0..2 {
+                assert_eq!(tell("project_a"), told("v0.24.0", "three"), "all of the old ones go on");
+            }
+            fs::write(&plugin, "import sgtk, helping\ndef tell():\n    return 'mended', helping.WORD\n")
+                .unwrap();
+            assert_eq!(tell("project_a"), told("mended", "four"));
+            assert_audit_is_empty(&host);
+        },
+    );
+}
+
+#[test]
+fn edited_hooks_and_settings_of_a_configuration_are_seen() {
+    isolated(
+        "upgrades::edited_hooks_and_settings_of_a_configuration_are_seen",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let settings = configs.config("project_a").join("config/core");
+            let hook = settings.join("hooks/core_version.py");
+            let write_hook = |word: &str| {
+                fs::create_dir_all(hook.parent().unwrap()).unwrap();
+                let code = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, **_):\n        return ";
+                fs::write(&hook, format!("{code}{word}\n")).unwrap();
+            };
+            let run = || -> String {
+                let expression = "sgtk.Sgtk('/projects/project_a').execute_core_hook('core_version')";
+                host.with_sgtk("project_a", |sgtk| Ok(value(sgtk, expression))).unwrap()
+            };
+            for word in ["one", "two"] {
+                write_hook(&format!("{word:?}"));
+                assert_eq!(run(), word);
+            }
+            write_hook("(");
+            assert_eq!(run(), "two");
+            write_hook("'three'");
+            assert_eq!(run(), "three");
+            // A file that is no YAML is not given up the old ones for either.
+            let identity = || {
+                let id = |sgtk: &Bound<'_, PyModule>| Ok(sgtk.as_ptr() as usize);
+                host.with_sgtk("project_a", id).unwrap()
+            };
+            let before = identity();
+            fs::write(settings.join("templates.yml"), "paths: [unclosed\n").unwrap();
+            assert_eq!(identity(), before);
+            fs::write(settings.join("templates.yml"), "paths: {}\n").unwrap();
+            assert_ne!(identity(), before, "what the core has read of it is read again");
+            assert_eq!(host.residents().len(), 1);
+        },
+    );
+}
