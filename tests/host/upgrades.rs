@@ -288,7 +288,7 @@ impl Upgrade {
                     copied.push(file);
                 }
             }
-            if next(&mut state) as usize % self.leases == 0 {
+            if (next(&mut state) as usize).is_multiple_of(self.leases) {
                 match version(host, "project_a") {
                     Ok(found) => assert!([old, new].contains(&&*found), "{found}"),
                     Err(error) => assert!(is_told(&error), "{error}"),
