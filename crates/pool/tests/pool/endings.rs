@@ -65,7 +65,7 @@ fn a_pool_may_be_dropped_by_a_waker_that_it_calls_itself() {
         let mut running: CallHandle<bool> =
             pool.submit("a", Call::new("work:sign").arg(&begun).arg(&gate)).unwrap();
         until("it runs", || begun.exists());
-        let late = Call::new("work:pid").time_limit(Duration::from_secs(1));
+        let late = Call::new("work:pid").timeout(Duration::from_secs(1));
         let mut waiting: CallHandle<u32> = pool.submit("a", late).unwrap();
         let waker = Waker::from(Arc::new(Drops(Mutex::new(Some(pool)))));
         let context = &mut Context::from_waker(&waker);
@@ -179,9 +179,9 @@ fn a_pool_works_where_the_daemon_reaps_all_children_itself() {
                     assert!(matches!(error, PoolError::WorkerLost { sent: true, .. }), "{error:?}");
                 }
                 pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                let sleeps = Call::new("work:sleep").arg(600).time_limit(Duration::from_millis(300));
+                let sleeps = Call::new("work:sleep").arg(600).timeout(Duration::from_millis(300));
                 let error = pool.call::<Value>("a", sleeps).unwrap_err();
-                assert!(matches!(error, PoolError::TimeLimit { sent: true, .. }), "{error:?}");
+                assert!(matches!(error, PoolError::TimedOut { sent: true, .. }), "{error:?}");
                 pool.shutdown(LONG).unwrap();
                 until("all are reaped", || descendants().is_empty());
             }

@@ -153,10 +153,10 @@ fn exits_in_the_middle() {
 fn hangs() {
     harm("hangs", |harm| {
         for function in ["for_ever", "in_c", "ignoring_sigterm"] {
-            let call = Call::new(format!("bad_hangs:{function}")).time_limit(Duration::from_millis(300));
+            let call = Call::new(format!("bad_hangs:{function}")).timeout(Duration::from_millis(300));
             let error = harm.call(call).unwrap_err();
             assert_eq!(error.delivery(), Delivery::MayHaveRun);
-            assert!(matches!(error, PoolError::TimeLimit { sent: true, .. }), "{error:?}");
+            assert!(matches!(error, PoolError::TimedOut { sent: true, .. }), "{error:?}");
             harm.works();
         }
     });
@@ -166,9 +166,9 @@ fn hangs() {
 fn a_late_answer_is_never_another_calls() {
     harm("a_late_answer_is_never_another_calls", |harm| {
         for _ in 0..3 {
-            let call = Call::new("bad_hangs:for_seconds").arg(0.15).time_limit(Duration::from_millis(100));
+            let call = Call::new("bad_hangs:for_seconds").arg(0.15).timeout(Duration::from_millis(100));
             let error = harm.call(call).unwrap_err();
-            assert!(matches!(error, PoolError::TimeLimit { .. }), "{error:?}");
+            assert!(matches!(error, PoolError::TimedOut { .. }), "{error:?}");
             harm.works();
         }
     });
@@ -212,7 +212,7 @@ fn uses_multiprocessing() {
     harm("uses_multiprocessing", |harm| {
         for method in ["fork", "spawn"] {
             let call = Call::new("bad_children:uses_a_pool").arg(method).arg([1, 2, 3]);
-            assert_eq!(harm.call(call.time_limit(LONG)).unwrap(), json!([1, 4, 9]), "{method}");
+            assert_eq!(harm.call(call.timeout(LONG)).unwrap(), json!([1, 4, 9]), "{method}");
         }
     });
 }
@@ -267,7 +267,7 @@ fn reads_from_the_protocols_descriptors() {
 fn returns_too_much() {
     harm("returns_too_much", |harm| {
         let error = harm.call(Call::new("bad_results:mebibytes").arg(100)).unwrap_err();
-        let PoolError::NoJson { place, reason, .. } = &error else { panic!("{error:?}") };
+        let PoolError::InvalidResult { place, reason, .. } = &error else { panic!("{error:?}") };
         assert_eq!(place, "result");
         assert!(reason.contains("more than the limit"), "{reason}");
         let text: Value = harm.result("bad_results:mebibytes", 50);
@@ -329,13 +329,13 @@ fn has_signals_delivered_when_it_is_not_called() {
         let lost = || harm.pool.stats().lost > 0;
         until("the signal has come", || {
             // It comes in a call, whose error it is then, or between two, and ends the worker.
-            match harm.call(Call::new("told:echo").arg(1).time_limit(LONG)) {
+            match harm.call(Call::new("told:echo").arg(1).timeout(LONG)) {
                 Ok(value) => assert_eq!(value, 1),
                 Err(PoolError::Python { error, .. }) => {
                     assert_eq!(error.message, "a signal's handler, at no good moment");
                     return true;
                 }
-                Err(PoolError::NoJson { reason, .. }) => {
+                Err(PoolError::InvalidResult { reason, .. }) => {
                     assert!(reason.contains("at no good moment"), "{reason}");
                     return true;
                 }

@@ -1,12 +1,23 @@
-//! Finds floats that JSON has no word for. `serde_json` writes `null` for them, which Python would take for None.
+//! Refuses floats that JSON cannot express. `serde_json` writes `null` for them, which Python would read as None.
 
 use std::fmt::{self, Display};
 
 use serde::ser::{self, Serialize, Serializer};
 
+/// Encodes a value as JSON.
+///
 /// # Errors
-/// The place of the first float that is not finite, and what it is.
-pub(super) fn check(value: &impl Serialize, place: &str) -> Result<(), (String, String)> {
+/// The place of what cannot be encoded, and the reason.
+pub(crate) fn encode_finite(value: &impl Serialize, place: &str) -> Result<String, (String, String)> {
+    let json = serde_json::to_string(value).map_err(|error| (place.to_owned(), error.to_string()))?;
+    // Only where a `null` was written can it stand for such a float.
+    if json.contains("null") {
+        check(value, place)?;
+    }
+    Ok(json)
+}
+
+fn check(value: &impl Serialize, place: &str) -> Result<(), (String, String)> {
     value.serialize(Walk { place: Place { parent: None, step: Step::Root(place) } }).map_err(|fault| {
         match fault {
             Fault::Float { place, value } => (place, format!("{value} is not JSON")),
@@ -38,7 +49,7 @@ impl ser::Error for Fault {
     }
 }
 
-/// Where the walk is: a chain on the stack, made text only for an error.
+/// The current place, as a chain on the stack that becomes text only for an error.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
@@ -93,7 +104,7 @@ impl<'a> Inside<'a> {
     }
 }
 
-macro_rules! nothing_to_see {
+macro_rules! accepted {
     ($($name:ident: $type:ty),* $(,)?) => {
         $(fn $name(self, _: $type) -> Result<(), Fault> { Ok(()) })*
     };
@@ -110,7 +121,7 @@ impl<'a> Serializer for Walk<'a> {
     type SerializeStruct = Inside<'a>;
     type SerializeStructVariant = Inside<'a>;
 
-    nothing_to_see! {
+    accepted! {
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
         serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
         serialize_u128: u128, serialize_char: char, serialize_str: &str, serialize_bytes: &[u8],
@@ -253,7 +264,7 @@ impl ser::SerializeMap for Inside<'_> {
     type Error = Fault;
 
     fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), Fault> {
-        // What is no key is told by serde_json.
+        // An invalid key was reported by serde_json before.
         let key = serde_json::to_string(key).unwrap_or_default();
         self.key = key.trim_matches('"').to_owned();
         Ok(())
@@ -290,7 +301,7 @@ mod tests {
     }
 
     fn place(value: &impl Serialize) -> Option<String> {
-        check(value, "args[0]").err().map(|fault| fault.0)
+        encode_finite(value, "args[0]").err().map(|fault| fault.0)
     }
 
     #[test]

@@ -1,22 +1,26 @@
-//! Integers that `serde_json` would turn into floats without a word, and the places of values in JSON.
+//! Integers beyond 64 bits, which `serde_json` would turn into floats silently.
 
-/// As many digits as every integer of 64 bits has at most.
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Every integer with fewer characters fits into 64 bits.
 const DIGITS: usize = 19;
 
-/// An integer that 64 bits do not hold.
+/// An integer that does not fit into 64 bits.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Beyond {
+pub(crate) struct Beyond {
     /// Its digits, or the first of them.
-    pub(super) number: String,
+    pub(crate) number: String,
     /// `result['a'][3]`.
-    pub(super) place: String,
+    pub(crate) place: String,
 }
 
 /// The first integer that is neither an `i64` nor a `u64`.
 ///
-/// One pass over the bytes, and nothing more where no run of digits is long enough. JSON with a fault is left to the
-/// parser.
-pub(super) fn beyond_64_bits(json: &[u8]) -> Option<Beyond> {
+/// A single pass over the bytes unless a number is long enough. Invalid JSON is left to the parser.
+pub(crate) fn beyond_64_bits(json: &[u8]) -> Option<Beyond> {
     let mut at = 0;
     while let Some(byte) = json.get(at) {
         match byte {
@@ -26,8 +30,11 @@ pub(super) fn beyond_64_bits(json: &[u8]) -> Option<Beyond> {
                 let number = json.get(at..end).unwrap_or_default();
                 if number.len() >= DIGITS && is_beyond(number) {
                     let digits: String = String::from_utf8_lossy(number).chars().take(40).collect();
+                    let whole = serde_json::from_slice::<&RawValue>(json).ok();
+                    let place = whole.and_then(|whole| path_to_integer(whole, "result".to_owned()));
+                    let place = place.unwrap_or_else(|| "result".to_owned());
                     let cut = if number.len() > 40 { "…" } else { "" };
-                    return Some(Beyond { number: format!("{digits}{cut}"), place: place_of(json, at) });
+                    return Some(Beyond { number: format!("{digits}{cut}"), place });
                 }
                 at = end;
             }
@@ -43,7 +50,7 @@ fn is_beyond(number: &[u8]) -> bool {
     is_integer && text.parse::<i64>().is_err() && text.parse::<u64>().is_err()
 }
 
-/// Where a text that begins here ends.
+/// The end of the string that begins at `start`.
 fn end_of_text(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
@@ -62,52 +69,52 @@ fn end_of_number(json: &[u8], start: usize) -> usize {
     start + rest.iter().take_while(|byte| is_part(byte)).count()
 }
 
-enum Inside {
-    List(usize),
-    Object(String),
+/// The path to the first integer beyond 64 bits below `place`.
+///
+/// Lists and objects are taken apart by the parser, one level at a time, so that this knows no more of JSON's syntax than
+/// how a value begins. Only for an error: each level is read again.
+fn path_to_integer(json: &RawValue, place: String) -> Option<String> {
+    let text = json.get();
+    match text.as_bytes().first()? {
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let mut items = items.into_iter().enumerate();
+            items.find_map(|(index, item)| path_to_integer(item, format!("{place}[{index}]")))
+        }
+        b'{' => {
+            let Members(members) = serde_json::from_str(text).ok()?;
+            members.into_iter().find_map(|(key, item)| path_to_integer(item, format!("{place}['{key}']")))
+        }
+        b'-' | b'0'..=b'9' => is_beyond(text.as_bytes()).then_some(place),
+        _ => None,
+    }
 }
 
-/// The path to what stands at `target`, from the beginning: `result['a'][3]`.
-pub(super) fn place_of(json: &[u8], target: usize) -> String {
-    let mut inside = Vec::new();
-    let mut text = String::new();
-    let mut at = 0;
-    while at < target {
-        match json.get(at) {
-            Some(b'"') => {
-                let end = end_of_text(json, at);
-                let quoted = json.get(at..end).unwrap_or_default();
-                text = serde_json::from_slice(quoted).unwrap_or_else(|_| "?".to_owned());
-                at = end;
-                continue;
+/// The members of an object in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Visit;
+
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
             }
-            Some(b'[') => inside.push(Inside::List(0)),
-            Some(b'{') => inside.push(Inside::Object(String::new())),
-            Some(b']' | b'}') => {
-                inside.pop();
-            }
-            Some(b':') => {
-                if let Some(Inside::Object(key)) = inside.last_mut() {
-                    *key = std::mem::take(&mut text);
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
+                Ok(Members(members))
             }
-            Some(b',') => {
-                if let Some(Inside::List(index)) = inside.last_mut() {
-                    *index += 1;
-                }
-            }
-            _ => {}
         }
-        at += 1;
+
+        source.deserialize_map(Visit)
     }
-    let mut place = "result".to_owned();
-    for part in &inside {
-        match part {
-            Inside::List(index) => place.push_str(&format!("[{index}]")),
-            Inside::Object(key) => place.push_str(&format!("['{key}']")),
-        }
-    }
-    place
 }
 
 #[cfg(test)]
@@ -121,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_of_64_bits_and_floats_of_any_length_are_well() {
+    fn integers_of_64_bits_and_floats_of_any_length_are_accepted() {
         let json = format!("[{}, {}, {}, 1234567890123456789012.5, 1e400]", u64::MAX, i64::MIN, i64::MAX);
         assert_eq!(beyond(&json), None);
         assert_eq!(beyond(r#"{"99999999999999999999": "99999999999999999999\"99999999999999999999"}"#), None);
@@ -137,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_can_be_looked_through(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_can_be_scanned(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             beyond_64_bits(&bytes);
         }
 

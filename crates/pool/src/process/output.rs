@@ -1,24 +1,25 @@
-//! What a worker prints and logs, as `tracing` events.
+//! What workers print and log, as `tracing` events.
 
 use std::collections::VecDeque;
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
-use super::wire::{LogRecord, Received};
 use sgtk_config::keys::redacted;
 
-/// A line beyond this many bytes is told in parts.
+use crate::wire::{LogRecord, Received};
+
+/// A line with more bytes than this is emitted in parts.
 const LONGEST: usize = 16 * 1024;
 
-/// How many of the last lines an error tells, and how much of each.
+/// How many of the last lines errors show, and how many bytes of each.
 const REMEMBERED: usize = 20;
 const REMEMBERED_BYTES: usize = 500;
 
-/// How many reads of one pipe come before another one's turn.
+/// How often one pipe is read before the next one.
 const READS: usize = 16;
 
-/// The limit on log records: the agent cuts texts long before.
+/// The limit on log records, in bytes. The agent cuts their texts far below it.
 const LARGEST_RECORD: usize = 16 * 1024 * 1024;
 
 /// The last lines of a process's output.
@@ -45,10 +46,10 @@ impl Tail {
     }
 }
 
-/// Bytes cut into lines. Binary ones are made text, long ones come in parts.
+/// Splits bytes into lines. Invalid UTF-8 is replaced, long lines are split.
 #[derive(Debug, Default)]
 struct Lines {
-    begun: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 impl Lines {
@@ -63,47 +64,47 @@ impl Lines {
     }
 
     fn grow(&mut self, mut bytes: &[u8], line: &mut impl FnMut(&str)) {
-        while self.begun.len() + bytes.len() > LONGEST {
-            let (part, rest) = bytes.split_at(LONGEST - self.begun.len());
-            self.begun.extend_from_slice(part);
+        while self.partial.len() + bytes.len() > LONGEST {
+            let (part, rest) = bytes.split_at(LONGEST - self.partial.len());
+            self.partial.extend_from_slice(part);
             bytes = rest;
-            self.tell_part(line);
+            self.emit_part(line);
         }
-        self.begun.extend_from_slice(bytes);
+        self.partial.extend_from_slice(bytes);
     }
 
-    /// Tells what there is of a line that goes on, but for a character that is not complete yet.
-    fn tell_part(&mut self, line: &mut impl FnMut(&str)) {
-        let last = self.begun.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
-        let begins = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
-        let kept = if begins { last.to_vec() } else { Vec::new() };
-        self.begun.truncate(self.begun.len() - kept.len());
-        self.tell(line);
-        self.begun = kept;
+    /// Emits the beginning of a line that continues, without a character that is not complete yet.
+    fn emit_part(&mut self, line: &mut impl FnMut(&str)) {
+        let last = self.partial.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let kept = if incomplete { last.to_vec() } else { Vec::new() };
+        self.partial.truncate(self.partial.len() - kept.len());
+        self.emit(line);
+        self.partial = kept;
     }
 
-    /// Ends the line.
+    /// Emits the line that has ended.
     fn flush(&mut self, line: &mut impl FnMut(&str)) {
-        if self.begun.last() == Some(&b'\r') {
-            self.begun.pop();
+        if self.partial.last() == Some(&b'\r') {
+            self.partial.pop();
         }
-        self.tell(line);
+        self.emit(line);
     }
 
-    fn tell(&mut self, line: &mut impl FnMut(&str)) {
-        line(&String::from_utf8_lossy(&self.begun));
-        self.begun.clear();
+    fn emit(&mut self, line: &mut impl FnMut(&str)) {
+        line(&String::from_utf8_lossy(&self.partial));
+        self.partial.clear();
     }
 }
 
-/// Which of its two outputs a process has written to.
+/// One of the two standard outputs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stream {
     Out,
     Error,
 }
 
-/// One of a process's outputs.
+/// A pipe from one of a process's standard outputs.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) pipe: OwnedFd,
@@ -111,7 +112,7 @@ pub(super) struct Output {
     lines: Lines,
 }
 
-/// Whether a pipe may have more to read, later or ever.
+/// When a pipe may have more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum More {
     Now,
@@ -124,7 +125,7 @@ impl Output {
         Self { pipe, stream, lines: Lines::default() }
     }
 
-    /// Tells what there is, up to a fair share.
+    /// Emits the lines that were written, up to a fair share.
     pub(super) fn read(&mut self, project: &str, pid: u32, tail: &mut Tail) -> More {
         let mut buffer = [0; 16 * 1024];
         for _ in 0..READS {
@@ -136,7 +137,7 @@ impl Output {
                 Ok(read) => {
                     let bytes = buffer.get(..read).unwrap_or_default();
                     let stream = self.stream;
-                    self.lines.feed(bytes, |line| tell(project, pid, stream, line, tail));
+                    self.lines.feed(bytes, |line| emit_line(project, pid, stream, line, tail));
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return More::Later,
@@ -146,16 +147,16 @@ impl Output {
         More::Now
     }
 
-    /// Tells a last line that was not ended.
+    /// Emits a last line without a line end.
     pub(super) fn finish(&mut self, project: &str, pid: u32, tail: &mut Tail) {
-        if !self.lines.begun.is_empty() {
+        if !self.lines.partial.is_empty() {
             let stream = self.stream;
-            self.lines.flush(&mut |line: &str| tell(project, pid, stream, line, tail));
+            self.lines.flush(&mut |line: &str| emit_line(project, pid, stream, line, tail));
         }
     }
 }
 
-fn tell(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tail) {
+fn emit_line(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tail) {
     let line = redacted(line);
     tail.add(&line);
     match stream {
@@ -166,7 +167,7 @@ fn tell(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tail) {
     }
 }
 
-/// The pipe of a process's log records.
+/// The pipe with a process's log records.
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) pipe: OwnedFd,
@@ -178,7 +179,7 @@ impl Records {
         Self { pipe, received: Received::default() }
     }
 
-    /// Emits what there is, up to a fair share.
+    /// Emits the records that were written, up to a fair share.
     pub(super) fn read(&mut self, project: &str, pid: u32) -> More {
         for _ in 0..READS {
             match self.received.read_from(&self.pipe) {
@@ -191,14 +192,18 @@ impl Records {
             loop {
                 match self.received.next(LARGEST_RECORD) {
                     Ok(Some(frame)) => match serde_json::from_slice(frame.body()) {
-                        Ok(record) => emit(project, pid, &record),
+                        Ok(record) => emit_record(project, pid, &record),
                         Err(error) => {
-                            tracing::warn!(project, pid, %error, "a worker's log record is none");
+                            tracing::warn!(project, pid, %error, "invalid log record from a worker");
                         }
                     },
                     Ok(None) => break,
                     Err(_) => {
-                        tracing::warn!(project, pid, "a worker's log records cannot be read any further");
+                        tracing::warn!(
+                            project,
+                            pid,
+                            "cannot read more log records of a worker: invalid frame"
+                        );
                         return More::Never;
                     }
                 }
@@ -208,15 +213,15 @@ impl Records {
     }
 }
 
-/// Emits one record. Levels between two of `tracing`'s count as the lower one, as in the host.
-fn emit(project: &str, worker: u32, record: &LogRecord) {
+/// Emits one record. A level between two of `tracing` counts as the lower one, as in `sgtk-host`.
+fn emit_record(project: &str, worker: u32, record: &LogRecord) {
     let (logger, thread) = (record.logger.as_str(), record.thread.as_str());
     let message = match &record.exc {
         Some(traceback) => format!("{}\n{}", record.message, traceback.trim_end()),
         None => record.message.clone(),
     };
     let message = redacted(&message);
-    // A process that a plugin has forked logs through the same pipe.
+    // A process that a plugin has forked logs over the same pipe.
     let pid = if record.pid == 0 { i64::from(worker) } else { record.pid };
     match record.level {
         ..10 => tracing::trace!(target: "sgtk", project, pid, logger, thread, "{message}"),
@@ -239,14 +244,14 @@ mod tests {
         for part in parts {
             lines.feed(part, |line| found.push(line.to_owned()));
         }
-        if !lines.begun.is_empty() {
+        if !lines.partial.is_empty() {
             lines.flush(&mut |line: &str| found.push(line.to_owned()));
         }
         found
     }
 
     #[test]
-    fn lines_are_told_without_their_ends() {
+    fn lines_are_emitted_without_their_ends() {
         assert_eq!(lines(&[b"a\r\n\nb", b"c\n", b"d"]), ["a", "", "bc", "d"]);
     }
 
@@ -258,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_parted_between_characters_and_binary_ones_anywhere() {
+    fn a_long_line_is_split_between_characters_and_a_binary_one_anywhere() {
         for (text, ends) in
             [("x".to_owned() + &"é".repeat(LONGEST), "é"), ("ab".to_owned() + &"😀".repeat(LONGEST), "😀")]
         {

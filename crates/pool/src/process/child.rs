@@ -1,8 +1,8 @@
-//! A worker's process: its death, its signals, its exit status.
+//! A process: its end, its signals, its exit status.
 //!
-//! Process ids are used again by the system, so a signal could hit a stranger. Two rules keep it from that: a process
-//! is watched through a descriptor of its own where the system has those (Linux 5.3), and its process group gets no
-//! signal once it was reaped; that it was not is known, as only the supervisor reaps, or has a template do so.
+//! The system reuses process ids, so a signal could reach an unrelated process. Two rules prevent that: a process is
+//! watched through a pidfd where the system has those (Linux 5.3), and its process group gets no signal once it was
+//! reaped. Only the supervisor reaps, or has a template do it.
 
 use std::fmt;
 use std::io;
@@ -12,12 +12,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
+use crate::options::after;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exit {
+pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
-    /// Somebody else took the status: the daemon's own reaper, or the system where SIGCHLD is ignored.
+    /// The status was taken elsewhere: by the daemon's own reaper, or by the system where SIGCHLD is ignored.
     Unknown,
 }
 
@@ -56,51 +58,50 @@ impl fmt::Display for SignalName {
     }
 }
 
-/// A process that leads a process group of its own.
+/// A process that leads its own process group.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: Pid,
     descriptor: Option<OwnedFd>,
     is_child: bool,
 }
 
 impl Process {
-    /// A process that was started just now and that nobody has reaped. `is_child` tells a child of this process from a
-    /// template's.
-    pub(super) fn new(pid: Pid, is_child: bool) -> Self {
+    /// A process that was just started and not reaped. `is_child` is false for a child of a template.
+    pub(crate) fn new(pid: Pid, is_child: bool) -> Self {
         Self { pid, descriptor: descriptor_of(pid), is_child }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// What becomes readable when the process ends.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    /// The pidfd, which becomes readable when the process ends.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether it has ended. It is not reaped by this.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether it has ended. Does not reap it.
+    pub(crate) fn has_ended(&self) -> bool {
         match &self.descriptor {
             Some(descriptor) => is_readable(descriptor, Some(Duration::ZERO)),
             None => {
                 let looking = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
                 match waitid(WaitId::Pid(self.pid), looking) {
                     Ok(found) => found.is_some(),
-                    // A template's child, or one that somebody else has reaped.
+                    // A child of a template, or one that was reaped elsewhere.
                     Err(_) => rustix::process::test_kill_process(self.pid).is_err(),
                 }
             }
         }
     }
 
-    /// Waits for its end, for the last part of a death that has begun.
-    pub(super) fn ends_within(&self, limit: Duration) -> bool {
+    /// Waits for the end of a process that has begun to end.
+    pub(crate) fn ends_within(&self, timeout: Duration) -> bool {
         match &self.descriptor {
-            Some(descriptor) => is_readable(descriptor, Some(limit)),
+            Some(descriptor) => is_readable(descriptor, Some(timeout)),
             None => {
-                let end = after(limit);
+                let end = after(timeout);
                 while !self.has_ended() {
                     if Instant::now() >= end {
                         return false;
@@ -112,9 +113,9 @@ impl Process {
         }
     }
 
-    /// Signals all of its process group. Only while it was not reaped.
-    pub(super) fn signal_group(&self, signal: Signal) {
-        // Fails where the group is empty, or where a process just forked has not made it yet: so itself as well.
+    /// Signals its process group. To be called only before it was reaped.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        // There may be no group yet where the process was forked just now: signal it alone then.
         let group = rustix::process::kill_process_group(self.pid, signal);
         if group.is_err() {
             self.signal(signal);
@@ -124,16 +125,15 @@ impl Process {
     fn signal(&self, signal: Signal) {
         #[cfg(target_os = "linux")]
         if let Some(descriptor) = &self.descriptor {
-            // Fails where it has ended, which is what signals are for.
+            // Fails only if it has ended.
             let _ = rustix::process::pidfd_send_signal(descriptor, signal);
             return;
         }
         let _ = rustix::process::kill_process(self.pid, signal);
     }
 
-    /// Takes the exit status of a process that has ended, so that it is no zombie. `None` for a template's child, whose
-    /// status the template takes.
-    pub(super) fn reap(&self) -> Option<Exit> {
+    /// Reaps a process that has ended. `None` for a child of a template, which the template reaps.
+    pub(crate) fn reap(&self) -> Option<Exit> {
         if !self.is_child {
             return None;
         }
@@ -151,8 +151,8 @@ impl Process {
         }
     }
 
-    /// Resident memory in bytes, where the system tells.
-    pub(super) fn resident_memory(&self) -> Option<u64> {
+    /// Resident memory in bytes, where `/proc` exists.
+    pub(crate) fn resident_memory(&self) -> Option<u64> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).ok()?;
         let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
         Some(pages * rustix::param::page_size() as u64)
@@ -165,7 +165,7 @@ fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => Some(descriptor),
         Err(error) => {
-            tracing::debug!(pid = pid.as_raw_nonzero(), %error, "no descriptor for a process, looking at it instead");
+            tracing::debug!(pid = pid.as_raw_nonzero(), %error, "no pidfd for a process: it is polled instead");
             None
         }
     }
@@ -176,9 +176,9 @@ fn descriptor_of(_: Pid) -> Option<OwnedFd> {
     None
 }
 
-/// Whether a descriptor is, or becomes, readable or closed within a time. `None` waits for ever.
-pub(super) fn is_readable(descriptor: impl AsFd, limit: Option<Duration>) -> bool {
-    let end = limit.map(after);
+/// Waits until a descriptor is readable or closed. `None` waits without a limit.
+pub(crate) fn is_readable(descriptor: impl AsFd, timeout: Option<Duration>) -> bool {
+    let end = timeout.map(after);
     loop {
         let left = end.map(|end| timespec(end.saturating_duration_since(Instant::now())));
         match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], left.as_ref()) {
@@ -189,19 +189,11 @@ pub(super) fn is_readable(descriptor: impl AsFd, limit: Option<Duration>) -> boo
     }
 }
 
-/// A limit that is longer means for ever, which no clock can tell.
-const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
-/// When a time is up that begins now.
-pub(super) fn after(limit: Duration) -> Instant {
-    Instant::now() + limit.min(AGES)
-}
-
-/// What `poll` takes everywhere. Whoever waits for longer polls again.
+/// What `poll` accepts on every system. Callers with a longer timeout poll again.
 const LONGEST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A time as `poll` wants it.
-pub(super) fn timespec(time: Duration) -> Timespec {
+/// A timeout for `poll`.
+pub(crate) fn timespec(time: Duration) -> Timespec {
     let time = time.min(LONGEST_POLL);
     Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
@@ -209,8 +201,8 @@ pub(super) fn timespec(time: Duration) -> Timespec {
     }
 }
 
-/// A pipe that no other program inherits: the end to read from, the end to write to.
-pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+/// A close-on-exec pipe: the end to read from, the end to write to.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(target_os = "linux")]
     let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     #[cfg(not(target_os = "linux"))]
@@ -223,8 +215,8 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(ends)
 }
 
-/// Has reads and writes of this end return at once.
-pub(super) fn never_wait(end: &OwnedFd) -> io::Result<()> {
+/// Makes reads and writes of this descriptor non-blocking.
+pub(crate) fn set_nonblocking(end: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(end)?;
     Ok(rustix::fs::fcntl_setfl(end, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
@@ -238,7 +230,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// A process that sleeps, with and without a descriptor to watch it by.
+    /// A sleeping process, with and without a pidfd.
     #[expect(clippy::zombie_processes, reason = "the tests reap it themselves")]
     fn sleepers() -> impl Iterator<Item = Process> {
         [true, false].into_iter().map(|has_descriptor| {
@@ -257,13 +249,13 @@ mod tests {
             process.signal_group(Signal::KILL);
             assert!(process.ends_within(LONG) && process.has_ended());
             assert_eq!(process.reap(), Some(Exit::Signal(9)));
-            // Nobody else's to take any more.
+            // There is no second status.
             assert_eq!(process.reap(), Some(Exit::Unknown));
         }
     }
 
     #[test]
-    fn an_end_is_told_in_words() {
+    fn an_exit_is_described_in_words() {
         assert_eq!(Exit::Status(3).to_string(), "ended with status 3");
         assert_eq!(Exit::Signal(11).to_string(), "was killed by signal 11 (SIGSEGV)");
         assert_eq!(Exit::Signal(63).to_string(), "was killed by signal 63");
