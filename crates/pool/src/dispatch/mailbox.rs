@@ -1,6 +1,5 @@
-//! A value that is delivered once, to a thread that waits or to a future.
+//! A place for one value, for which a thread or a future waits.
 
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -15,42 +14,23 @@ pub(crate) struct Mailbox<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    value: Value<T>,
+    value: Option<T>,
     waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum Value<T> {
-    Awaited,
-    Delivered(T),
-    Taken,
-}
-
-impl<T> Value<T> {
-    fn take(&mut self) -> Option<T> {
-        match mem::replace(self, Self::Taken) {
-            Self::Delivered(value) => Some(value),
-            other => {
-                *self = other;
-                None
-            }
-        }
-    }
 }
 
 impl<T> Mailbox<T> {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State { value: Value::Awaited, waker: None }), delivered: Condvar::new() }
+        Self { state: Mutex::new(State { value: None, waker: None }), delivered: Condvar::new() }
     }
 
-    /// Delivers the value. Only the first one counts.
+    /// Delivers a value, unless there is one that was not taken.
     pub(super) fn deliver(&self, value: T) {
         let waker = {
             let mut state = self.state.lock();
-            if !matches!(state.value, Value::Awaited) {
+            if state.value.is_some() {
                 return;
             }
-            state.value = Value::Delivered(value);
+            state.value = Some(value);
             state.waker.take()
         };
         self.delivered.notify_all();
@@ -65,7 +45,7 @@ impl<T> Mailbox<T> {
     /// Waits for the value. `None` if it has not come by the deadline.
     pub(super) fn take_until(&self, deadline: Instant) -> Option<T> {
         let mut state = self.state.lock();
-        while matches!(state.value, Value::Awaited) {
+        while state.value.is_none() {
             if self.delivered.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
@@ -73,7 +53,7 @@ impl<T> Mailbox<T> {
         state.value.take()
     }
 
-    /// Waits for the value, which must not have been taken.
+    /// Waits for the value.
     pub(crate) fn take(&self) -> T {
         let mut state = self.state.lock();
         loop {

@@ -308,7 +308,11 @@ impl Template {
 
 impl Reaper for Template {
     fn reap(&self, pid: u32) -> bool {
-        !self.worker.is_dead() && self.say(&format!("{{\"watching\":{pid}}}"))
+        self.is_alive() && self.say(&format!("{{\"watching\":{pid}}}"))
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.worker.is_dead()
     }
 }
 

@@ -17,7 +17,7 @@ use super::worker::{Ended, Worker};
 use crate::options::Grace;
 
 /// How long to wait for a template to report the exit status of a worker that it has forked.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often a pipe is read after its process has ended. What is left in the pipe by then is read at once; more can only
 /// come from another process that holds the pipe, which may never stop.
@@ -27,6 +27,9 @@ const LAST_READS: usize = 2;
 pub(super) trait Reaper: Send + Sync + fmt::Debug {
     /// Asks for the process to be reaped, without waiting. Returns whether its status will be reported.
     fn reap(&self, pid: u32) -> bool;
+
+    /// Whether it may still report a status.
+    fn is_alive(&self) -> bool;
 }
 
 /// Called once, when a process was reaped.
@@ -152,7 +155,7 @@ impl Watched {
             }
             self.reap();
         }
-        let waits = self.parent.is_some() && self.exit.is_none();
+        let waits = self.exit.is_none() && self.parent.as_ref().is_some_and(|parent| parent.is_alive());
         !waits || self.ended.is_some_and(|seen| seen.elapsed() > STATUS_TIMEOUT)
     }
 

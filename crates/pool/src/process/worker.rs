@@ -10,7 +10,7 @@ use super::child::{Exit, Process};
 use crate::options::after;
 
 /// How long to wait for the report of a process's end. Its remaining output is read first.
-const REPORT: Duration = Duration::from_secs(3);
+const REPORT: Duration = Duration::from_secs(5);
 
 /// A worker process, from its start to its end. Talking to it takes its [`Link`](super::link::Link).
 #[derive(Debug)]

@@ -152,6 +152,8 @@ fn exits_in_the_middle() {
 #[test]
 fn hangs() {
     harm("hangs", |harm| {
+        // The start of the worker is not part of the timeout.
+        harm.works();
         for function in ["for_ever", "in_c", "ignoring_sigterm"] {
             let call = Call::new(format!("bad_hangs:{function}")).timeout(Duration::from_millis(300));
             let error = harm.call(call).unwrap_err();
