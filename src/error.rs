@@ -165,6 +165,15 @@ pub enum Error {
         source: SettingError,
     },
 
+    /// A call of a worker pool failed.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Pool {
+        /// Why, and whether its function ran.
+        #[from]
+        source: sgtk_pool::PoolError,
+    },
+
     /// Python code of the caller's own raised, inside [`Host::with_sgtk`](crate::Host::with_sgtk) for instance.
     #[error(transparent)]
     Python {
