@@ -279,16 +279,16 @@ impl Dispatcher {
     pub(crate) fn stats(&self) -> PoolStats {
         let projects = self.slots().into_iter().map(|slot| {
             let state = slot.state.lock();
-            let counts = state.counts();
+            let figures = state.figures();
             ProjectStats {
                 project: slot.project.to_string(),
                 state: state.worker_state(),
                 pid: state.worker().map(|worker| worker.pid()),
-                queued: state.queued(),
-                calls: counts.calls,
-                starts: counts.starts,
-                losses: counts.losses,
-                failures: state.failures(),
+                queued: figures.queued,
+                calls: figures.calls,
+                starts: figures.starts,
+                losses: figures.losses,
+                failures: figures.failures,
             }
         });
         self.counters.stats(projects.collect())

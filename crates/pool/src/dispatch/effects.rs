@@ -157,3 +157,14 @@ pub(super) enum Fate {
 }
 
 pub(super) type Effects<T> = Vec<Effect<T>>;
+
+/// A slot in numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) calls: u64,
+    pub(super) starts: u64,
+    pub(super) losses: u64,
+    pub(super) queued: usize,
+    /// In a row.
+    pub(super) failures: u32,
+}

@@ -10,7 +10,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::effects::{Admission, Effect, Effects, Fate, GiveUp, MadeBy, Refusal, Retirement, Types, Waiting};
+use super::effects::{
+    Admission, Effect, Effects, Fate, Figures, GiveUp, MadeBy, Refusal, Retirement, Types, Waiting,
+};
 use super::failures::Failures;
 use super::queue::Queue;
 use crate::error::StartError;
@@ -23,7 +25,7 @@ pub(super) struct State<T: Types> {
     phase: Phase<T>,
     failures: Failures,
     closed: bool,
-    counts: Counts,
+    figures: Figures,
 }
 
 enum Phase<T: Types> {
@@ -69,13 +71,6 @@ struct Running<T: Types> {
     replace: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) calls: u64,
-    pub(super) starts: u64,
-    pub(super) losses: u64,
-}
-
 impl<T: Types> State<T> {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
@@ -84,7 +79,7 @@ impl<T: Types> State<T> {
             phase: Phase::Absent,
             failures: Failures::default(),
             closed: false,
-            counts: Counts::default(),
+            figures: Figures::default(),
         }
     }
 
@@ -162,7 +157,7 @@ impl<T: Types> State<T> {
         others_wait: bool,
         effects: &mut Effects<T>,
     ) {
-        self.counts.starts += 1;
+        self.figures.starts += 1;
         let replace = matches!(self.phase, Phase::Starting { replace: true, .. });
         let service = Service { answered: 0, since: now };
         if self.closed {
@@ -214,7 +209,7 @@ impl<T: Types> State<T> {
         others_wait: bool,
         effects: &mut Effects<T>,
     ) {
-        self.counts.calls += 1;
+        self.figures.calls += 1;
         self.failures.clear();
         let Phase::Busy { mut service, running, .. } = mem::replace(&mut self.phase, Phase::Absent) else {
             // Nobody but the holder of the link ends `Busy`.
@@ -224,7 +219,7 @@ impl<T: Types> State<T> {
         let slice_is_over = self.rules.slice.is_some_and(|slice| now.duration_since(service.since) >= slice);
         let worn_out = self.rules.recycle_after.is_some_and(|calls| service.answered >= calls);
         if running.ended {
-            self.counts.losses += 1;
+            self.figures.losses += 1;
             effects.push(Effect::Discard(link));
             self.want_worker(now, effects);
         } else if self.closed {
@@ -424,7 +419,7 @@ impl<T: Types> State<T> {
 
     /// Counts a worker that has ended by itself: as a failure if it has not answered a call.
     fn lose(&mut self, service: Service, cause: Arc<StartError>, now: Instant) {
-        self.counts.losses += 1;
+        self.figures.losses += 1;
         if service.answered == 0 && !self.closed {
             self.failures.add(cause, &self.rules.back_off, now);
         }
@@ -493,16 +488,8 @@ impl<T: Types> State<T> {
         }
     }
 
-    pub(super) fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
-    }
-
-    pub(super) fn failures(&self) -> u32 {
-        self.failures.count()
+    pub(super) fn figures(&self) -> Figures {
+        Figures { queued: self.queue.len(), failures: self.failures.count(), ..self.figures }
     }
 }
 

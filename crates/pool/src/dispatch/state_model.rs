@@ -507,10 +507,10 @@ impl World {
         assert_eq!(self.held.is_some(), state == WorkerState::Busy, "{state:?}");
         assert_eq!(self.starting.is_some(), state == WorkerState::Starting, "{state:?}");
         assert_eq!(self.permits.borrow().len(), usize::from(self.starting.is_some()), "no permit is lost");
-        assert_eq!(self.state.queued(), self.expected.len() + self.waiting_prewarms());
+        assert_eq!(self.state.figures().queued, self.expected.len() + self.waiting_prewarms());
         // A call that was put back may be one beyond the limit; prewarms are not counted.
         assert!(self.expected.len() <= QUEUE_LIMIT + 1);
-        if self.state.queued() > 0 {
+        if self.state.figures().queued > 0 {
             let on_its_way = match state {
                 WorkerState::AwaitingPermit => self.permits_requested == 1,
                 WorkerState::BackingOff => !self.timers.is_empty(),
@@ -520,7 +520,7 @@ impl World {
             assert!(on_its_way, "{state:?}: what waits has nothing to wait for");
         }
         assert!(self.permits_requested <= 1);
-        assert_eq!(self.state.failures(), self.failures);
+        assert_eq!(self.state.figures().failures, self.failures);
     }
 
     /// Lets everything end.

@@ -40,22 +40,28 @@ impl Request {
         project: &str,
         pid: u32,
     ) -> Result<Result<Reply, PoolError>, String> {
-        let (project, call) = (project.to_owned(), self.name.clone());
         let answer = Answer::parse(frame.body(), self.id).map_err(|what| redacted(&what).into_owned())?;
+        let (project, call) = (|| project.to_owned(), || self.name.clone());
         Ok(match answer {
             Answer::Result(result) => Ok(Reply { frame, result }),
             Answer::Error(error) => {
                 let note = error.note.clone();
-                Err(PoolError::Python { project, call, pid, note, error: Box::new(error.into()) })
+                Err(PoolError::Python {
+                    project: project(),
+                    call: call(),
+                    pid,
+                    note,
+                    error: Box::new(error.into()),
+                })
             }
             Answer::InvalidResult(value) => {
                 let (place, reason) = (redacted(&value.place), redacted(&value.reason));
                 let (place, reason) = (place.into_owned(), reason.into_owned());
-                Err(PoolError::InvalidResult { project, call, place, reason })
+                Err(PoolError::InvalidResult { project: project(), call: call(), place, reason })
             }
             Answer::InvalidCall(error) => {
                 let reason = redacted(&format!("{}: {}", error.type_name, error.message)).into_owned();
-                Err(PoolError::InvalidCall { call, place: "its arguments".to_owned(), reason })
+                Err(PoolError::InvalidCall { call: call(), place: "its arguments".to_owned(), reason })
             }
         })
     }
