@@ -62,7 +62,7 @@ pub use pyo3;
 pub use python_error::python_error;
 pub use sgtk_config::{Bootstrap, BootstrapBuilder, Entity, PythonError, SettingError};
 #[cfg(unix)]
-pub use sgtk_pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
+pub use sgtk_pool::{Call, CallHandle, Delivery, Lane, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
 
 /// Which core belongs to a project, from files alone: what `sgtk-config` knows.
 pub mod config {

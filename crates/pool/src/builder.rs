@@ -1,6 +1,6 @@
 //! A pool's options, as its user sets them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use crate::pool::WorkerPool;
 #[must_use = "nothing happens before `build`"]
 pub struct WorkerPoolBuilder {
     configs: Option<Configs>,
-    plugin_paths: Vec<PathBuf>,
+    /// Each for one project, or for all.
+    plugin_paths: Vec<(Option<String>, PathBuf)>,
     variables: Variables,
     calls: CallOptions,
     process: ProcessOptions,
@@ -38,6 +39,7 @@ impl Default for WorkerPoolBuilder {
         };
         let calls = CallOptions {
             timeout: None,
+            run_timeout: None,
             when_full: WhenFull::Refuse,
             max_frame,
             max_workers: None,
@@ -50,9 +52,11 @@ impl Default for WorkerPoolBuilder {
         let process = ProcessOptions {
             configs: Configs::new("/"),
             bootstraps: HashMap::new(),
+            plain: HashSet::new(),
             python: PathBuf::from("python3"),
             site_packages: true,
             plugin_paths: Vec::new(),
+            project_paths: HashMap::new(),
             variables: Vec::new(),
             start_timeout: Some(Duration::from_secs(30)),
             enter_timeout: Some(Duration::from_secs(300)),
@@ -92,10 +96,24 @@ impl WorkerPoolBuilder {
         self
     }
 
+    /// Has workers of this name enter no project: they have the plugin paths, and no Toolkit. To be called once for each.
+    /// Default: none.
+    pub fn plain(mut self, name: impl Into<String>) -> Self {
+        self.process.plain.insert(name.into());
+        self
+    }
+
     /// A folder of modules that can be called. It follows the core's `python` folder on the `sys.path` of each worker. To be
     /// called once for each folder. Default: none.
     pub fn plugin_path(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.plugin_paths.push(folder.into());
+        self.plugin_paths.push((None, folder.into()));
+        self
+    }
+
+    /// A folder of modules for the workers of one project. It precedes the folders of [`plugin_path`](Self::plugin_path). To
+    /// be called once for each folder. Default: none.
+    pub fn project_path(mut self, project: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        self.plugin_paths.push((Some(project.into()), folder.into()));
         self
     }
 
@@ -149,6 +167,12 @@ impl WorkerPoolBuilder {
     /// The timeout of calls that have none of their own. Default: none.
     pub fn call_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.calls.timeout = timeout.into();
+        self
+    }
+
+    /// The limit on the run of calls that have none of their own, from when they are sent to their worker. Default: none.
+    pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.calls.run_timeout = timeout.into();
         self
     }
 
@@ -266,10 +290,14 @@ impl WorkerPoolBuilder {
             let reason = "it has to be at least 1024 and less than 4 GiB";
             return Err(setting("max_frame", &value, reason).into());
         }
-        for folder in &plugin_paths {
-            let path = plugin_folder(folder)
-                .map_err(|reason| setting("plugin_path", &folder.display().to_string(), &reason))?;
-            process.plugin_paths.push(path);
+        for (project, folder) in plugin_paths {
+            let name = if project.is_some() { "project_path" } else { "plugin_path" };
+            let path = plugin_folder(&folder)
+                .map_err(|reason| setting(name, &folder.display().to_string(), &reason))?;
+            match project {
+                Some(project) => process.project_paths.entry(project).or_default().push(path),
+                None => process.plugin_paths.push(path),
+            }
         }
         process.configs = configs.unwrap_or_else(Configs::from_env);
         process.variables = variables(extra);

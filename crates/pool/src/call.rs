@@ -32,6 +32,7 @@ pub struct Call {
     names: Vec<String>,
     /// `None`: the pool's.
     timeout: Option<Option<Duration>>,
+    run_timeout: Option<Option<Duration>>,
     fault: Option<(String, String)>,
 }
 
@@ -46,6 +47,7 @@ impl Call {
             kwargs: String::new(),
             names: Vec::new(),
             timeout: None,
+            run_timeout: None,
             fault: None,
         }
     }
@@ -93,6 +95,13 @@ impl Call {
         self
     }
 
+    /// How long it may run, from when it is sent to its worker, without the time before. `None`: no limit, even if the pool
+    /// has one. Default: the pool's `run_timeout`.
+    pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.run_timeout = Some(timeout.into());
+        self
+    }
+
     /// The function's name, as it was given.
     #[must_use]
     pub fn function(&self) -> &str {
@@ -103,9 +112,13 @@ impl Call {
         encode_finite(value, &place).map_err(|fault| self.fault.get_or_insert(fault)).ok()
     }
 
-    /// Its timeout in a pool whose calls have `default`.
-    pub(crate) fn timeout_or(&self, default: Option<Duration>) -> Option<Duration> {
-        self.timeout.unwrap_or(default)
+    /// Its timeout in all and that of its run, in a pool with these.
+    pub(crate) fn timeouts(
+        &self,
+        all: Option<Duration>,
+        run: Option<Duration>,
+    ) -> (Option<Duration>, Option<Duration>) {
+        (self.timeout.unwrap_or(all), self.run_timeout.unwrap_or(run))
     }
 
     /// Encodes the call as it is sent.

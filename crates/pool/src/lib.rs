@@ -36,6 +36,7 @@ mod call;
 mod dispatch;
 mod error;
 mod handle;
+mod lane;
 mod options;
 mod pool;
 mod process;
@@ -46,6 +47,7 @@ pub use builder::WorkerPoolBuilder;
 pub use call::Call;
 pub use error::{Delivery, PoolError, StartError};
 pub use handle::CallHandle;
+pub use lane::Lane;
 pub use options::WhenFull;
 pub use pool::WorkerPool;
 pub use sgtk_config::{

@@ -1,6 +1,6 @@
 //! A pool's options, as its parts read them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub enum WhenFull {
 #[derive(Clone, Debug)]
 pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
+    pub(crate) run_timeout: Option<Duration>,
     pub(crate) when_full: WhenFull,
     pub(crate) max_frame: usize,
     pub(crate) max_workers: Option<usize>,
@@ -68,9 +69,13 @@ pub(crate) struct Grace {
 pub(crate) struct ProcessOptions {
     pub(crate) configs: Configs,
     pub(crate) bootstraps: HashMap<String, Bootstrap>,
+    /// The names of workers that enter no project.
+    pub(crate) plain: HashSet<String>,
     pub(crate) python: PathBuf,
     pub(crate) site_packages: bool,
     pub(crate) plugin_paths: Vec<String>,
+    /// Further ones, by project.
+    pub(crate) project_paths: HashMap<String, Vec<String>>,
     pub(crate) variables: Variables,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) enter_timeout: Option<Duration>,

@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::dispatch::{Dispatcher, PendingCall};
 use crate::error::PoolError;
 use crate::handle::CallHandle;
+use crate::lane::Lane;
 use crate::stats::PoolStats;
 
 /// Worker processes, one for each project that is called.
@@ -63,31 +64,37 @@ impl WorkerPool {
         Self { owner: Arc::new(Owner { dispatcher }) }
     }
 
-    /// Calls a function in the project's worker, which is started if there is none, and waits for its result.
+    /// Calls a function in the worker of a project, or of a [`Lane`], which is started if there is none, and waits for its
+    /// result.
     ///
-    /// Calls for one project run in the order in which they were made, calls for different projects in parallel. The result
-    /// is decoded as a `T`; `Box<RawValue>` is the JSON itself.
+    /// Calls in one lane run in the order in which they were made, calls in different lanes in parallel. The result is
+    /// decoded as a `T`; `Box<RawValue>` is the JSON itself.
     ///
     /// # Errors
     /// [`PoolError::delivery`] says for each error whether the function ran.
-    pub fn call<T: DeserializeOwned + 'static>(&self, project: &str, call: Call) -> Result<T, PoolError> {
+    pub fn call<'a, T: DeserializeOwned + 'static>(
+        &self,
+        lane: impl Into<Lane<'a>>,
+        call: Call,
+    ) -> Result<T, PoolError> {
         let dispatcher = &self.owner.dispatcher;
-        let slot = dispatcher.slot(project)?;
+        let lane = lane.into();
+        let slot = dispatcher.slot(lane)?;
         let name = call.function().to_owned();
-        dispatcher.call(&slot, self.pending(call)?)?.decode(project, &name)
+        dispatcher.call(&slot, self.pending(call)?)?.decode(lane.project(), &name)
     }
 
     /// As [`call`](Self::call), without waiting for the result.
     ///
     /// # Errors
     /// The call is invalid, or the project's queue is full. Later errors come from the handle.
-    pub fn submit<T: DeserializeOwned + 'static>(
+    pub fn submit<'a, T: DeserializeOwned + 'static>(
         &self,
-        project: &str,
+        lane: impl Into<Lane<'a>>,
         call: Call,
     ) -> Result<CallHandle<T>, PoolError> {
         let dispatcher = &self.owner.dispatcher;
-        let slot = dispatcher.slot(project)?;
+        let slot = dispatcher.slot(lane.into())?;
         let submitted = dispatcher.submit(&slot, self.pending(call)?)?;
         Ok(CallHandle::new(dispatcher, slot, submitted))
     }
@@ -105,7 +112,7 @@ impl WorkerPool {
             .into_iter()
             .map(|project| {
                 let project = project.as_ref().to_owned();
-                let prewarm = dispatcher.slot(&project).map(|slot| dispatcher.prewarm(&slot));
+                let prewarm = dispatcher.slot(Lane::from(&project)).map(|slot| dispatcher.prewarm(&slot));
                 (project, prewarm)
             })
             .collect();
@@ -115,21 +122,21 @@ impl WorkerPool {
             .collect()
     }
 
-    /// Ends the project's worker: now if it is idle, else after its call. The project's next call starts another. Earlier
-    /// failures of its workers are forgotten, so that a circuit that was open is closed.
-    pub fn evict(&self, project: &str) {
-        self.owner.dispatcher.evict(project);
+    /// Ends the worker of a project, or of a [`Lane`]: now if it is idle, else after its call. The next call starts another.
+    /// Earlier failures are forgotten, which closes an open circuit.
+    pub fn evict<'a>(&self, lane: impl Into<Lane<'a>>) {
+        self.owner.dispatcher.evict(lane.into());
     }
 
     /// As [`evict`](Self::evict), then starts another worker and waits until that is ready, or has failed. Calls that wait
-    /// for the project run before.
+    /// in its queue run before.
     ///
     /// # Errors
     /// As [`prewarm`](Self::prewarm).
-    pub fn restart(&self, project: &str) -> Result<(), PoolError> {
-        let dispatcher = &self.owner.dispatcher;
-        let slot = dispatcher.slot(project)?;
-        dispatcher.evict(project);
+    pub fn restart<'a>(&self, lane: impl Into<Lane<'a>>) -> Result<(), PoolError> {
+        let (dispatcher, lane) = (&self.owner.dispatcher, lane.into());
+        let slot = dispatcher.slot(lane)?;
+        dispatcher.evict(lane);
         dispatcher.prewarm(&slot).take()
     }
 
@@ -153,11 +160,10 @@ impl WorkerPool {
 
     fn pending(&self, call: Call) -> Result<PendingCall, PoolError> {
         let dispatcher = &self.owner.dispatcher;
-        let timeout = call.timeout_or(dispatcher.options.timeout);
-        Ok(PendingCall::new(
-            call.into_request(dispatcher.next_call(), dispatcher.options.max_frame)?,
-            timeout,
-        ))
+        let options = &dispatcher.options;
+        let (timeout, run_timeout) = call.timeouts(options.timeout, options.run_timeout);
+        let request = call.into_request(dispatcher.next_call(), options.max_frame)?;
+        Ok(PendingCall::new(request, timeout, run_timeout))
     }
 }
 

@@ -30,16 +30,18 @@ pub struct PoolStats {
     pub evicted: u64,
     /// Workers that were ended because they were idle for too long.
     pub idle_ended: u64,
-    /// Each project that was called, sorted by name.
+    /// Each project that was called, and each of its lanes, sorted by name.
     pub projects: Vec<ProjectStats>,
 }
 
-/// The statistics of one project.
+/// The statistics of a project, or of one of its lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectStats {
     /// The project's name.
     pub project: String,
+    /// The lane's name. `None` for the project's main lane.
+    pub lane: Option<String>,
     /// The state of its worker.
     pub state: WorkerState,
     /// Its worker's process id.
@@ -103,7 +105,7 @@ impl Counters {
 impl Counters {
     /// `projects` in any order.
     pub(crate) fn stats(&self, mut projects: Vec<ProjectStats>) -> PoolStats {
-        projects.sort_by(|one, other| one.project.cmp(&other.project));
+        projects.sort_by(|one, other| (&one.project, &one.lane).cmp(&(&other.project, &other.lane)));
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolStats {
             succeeded: count(&self.succeeded),

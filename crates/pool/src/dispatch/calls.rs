@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::capacity::Permit;
 use super::dispatcher::Dispatcher;
@@ -151,7 +151,8 @@ impl Dispatcher {
         }
         let request = &call.request;
         let worker = Arc::clone(&session.link.worker);
-        let fault = match session.link.exchange(&request.frame, &mut sent, call.deadline) {
+        let deadline = call.run_deadline();
+        let fault = match session.link.exchange(&request.frame, &mut sent, deadline.map(|(at, _)| at)) {
             Ok(frame) => match request.read_answer(frame, &slot.project, worker.pid()) {
                 Ok(outcome) => {
                     self.counters.count(&outcome);
@@ -168,25 +169,26 @@ impl Dispatcher {
         };
         let sent = sent >= request.frame.len();
         let (project, pid) = (slot.project.to_string(), worker.pid());
-        let lost = |how: &str, output| {
+        let lost = |project, how: &str, output| {
             let (call, how) = (request.name.clone(), format!("it {how}"));
             PoolError::WorkerLost { project, call, pid, how, output, sent }
         };
         let (fate, error) = match fault {
             Fault::TimedOut => {
                 let fate = self.give_up(slot, session, GiveUp::TimedOut);
-                (fate, slot.timed_out(call, sent))
+                let timeout = deadline.map_or_else(Duration::default, |(_, timeout)| timeout);
+                (fate, PoolError::TimedOut { project, call: request.name.clone(), timeout, sent })
             }
             Fault::Protocol(how) => {
                 tracing::error!(project = &*slot.project, pid, "ending a worker that {how}");
                 let fate = self.give_up(slot, session, GiveUp::Protocol);
-                (fate, lost(&how, worker.last_output()))
+                (fate, lost(project, &how, worker.last_output()))
             }
             Fault::Ended => {
                 let (how, output) = worker.report();
                 let cause = Arc::new(StartError::Crashed { pid, how: how.clone(), output: output.clone() });
                 let fate = self.give_up(slot, session, GiveUp::Ended { sent, cause });
-                (fate, lost(&how, output))
+                (fate, lost(project, &how, output))
             }
         };
         let error = match fate {

@@ -17,6 +17,7 @@ use super::session::Session;
 use super::slot::{Job, Real, Slot};
 use super::state::State;
 use crate::error::PoolError;
+use crate::lane::Lane;
 use crate::options::{CallOptions, ProcessOptions, after};
 use crate::process::{Launcher, Step, Supervisor, Timer};
 use crate::stats::{Counters, PoolStats, ProjectStats};
@@ -37,8 +38,15 @@ pub(crate) struct Dispatcher {
 
 #[derive(Debug, Default)]
 struct Slots {
-    by_project: HashMap<Arc<str>, Arc<Slot>>,
+    /// The lanes of each project, in the order in which they were first called.
+    by_project: HashMap<Arc<str>, Vec<Arc<Slot>>>,
     closed: bool,
+}
+
+impl Slots {
+    fn get(&self, lane: Lane<'_>) -> Option<&Arc<Slot>> {
+        self.by_project.get(lane.project())?.iter().find(|slot| slot.lane.as_deref() == lane.name())
+    }
 }
 
 impl Dispatcher {
@@ -76,18 +84,19 @@ impl Dispatcher {
         self.supervisor.is_this_thread()
     }
 
-    /// The project's slot, made when it is first asked for.
+    /// The slot of a lane, made when it is first asked for.
     ///
     /// # Errors
     /// The project has no usable configuration. Nothing is kept of such a name.
-    pub(crate) fn slot(&self, project: &str) -> Result<Arc<Slot>, PoolError> {
+    pub(crate) fn slot(&self, lane: Lane<'_>) -> Result<Arc<Slot>, PoolError> {
+        let project = lane.project();
         let shut_down = || PoolError::ShutDown { project: project.to_owned() };
         {
             let slots = self.slots.read();
             if slots.closed {
                 return Err(shut_down());
             }
-            if let Some(slot) = slots.by_project.get(project) {
+            if let Some(slot) = slots.get(lane) {
                 return Ok(Arc::clone(slot));
             }
         }
@@ -97,22 +106,25 @@ impl Dispatcher {
         if slots.closed {
             return Err(shut_down());
         }
-        let name: Arc<str> = Arc::from(project);
-        let slot = slots.by_project.entry(Arc::clone(&name));
-        Ok(Arc::clone(slot.or_insert_with(|| Slot::new(name, target, self.options.rules))))
+        if let Some(slot) = slots.get(lane) {
+            return Ok(Arc::clone(slot));
+        }
+        let slot = Slot::new(lane, target, self.options.rules);
+        slots.by_project.entry(Arc::clone(&slot.project)).or_default().push(Arc::clone(&slot));
+        Ok(slot)
     }
 
-    /// Retires the project's worker, after its call if it runs one, and forgets earlier failures. Does nothing for a
-    /// project that was never called.
-    pub(crate) fn evict(self: &Arc<Self>, project: &str) {
-        let slot = self.slots.read().by_project.get(project).cloned();
+    /// Retires the worker of a lane, after its call if it runs one, and forgets earlier failures. Does nothing for a lane
+    /// that was never called.
+    pub(crate) fn evict(self: &Arc<Self>, lane: Lane<'_>) {
+        let slot = self.slots.read().get(lane).cloned();
         if let Some(slot) = slot {
             self.update(&slot, |state, effects| state.replace(Instant::now(), effects));
         }
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {
-        self.slots.read().by_project.values().cloned().collect()
+        self.slots.read().by_project.values().flatten().cloned().collect()
     }
 
     /// Passes an event to a slot, then carries out its effects in order, without the slot's lock.
@@ -282,6 +294,7 @@ impl Dispatcher {
             let figures = state.figures();
             ProjectStats {
                 project: slot.project.to_string(),
+                lane: slot.lane.as_deref().map(str::to_owned),
                 state: state.worker_state(),
                 pid: state.worker().map(|worker| worker.pid()),
                 queued: figures.queued,

@@ -14,13 +14,20 @@ use crate::wire::{Reply, Request};
 pub(crate) struct PendingCall {
     pub(crate) request: Request,
     pub(super) timeout: Option<Duration>,
+    pub(super) run_timeout: Option<Duration>,
     pub(super) deadline: Option<Instant>,
 }
 
 impl PendingCall {
-    pub(crate) fn new(request: Request, timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(request: Request, timeout: Option<Duration>, run_timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Self { request, timeout, deadline }
+        Self { request, timeout, run_timeout, deadline }
+    }
+
+    /// The deadline of its run, which begins now, and the timeout that sets it.
+    pub(super) fn run_deadline(&self) -> Option<(Instant, Duration)> {
+        let run = self.run_timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
+        self.deadline.zip(self.timeout).into_iter().chain(run).min()
     }
 }
 

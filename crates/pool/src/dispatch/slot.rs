@@ -1,4 +1,4 @@
-//! One project's place in the pool.
+//! The place of a project's worker in the pool.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use super::runner::Runner;
 use super::session::Session;
 use super::state::State;
 use crate::error::PoolError;
+use crate::lane::Lane;
 use crate::options::Rules;
 use crate::process::{Target, Worker};
 
@@ -49,6 +50,8 @@ impl Types for Real {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) project: Arc<str>,
+    /// `None` for the project's main lane.
+    pub(super) lane: Option<Box<str>>,
     pub(super) target: Target,
     pub(super) state: Mutex<State<Real>>,
     /// The queue has become shorter, or the slot was closed.
@@ -65,9 +68,10 @@ pub(super) enum Job {
 }
 
 impl Slot {
-    pub(super) fn new(project: Arc<str>, target: Target, rules: Rules) -> Arc<Self> {
+    pub(super) fn new(lane: Lane<'_>, target: Target, rules: Rules) -> Arc<Self> {
         Arc::new(Self {
-            project,
+            project: Arc::from(lane.project()),
+            lane: lane.name().map(Box::from),
             target,
             state: Mutex::new(State::new(rules)),
             room: Condvar::new(),

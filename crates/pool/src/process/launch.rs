@@ -24,6 +24,8 @@ pub(crate) enum Target {
     Project,
     /// An engine of its own.
     Bootstrap(Box<Bootstrap>),
+    /// No project: it has no core.
+    Nothing,
 }
 
 /// Starts workers for all slots of a pool.
@@ -37,11 +39,11 @@ pub(crate) struct Launcher {
 /// The files of a worker's core and Python, looked up for each start.
 #[derive(Debug)]
 struct Plan {
-    /// `None` for a bootstrap.
+    /// Of a centralized configuration.
     location: Option<CoreLocation>,
     python: PathBuf,
-    /// The core's `python` folder.
-    core: String,
+    /// The core's `python` folder, if there is a core.
+    core: Option<String>,
 }
 
 /// A process that has not entered its project yet.
@@ -76,10 +78,11 @@ impl Launcher {
     /// What workers of this project enter.
     ///
     /// # Errors
-    /// The project has neither a bootstrap nor a usable configuration.
+    /// The project is not plain and has neither a bootstrap nor a usable configuration.
     pub(crate) fn target(&self, project: &str) -> Result<Target, ConfigError> {
         let options = &self.spawner.options;
         match options.bootstraps.get(project) {
+            None if options.plain.contains(project) => Ok(Target::Nothing),
             Some(bootstrap) => Ok(Target::Bootstrap(Box::new(bootstrap.clone()))),
             None => options.configs.locate(project).map(|_| Target::Project),
         }
@@ -96,7 +99,10 @@ impl Launcher {
         // Taken before the core is imported, so that a later change is noticed.
         let fingerprint = plan.location.as_ref().map(Fingerprint::quick);
         let mut on_end = Some(on_end);
-        let link = self.templates.fork(&self.spawner, project, &plan.core, &plan.python, &mut on_end);
+        let link = plan
+            .core
+            .as_ref()
+            .and_then(|core| self.templates.fork(&self.spawner, project, core, &plan.python, &mut on_end));
         let (link, forked) = match link {
             Some(link) => (link, true),
             None => {
@@ -153,12 +159,17 @@ impl Launcher {
                 let location = location.map_err(|source| StartError::Config { source })?;
                 let core = location.python().to_owned();
                 let python = location.interpreter().map(Path::to_owned);
-                (Some(location), core, python)
+                (Some(location), Some(core), python)
             }
-            Target::Bootstrap(bootstrap) => (None, bootstrap.core().to_owned(), None),
+            Target::Bootstrap(bootstrap) => (None, Some(bootstrap.core().to_owned()), None),
+            Target::Nothing => (None, None, None),
         };
         let python = python.unwrap_or_else(|| options.python.clone());
-        Ok(Plan { location, python: self.pythons.real(&python)?, core: utf8(&core)? })
+        Ok(Plan {
+            location,
+            python: self.pythons.real(&python)?,
+            core: core.as_deref().map(utf8).transpose()?,
+        })
     }
 
     fn ask_to_enter(
@@ -204,13 +215,15 @@ impl Launcher {
         let configuration = location.map(|location| utf8(location.pipeline_configuration())).transpose()?;
         let bootstrap = match target {
             Target::Bootstrap(bootstrap) => Some(bootstrap.to_json()),
-            Target::Project => None,
+            Target::Project | Target::Nothing => None,
         };
+        let own = options.project_paths.get(project).into_iter().flatten();
+        let plugin_paths: Vec<&String> = own.chain(&options.plugin_paths).collect();
         Ok(json!({"enter": {
             "project": project,
             "site_packages": options.site_packages,
             "core_python": plan.core,
-            "plugin_paths": options.plugin_paths,
+            "plugin_paths": plugin_paths,
             "current_pc": current_pc,
             "configuration": configuration,
             "bootstrap": bootstrap,
