@@ -68,7 +68,7 @@ pub use sgtk_config::{
     SettingError,
 };
 #[cfg(unix)]
-pub use sgtk_pool::{Call, CallHandle, Delivery, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
+pub use sgtk_pool::{Call, CallHandle, Delivery, Lane, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};
 
 /// Which core belongs to a project, from files alone: what `sgtk-config` knows.
 pub mod config {

@@ -112,7 +112,7 @@ impl From<PoolError> for CallError {
             PoolError::CircuitOpen { next_try, .. } => Some(*next_try),
             _ => None,
         };
-        let lost = matches!(error, PoolError::WorkerLost { .. } | PoolError::TimeLimit { .. });
+        let lost = matches!(error, PoolError::WorkerLost { .. } | PoolError::TimedOut { .. });
         CallError { delivery: error.delivery(), classes, message, traceback, lost, next_try }
     }
 }
@@ -143,10 +143,7 @@ impl Workers {
                 Some(python) => builder.python(python),
                 None => builder,
             };
-            match options.memory {
-                Some(bytes) => builder.recycle_above(bytes),
-                None => builder,
-            }
+            builder.recycle_above(options.memory)
         };
         let plain = builder(Configs::new(home.stand_ins())).templates(false).build()?;
         let projects = options
@@ -154,14 +151,7 @@ impl Workers {
             .as_ref()
             .map(|folder| {
                 let builder = builder(Configs::new(folder));
-                let builder = match options.max_workers {
-                    Some(workers) => builder.max_workers(workers),
-                    None => builder,
-                };
-                match options.idle {
-                    Some(limit) => builder.idle_timeout(limit).build(),
-                    None => builder.build(),
-                }
+                builder.max_workers(options.max_workers).idle_timeout(options.idle).build()
             })
             .transpose()?;
         Ok(Workers { plain, projects, home })
@@ -178,11 +168,7 @@ impl Workers {
         arguments: impl FnOnce(Call) -> Call,
         limit: Option<Duration>,
     ) -> Result<T, CallError> {
-        let call = arguments(Call::new(format!("sgtk_eventd.{function}")));
-        let call = match limit {
-            Some(limit) => call.time_limit(limit),
-            None => call,
-        };
+        let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).timeout(limit);
         let (pool, name) = match worker {
             Worker::Plain(name) => {
                 self.home

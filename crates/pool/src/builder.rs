@@ -1,124 +1,83 @@
-//! A pool's options.
+//! A pool's options, as its user sets them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+use sgtk_config::{Bootstrap, Configs, SettingError, plugin_folder};
 use tracing::level_filters::LevelFilter;
 
-use super::WorkerPool;
-use super::error::PoolError;
-use super::inner::Inner;
-use super::slot::BackOff;
-use super::supervisor::Supervisor;
-use super::watched::Grace;
-use sgtk_config::{Bootstrap, Configs, SettingError, plugin_folder};
+use crate::dispatch::Dispatcher;
+use crate::error::PoolError;
+use crate::options::{BackOff, CallOptions, Grace, ProcessOptions, Rules, Variables, WhenFull};
+use crate::pool::WorkerPool;
 
-/// The environment of workers.
-pub(super) type Variables = Vec<(OsString, OsString)>;
-
-/// What becomes of a call where as many wait as may.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// It fails with [`PoolError::QueueFull`].
-    #[default]
-    Refuse,
-    /// Its thread waits for room, as long as the call's time limit lets it: also where the call is submitted, so do not
-    /// choose this in asynchronous code.
-    Wait,
-}
-
-/// What the parts of a pool know of its options.
-#[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) configs: Configs,
-    pub(super) bootstraps: HashMap<String, Bootstrap>,
-    pub(super) python: PathBuf,
-    pub(super) site_packages: bool,
-    pub(super) plugin_paths: Vec<String>,
-    pub(super) variables: Variables,
-    pub(super) max_workers: Option<usize>,
-    pub(super) queue_limit: usize,
-    pub(super) when_full: WhenFull,
-    pub(super) call_limit: Option<Duration>,
-    pub(super) retries: u32,
-    pub(super) start_limit: Duration,
-    pub(super) enter_limit: Duration,
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) recycle_after: Option<u64>,
-    pub(super) recycle_above: Option<u64>,
-    pub(super) revalidate_after: Duration,
-    pub(super) back_off: BackOff,
-    pub(super) grace: Grace,
-    pub(super) slice: Duration,
-    pub(super) templates: bool,
-    pub(super) max_frame: usize,
-    pub(super) log_level: Option<LevelFilter>,
-}
-
-impl Options {
-    /// The name of the level from which on Python's log records are sent.
-    pub(super) fn log_level(&self) -> &'static str {
-        match self.log_level.unwrap_or_else(LevelFilter::current) {
-            LevelFilter::OFF => "CRITICAL",
-            LevelFilter::ERROR => "ERROR",
-            LevelFilter::WARN => "WARNING",
-            LevelFilter::INFO => "INFO",
-            _ => "DEBUG",
-        }
-    }
-}
-
-/// Options for a [`WorkerPool`]. Each method states its default.
+/// Options for a [`WorkerPool`]. Each method states its default, and what unsets it where that is not the default.
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before `build`"]
 pub struct WorkerPoolBuilder {
     configs: Option<Configs>,
-    plugin_paths: Vec<PathBuf>,
-    extra: Vec<(OsString, OsString)>,
-    options: Options,
+    /// Each for one project, or for all.
+    plugin_paths: Vec<(Option<String>, PathBuf)>,
+    variables: Variables,
+    calls: CallOptions,
+    process: ProcessOptions,
 }
 
 impl Default for WorkerPoolBuilder {
     fn default() -> Self {
-        let options = Options {
+        let max_frame = 64 << 20;
+        let back_off =
+            BackOff { first: Duration::from_millis(200), longest: Duration::from_secs(60), circuit: Some(5) };
+        let rules = Rules {
+            queue_limit: Some(10_000),
+            retries: 0,
+            recycle_after: None,
+            slice: Some(Duration::from_millis(250)),
+            back_off,
+        };
+        let calls = CallOptions {
+            timeout: None,
+            run_timeout: None,
+            when_full: WhenFull::Refuse,
+            max_frame,
+            max_workers: None,
+            idle_timeout: None,
+            recycle_above: None,
+            revalidate_after: Some(Duration::from_secs(5)),
+            rules,
+        };
+        let grace = Duration::from_secs(5);
+        let process = ProcessOptions {
             configs: Configs::new("/"),
             bootstraps: HashMap::new(),
+            plain: HashSet::new(),
             python: PathBuf::from("python3"),
             site_packages: true,
             plugin_paths: Vec::new(),
+            project_paths: HashMap::new(),
             variables: Vec::new(),
-            max_workers: None,
-            queue_limit: 10_000,
-            when_full: WhenFull::Refuse,
-            call_limit: None,
-            retries: 0,
-            start_limit: Duration::from_secs(30),
-            enter_limit: Duration::from_secs(300),
-            idle_timeout: None,
-            recycle_after: None,
-            recycle_above: None,
-            revalidate_after: Duration::from_secs(5),
-            back_off: BackOff {
-                first: Duration::from_millis(200),
-                most: Duration::from_secs(60),
-                circuit: 5,
-            },
-            grace: Grace { asked: Duration::from_secs(5), termed: Duration::from_secs(5) },
-            slice: Duration::from_millis(250),
+            start_timeout: Some(Duration::from_secs(30)),
+            enter_timeout: Some(Duration::from_secs(300)),
+            grace: Grace { asked: Some(grace), terminated: Some(grace) },
             templates: true,
-            max_frame: 64 << 20,
+            max_frame,
             log_level: None,
         };
-        Self { configs: None, plugin_paths: Vec::new(), extra: Vec::new(), options }
+        Self { configs: None, plugin_paths: Vec::new(), variables: Vec::new(), calls, process }
+    }
+}
+
+impl WorkerPool {
+    /// Options for a pool. All have defaults.
+    pub fn builder() -> WorkerPoolBuilder {
+        WorkerPoolBuilder::default()
     }
 }
 
 impl WorkerPoolBuilder {
-    /// The folder that holds a pipeline configuration for each project. Default: `$SHOTGUN_BASE`, else
+    /// The folder that holds a pipeline configuration for each project. Default: `$SHOTGUN_BASE`, or else
     /// `/mnt/sgtk/configs`.
     pub fn configs(self, base: impl Into<PathBuf>) -> Self {
         self.config_rules(Configs::new(base))
@@ -131,198 +90,225 @@ impl WorkerPoolBuilder {
     }
 
     /// Has workers of this name bootstrap an engine of a distributed configuration, instead of entering the centralized
-    /// one of that name. Call it once for each. Default: none.
+    /// configuration of that name. To be called once for each. Default: none.
     pub fn bootstrap(mut self, project: impl Into<String>, bootstrap: Bootstrap) -> Self {
-        self.options.bootstraps.insert(project.into(), bootstrap);
+        self.process.bootstraps.insert(project.into(), bootstrap);
         self
     }
 
-    /// A folder of modules that can be called: it stands on every worker's `sys.path` after the core's `python` folder.
-    /// Call it once for each folder. Default: none.
+    /// Has workers of this name enter no project: they have the plugin paths, and no Toolkit. To be called once for each.
+    /// Default: none.
+    pub fn plain(mut self, name: impl Into<String>) -> Self {
+        self.process.plain.insert(name.into());
+        self
+    }
+
+    /// A folder of modules that can be called. It follows the core's `python` folder on the `sys.path` of each worker. To be
+    /// called once for each folder. Default: none.
     pub fn plugin_path(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.plugin_paths.push(folder.into());
+        self.plugin_paths.push((None, folder.into()));
         self
     }
 
-    /// The Python that workers run, CPython 3.7 or later, where the project's `interpreter_*.cfg` names none. Default:
-    /// `python3` on the daemon's `PATH`. (`Host::worker_pool` of `sgtk-host` gives the interpreter that it runs.)
+    /// A folder of modules for the workers of one project. It precedes the folders of [`plugin_path`](Self::plugin_path). To
+    /// be called once for each folder. Default: none.
+    pub fn project_path(mut self, project: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        self.plugin_paths.push((Some(project.into()), folder.into()));
+        self
+    }
+
+    /// The Python of workers, CPython 3.7 or later, unless the project's `interpreter_*.cfg` names another. Default:
+    /// `python3` on the daemon's `PATH`. (`Host::worker_pool` of `sgtk-host` sets the interpreter that it runs.)
     pub fn python(mut self, executable: impl Into<PathBuf>) -> Self {
-        self.options.python = executable.into();
+        self.process.python = executable.into();
         self
     }
 
-    /// Whether that Python's installed packages can be imported. Default: yes.
+    /// Whether the packages that are installed in that Python can be imported. Default: yes.
     pub fn site_packages(mut self, on: bool) -> Self {
-        self.options.site_packages = on;
+        self.process.site_packages = on;
         self
     }
 
-    /// A variable of the workers' environment. Beside those, they have the daemon's as it was when the pool was built, but
-    /// for `TANK_CURRENT_PC` and all that begin with `PYTHON`. Not for keys: every process of the user can read it.
+    /// A variable of the workers' environment. Beside these, workers get the daemon's environment as it was when the pool
+    /// was built, without `TANK_CURRENT_PC` and all that begin with `PYTHON`. Not for keys: every process of the user can
+    /// read it.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.extra.push((name.into(), value.into()));
+        self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle one is ended
-    /// for the project that needs one; where none is idle, projects wait, first come first served. Default: no limit.
-    pub fn max_workers(mut self, workers: usize) -> Self {
-        self.options.max_workers = Some(workers);
+    /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle worker is ended
+    /// for a project that needs one; if none is idle, projects wait, first come, first served. Default: no limit.
+    pub fn max_workers(mut self, workers: impl Into<Option<usize>>) -> Self {
+        self.calls.max_workers = workers.into();
         self
     }
 
-    /// How long a project with calls waiting may keep its worker while other projects wait for one. Default: 250 ms.
-    pub fn slice(mut self, time: Duration) -> Self {
-        self.options.slice = time;
+    /// How long a project with waiting calls may keep its worker while other projects wait for one. `None`: until its
+    /// queue is empty. Default: 250 ms.
+    pub fn slice(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.calls.rules.slice = time.into();
         self
     }
 
-    /// How many calls of one project may wait, at least 1. Default: 10,000.
-    pub fn queue_limit(mut self, calls: usize) -> Self {
-        self.options.queue_limit = calls;
+    /// How many calls may wait for one project, at least 1. `None`: no limit. Default: 10,000.
+    pub fn queue_limit(mut self, calls: impl Into<Option<usize>>) -> Self {
+        self.calls.rules.queue_limit = calls.into();
         self
     }
 
-    /// What becomes of a call where as many wait as may. Default: it is refused.
+    /// What happens to a call for a project whose queue is full. Default: it is refused.
     pub fn when_full(mut self, what: WhenFull) -> Self {
-        self.options.when_full = what;
+        self.calls.when_full = what;
         self
     }
 
-    /// The time limit of calls that have none of their own. Default: none.
-    pub fn call_time_limit(mut self, limit: Duration) -> Self {
-        self.options.call_limit = Some(limit);
+    /// The timeout of calls that have none of their own. Default: none.
+    pub fn call_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.calls.timeout = timeout.into();
         self
     }
 
-    /// How often a call waits for another try, where its worker could not be started. Only calls that never ran are tried
-    /// again. Default: 0.
+    /// The limit on the run of calls that have none of their own, from when they are sent to their worker. Default: none.
+    pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.calls.run_timeout = timeout.into();
+        self
+    }
+
+    /// How many failed starts of a worker a call waits through before it fails. Such a call never ran. Default: 0.
     pub fn retry_never_ran(mut self, times: u32) -> Self {
-        self.options.retries = times;
+        self.calls.rules.retries = times;
         self
     }
 
-    /// How long a worker's process may take to start. Default: 30 s.
-    pub fn start_time_limit(mut self, limit: Duration) -> Self {
-        self.options.start_limit = limit;
+    /// How long a worker's process may take to start. `None`: no limit. Default: 30 s.
+    pub fn start_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.process.start_timeout = timeout.into();
         self
     }
 
-    /// How long a worker may take to enter its project: to import the core, or to bootstrap. Default: 300 s.
-    pub fn enter_time_limit(mut self, limit: Duration) -> Self {
-        self.options.enter_limit = limit;
+    /// How long a worker may take to enter its project: to import the core, or to bootstrap. `None`: no limit. Default:
+    /// 300 s.
+    pub fn enter_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.process.enter_timeout = timeout.into();
         self
     }
 
-    /// How long a worker may have nothing to do before it is ended. Default: for ever.
-    pub fn idle_timeout(mut self, limit: Duration) -> Self {
-        self.options.idle_timeout = Some(limit);
+    /// How long a worker may be idle before it is ended. Default: no limit.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.calls.idle_timeout = timeout.into();
         self
     }
 
     /// After how many calls a worker is replaced, at least 1. Default: never.
-    pub fn recycle_after(mut self, calls: u64) -> Self {
-        self.options.recycle_after = Some(calls);
+    pub fn recycle_after(mut self, calls: impl Into<Option<u64>>) -> Self {
+        self.calls.rules.recycle_after = calls.into();
         self
     }
 
-    /// Above how many bytes of resident memory a worker is replaced, between two calls. Default: never. Linux only.
-    pub fn recycle_above(mut self, bytes: u64) -> Self {
-        self.options.recycle_above = Some(bytes);
+    /// Above how many bytes of resident memory a worker is replaced, after a call. Default: never. Linux only.
+    pub fn recycle_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.calls.recycle_above = bytes.into();
         self
     }
 
-    /// How old the last look at a core's files may be before a call looks again, and has the worker replaced where the
-    /// core was upgraded or repointed. Zero looks each time. Default: 5 s.
-    pub fn revalidate_after(mut self, age: Duration) -> Self {
-        self.options.revalidate_after = age;
+    /// The age from which on the last check of a core's files is repeated before a call, which replaces the worker if the
+    /// core was upgraded or repointed. Zero checks before each call, `None` never. Default: 5 s.
+    pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.calls.revalidate_after = age.into();
         self
     }
 
-    /// How long to wait before a worker is started again after the second failure in a row: twice that after the third,
-    /// and so on up to `most`. Failures are starts that failed, and workers that ended before they had answered a call.
+    /// How long to wait before a worker is started again after the second failure in a row; twice that after the third, and
+    /// so on up to `longest`. Failures are starts that failed, and workers that ended before they had answered a call.
     /// Default: 200 ms, up to 60 s.
-    pub fn back_off(mut self, first: Duration, most: Duration) -> Self {
-        self.options.back_off.first = first;
-        self.options.back_off.most = most;
+    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+        self.calls.rules.back_off.first = first;
+        self.calls.rules.back_off.longest = longest;
         self
     }
 
-    /// After how many failures in a row calls fail at once until the next try, at least 1. Default: 5.
-    pub fn circuit_after(mut self, failures: u32) -> Self {
-        self.options.back_off.circuit = failures;
+    /// After how many failures in a row calls fail at once until the next attempt, at least 1. `None`: never. Default: 5.
+    pub fn circuit_after(mut self, failures: impl Into<Option<u32>>) -> Self {
+        self.calls.rules.back_off.circuit = failures.into();
         self
     }
 
-    /// How long a worker that is to end has after it was asked to, and again after SIGTERM, before it is killed. Default:
-    /// 5 s each.
-    pub fn grace(mut self, asked: Duration, terminated: Duration) -> Self {
-        self.options.grace = Grace { asked, termed: terminated };
+    /// How long a worker has to end after it was asked to, and again after SIGTERM, before SIGKILL. `None`: no limit.
+    /// Default: 5 s each.
+    pub fn grace(
+        mut self,
+        asked: impl Into<Option<Duration>>,
+        terminated: impl Into<Option<Duration>>,
+    ) -> Self {
+        self.process.grace = Grace { asked: asked.into(), terminated: terminated.into() };
         self
     }
 
-    /// Whether workers are forked from a process that has imported their core already (Linux): ready in milliseconds, and
-    /// with a fraction of the memory. Default: yes.
+    /// Whether workers are forked from a process that has already imported their core (Linux): they are ready in
+    /// milliseconds and share memory. Default: yes.
     pub fn templates(mut self, on: bool) -> Self {
-        self.options.templates = on;
+        self.process.templates = on;
         self
     }
 
-    /// How many bytes of JSON a call or a result may be. Default: 64 MiB.
+    /// How many bytes of JSON the arguments of a call, or its result, may have: at least 1024, and less than 4 GiB. Default:
+    /// 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
-        self.options.max_frame = bytes;
+        self.calls.max_frame = bytes;
+        self.process.max_frame = bytes;
         self
     }
 
-    /// From which level on Python's log records become `tracing` events. Default: what `tracing` listens to when a worker
-    /// is started.
-    pub fn log_level(mut self, level: LevelFilter) -> Self {
-        self.options.log_level = Some(level);
+    /// The lowest level of Python's log records that become `tracing` events. Default: the level that `tracing` has when a
+    /// worker is started.
+    pub fn log_level(mut self, level: impl Into<Option<LevelFilter>>) -> Self {
+        self.process.log_level = level.into();
         self
     }
 
-    /// Makes the pool. No worker is started yet.
+    /// Builds the pool. No worker is started yet.
     ///
     /// # Errors
-    /// [`PoolError::Setting`] for an option that cannot work, [`PoolError::System`] where there is no thread or pipe to be
-    /// had.
+    /// [`PoolError::Setting`] for an option that is not usable, [`PoolError::System`] if the system refuses a thread or a
+    /// pipe.
     pub fn build(self) -> Result<WorkerPool, PoolError> {
-        let mut options = self.options;
+        let Self { configs, plugin_paths, variables: extra, calls, mut process } = self;
+        let rules = &calls.rules;
         let at_least_one = [
-            ("max_workers", options.max_workers.map(|workers| workers as u64)),
-            ("queue_limit", Some(options.queue_limit as u64)),
-            ("recycle_after", options.recycle_after),
-            ("circuit_after", Some(options.back_off.circuit.into())),
+            ("max_workers", calls.max_workers.map(|workers| workers as u64)),
+            ("queue_limit", rules.queue_limit.map(|calls| calls as u64)),
+            ("recycle_after", rules.recycle_after),
+            ("circuit_after", rules.back_off.circuit.map(u64::from)),
         ];
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == Some(0)) {
             return Err(setting(name, "0", "it has to be at least 1").into());
         }
-        if !(1024..=u32::MAX as usize).contains(&options.max_frame) {
-            let value = options.max_frame.to_string();
-            return Err(
-                setting("max_frame", &value, "it has to be at least 1024, and less than 4 GiB").into()
-            );
+        if !(1024..=u32::MAX as usize).contains(&calls.max_frame) {
+            let value = calls.max_frame.to_string();
+            let reason = "it has to be at least 1024 and less than 4 GiB";
+            return Err(setting("max_frame", &value, reason).into());
         }
-        for folder in &self.plugin_paths {
-            options.plugin_paths.push(
-                plugin_folder(folder)
-                    .map_err(|reason| setting("plugin_path", &folder.display().to_string(), &reason))?,
-            );
+        for (project, folder) in plugin_paths {
+            let name = if project.is_some() { "project_path" } else { "plugin_path" };
+            let path = plugin_folder(&folder)
+                .map_err(|reason| setting(name, &folder.display().to_string(), &reason))?;
+            match project {
+                Some(project) => process.project_paths.entry(project).or_default().push(path),
+                None => process.plugin_paths.push(path),
+            }
         }
-        options.configs = self.configs.unwrap_or_else(Configs::from_env);
-        options.variables = variables(self.extra);
-        let system = |action| move |cause| PoolError::System { action, cause: Arc::new(cause) };
-        let (supervisor, unstarted) = Supervisor::new().map_err(system("make a pipe"))?;
-        let inner = Arc::new(Inner::new(options, supervisor));
-        inner.supervisor.start(unstarted, &inner).map_err(system("start a thread"))?;
-        Ok(WorkerPool::new(inner))
+        process.configs = configs.unwrap_or_else(Configs::from_env);
+        process.variables = variables(extra);
+        Ok(WorkerPool::new(Dispatcher::start(calls, process)?))
     }
 }
 
-/// The environment as it is now. While Python code of the daemon changes it, it cannot be read safely later on.
+/// The environment of workers. Taken now, as it cannot be read safely while Python code of the daemon changes it.
 fn variables(extra: Variables) -> Variables {
     let kept = std::env::vars_os().filter(|(name, _)| {
-        // What would change a worker's interpreter, or say which project it is, by accident.
+        // Variables that would change a worker's interpreter, or select a project, by accident.
         name != "TANK_CURRENT_PC" && !name.as_encoded_bytes().starts_with(b"PYTHON")
     });
     kept.chain(extra).collect()

@@ -1,17 +1,15 @@
-//! What is called, and with what.
+//! A call: the function and its arguments.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::error::PoolError;
-use super::finite;
-use super::request::Request;
-use super::wire;
+use crate::error::PoolError;
+use crate::wire::{Request, encode_finite, with_length};
 
 /// A call of a Python function in a project's worker.
 ///
-/// The function may have parameters called `sgtk`, `tank`, `engine` and `context`: what is not given is filled in with the
+/// The function may have parameters called `sgtk`, `tank`, `engine` and `context`. Unless the call has them, they get the
 /// project's own.
 ///
 /// # Examples
@@ -22,7 +20,7 @@ use super::wire;
 /// let call = Call::new("publish:on_event")
 ///     .arg(1234)
 ///     .kwarg("user", "ann")
-///     .time_limit(Duration::from_secs(60));
+///     .timeout(Duration::from_secs(60));
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is called before it is given to a pool"]
@@ -32,7 +30,9 @@ pub struct Call {
     count: usize,
     kwargs: String,
     names: Vec<String>,
-    limit: Option<Duration>,
+    /// `None`: the pool's.
+    timeout: Option<Option<Duration>>,
+    run_timeout: Option<Option<Duration>>,
     fault: Option<(String, String)>,
 }
 
@@ -46,14 +46,15 @@ impl Call {
             count: 0,
             kwargs: String::new(),
             names: Vec::new(),
-            limit: None,
+            timeout: None,
+            run_timeout: None,
             fault: None,
         }
     }
 
     /// The next positional argument. A [`RawValue`](serde_json::value::RawValue) is passed on as it is.
     ///
-    /// A value that has no JSON is told when the call is made.
+    /// A value that cannot be encoded as JSON is reported when the call is made.
     pub fn arg(mut self, value: impl Serialize) -> Self {
         if let Some(json) = self.encoded(format!("args[{}]", self.count), &value) {
             if self.count > 0 {
@@ -65,7 +66,8 @@ impl Call {
         self
     }
 
-    /// An argument by name. A value that has no JSON, and a name that was given before, are told when the call is made.
+    /// An argument by name. A value that cannot be encoded as JSON, and a name that was given before, are reported when
+    /// the call is made.
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let name = name.into();
         let place = format!("kwargs['{name}']");
@@ -86,10 +88,17 @@ impl Call {
         self
     }
 
-    /// How long it may take in all, from when it is given to the pool: waiting for its turn, and for the worker's start,
-    /// counts. Default: the pool's.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.limit = Some(limit);
+    /// How long it may take in all, including the time in the queue and the start of a worker. `None`: no limit, even if
+    /// the pool has one. Default: the pool's `call_timeout`.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+
+    /// How long it may run, from when it is sent to its worker, without the time before. `None`: no limit, even if the pool
+    /// has one. Default: the pool's `run_timeout`.
+    pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.run_timeout = Some(timeout.into());
         self
     }
 
@@ -100,36 +109,36 @@ impl Call {
     }
 
     fn encoded(&mut self, place: String, value: &impl Serialize) -> Option<String> {
-        let encoded = match finite::check(value, &place) {
-            Ok(()) => serde_json::to_string(value).map_err(|error| (place, error.to_string())),
-            Err(fault) => Err(fault),
-        };
-        encoded.map_err(|fault| self.fault.get_or_insert(fault)).ok()
+        encode_finite(value, &place).map_err(|fault| self.fault.get_or_insert(fault)).ok()
     }
 
-    /// The call as it is sent.
-    pub(super) fn into_request(
-        self,
-        id: u64,
-        limit: Option<Duration>,
-        max_frame: usize,
-    ) -> Result<Request, PoolError> {
-        let unsendable = |place: &str, reason: String| PoolError::Unsendable {
+    /// Its timeout in all and that of its run, in a pool with these.
+    pub(crate) fn timeouts(
+        &self,
+        all: Option<Duration>,
+        run: Option<Duration>,
+    ) -> (Option<Duration>, Option<Duration>) {
+        (self.timeout.unwrap_or(all), self.run_timeout.unwrap_or(run))
+    }
+
+    /// Encodes the call as it is sent.
+    pub(crate) fn into_request(self, id: u64, max_frame: usize) -> Result<Request, PoolError> {
+        let invalid = |place: &str, reason: String| PoolError::InvalidCall {
             call: self.name.clone(),
             place: place.to_owned(),
             reason,
         };
         if let Some((place, reason)) = &self.fault {
-            return Err(unsendable(place, reason.clone()));
+            return Err(invalid(place, reason.clone()));
         }
         let parts = self.name.split_once(':').filter(|(module, function)| {
             !module.is_empty() && !function.is_empty() && !function.contains(':')
         });
         if parts.is_none() {
-            return Err(unsendable("its name", "it is not of the form 'module:function'".to_owned()));
+            return Err(invalid("its name", "it is not of the form 'module:function'".to_owned()));
         }
         let name =
-            serde_json::to_string(&self.name).map_err(|error| unsendable("its name", error.to_string()))?;
+            serde_json::to_string(&self.name).map_err(|error| invalid("its name", error.to_string()))?;
         let mut frame = Vec::with_capacity(64 + name.len() + self.args.len() + self.kwargs.len());
         frame.extend([0; 4]);
         frame.extend_from_slice(format!("{{\"id\":{id},\"call\":{name},\"args\":[").as_bytes());
@@ -140,10 +149,10 @@ impl Call {
         let size = frame.len() - 4;
         if size > max_frame {
             let reason = format!("they are {size} bytes of JSON, more than the limit of {max_frame}");
-            return Err(unsendable("its arguments", reason));
+            return Err(invalid("its arguments", reason));
         }
-        let frame = wire::with_length(frame);
-        Ok(Request { id, limit: self.limit.or(limit), name: self.name, frame })
+        let frame = with_length(frame);
+        Ok(Request { id, name: self.name, frame })
     }
 }
 
@@ -152,7 +161,7 @@ mod tests {
     use super::*;
 
     fn body(call: Call) -> Result<String, PoolError> {
-        let request = call.into_request(7, None, 1000)?;
+        let request = call.into_request(7, 1000)?;
         Ok(String::from_utf8(request.frame[4..].to_vec()).unwrap())
     }
 
@@ -167,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_told_with_its_place() {
+    fn an_invalid_call_is_reported_with_its_place() {
         let cases = [
             (Call::new("m"), "its name"),
             (Call::new(":f"), "its name"),
@@ -176,7 +185,7 @@ mod tests {
             (Call::new("m:f").arg("x".repeat(2000)), "its arguments"),
         ];
         for (call, expected) in cases {
-            let Err(PoolError::Unsendable { place, .. }) = body(call) else { panic!("{expected}") };
+            let Err(PoolError::InvalidCall { place, .. }) = body(call) else { panic!("{expected}") };
             assert_eq!(place, expected);
         }
     }

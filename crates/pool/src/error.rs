@@ -1,4 +1,4 @@
-//! What can become of a call, and of the worker that it needs.
+//! The errors of calls, and of the workers that they need.
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,16 @@ use std::time::Duration;
 use sgtk_config::python::ExecutableError;
 use sgtk_config::{ConfigError, PythonError, SettingError};
 
-/// How far a call that ended in an error had come.
+/// Whether the function of a call that ended in an error was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
     /// The function was not called: the call can be made again.
     NeverRan,
-    /// The function was called and ended, and what it did is done.
+    /// The function was called and returned or raised.
     Ran,
-    /// The worker was lost, or the time was up, after the call was sent: the function may have run, in part or whole.
+    /// The worker was lost, or the call timed out or was aborted, after it was sent: the function may have run, in part
+    /// or as a whole.
     MayHaveRun,
 }
 
@@ -25,7 +26,7 @@ pub enum Delivery {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// An option of the builder's cannot work. The message says which, and what would.
+    /// An option of the builder is not usable. The message says which, and what is.
     #[error(transparent)]
     Setting {
         /// Which option, and what is wrong with it.
@@ -33,16 +34,17 @@ pub enum PoolError {
         source: SettingError,
     },
 
-    /// The project's core could not be found from its files. Mend the file that the error names.
+    /// The project's core could not be found from its files. Correct the file that the error names.
     #[error(transparent)]
     Config {
         /// Which rule failed, on which file.
         source: Arc<ConfigError>,
     },
 
-    /// The call cannot be sent: its name is no `module:function`, a value has no JSON, or it is too large.
-    #[error("cannot send call '{call}': {place}: {reason}")]
-    Unsendable {
+    /// The call cannot be made: its name is not `module:function`, a value cannot be encoded as JSON or read by Python, or
+    /// the arguments are too large.
+    #[error("invalid call '{call}': {place}: {reason}")]
+    InvalidCall {
         /// The function's name.
         call: String,
         /// Where the value is: `args[0]`, `kwargs['a'][3]`.
@@ -51,7 +53,7 @@ pub enum PoolError {
         reason: String,
     },
 
-    /// As many calls wait for this project as may. Send fewer, raise the limit, or have callers wait for room.
+    /// The project's queue is full. Send fewer calls, raise the limit, or have callers wait for room.
     #[error("project '{project}' has {limit} calls waiting, which is its limit")]
     QueueFull {
         /// The project.
@@ -69,7 +71,7 @@ pub enum PoolError {
         cause: Arc<StartError>,
     },
 
-    /// The project's workers fail again and again, so that no other is started for a while.
+    /// The project's workers have failed repeatedly, so none is started for a while.
     #[error(
         "project '{project}' has failed {failures} times in a row, the next try is in {next_try:.1?}: {cause}"
     )]
@@ -84,20 +86,31 @@ pub enum PoolError {
         cause: Arc<StartError>,
     },
 
-    /// The call's time was up. Where it had been sent its worker was stopped.
-    #[error("call '{call}' of project '{project}' {} within {limit:?}", if *sent { "did not end" } else { "got no turn" })]
-    TimeLimit {
+    /// The call timed out. If it had been sent, its worker was ended.
+    #[error("call '{call}' of project '{project}' was not {} within {timeout:?}", if *sent { "finished" } else { "started" })]
+    TimedOut {
         /// The project.
         project: String,
         /// The function's name.
         call: String,
-        /// The call's limit.
-        limit: Duration,
+        /// The call's timeout.
+        timeout: Duration,
         /// Whether it had been sent.
         sent: bool,
     },
 
-    /// The function raised, or its module when it was loaded for the call.
+    /// The call was aborted by [`CallHandle::abort`](super::CallHandle::abort). If it had been sent, its worker was ended.
+    #[error("call '{call}' of project '{project}' was aborted {} it was sent", if *sent { "after" } else { "before" })]
+    Aborted {
+        /// The project.
+        project: String,
+        /// The function's name.
+        call: String,
+        /// Whether it had been sent.
+        sent: bool,
+    },
+
+    /// The function raised, or its module while it was imported for the call.
     #[error("call '{call}' of project '{project}' raised{}: {error}", Note(note))]
     Python {
         /// The project.
@@ -106,15 +119,15 @@ pub enum PoolError {
         call: String,
         /// The worker's process id.
         pid: u32,
-        /// What was being done, where that was not the call itself: `cannot load publish:on_event`.
+        /// The step that failed, where that was not the call itself: `cannot load publish:on_event`.
         note: Option<String>,
         /// What was raised. It is part of the message, so `source()` does not give it again.
         error: Box<PythonError>,
     },
 
-    /// The function returned a value that has no JSON, or too much of it. Return something else.
-    #[error("call '{call}' of project '{project}' returned what cannot be sent: {place}: {reason}")]
-    NoJson {
+    /// The function returned a value that cannot be encoded as JSON, or one that is too large. Return something else.
+    #[error("call '{call}' of project '{project}' returned an invalid value: {place}: {reason}")]
+    InvalidResult {
         /// The project.
         project: String,
         /// The function's name.
@@ -125,23 +138,21 @@ pub enum PoolError {
         reason: String,
     },
 
-    /// The result is not of the type that was asked for. Ask for another, or for the JSON itself
+    /// The result does not have the type that the caller asked for. Ask for another type, or for the JSON itself
     /// (`Box<serde_json::value::RawValue>`).
-    #[error(
-        "the result of call '{call}' of project '{project}' is not what was asked for: {place}: {reason}"
-    )]
+    #[error("failed to decode the result of call '{call}' of project '{project}': {place}: {reason}")]
     Decode {
         /// The project.
         project: String,
         /// The function's name.
         call: String,
-        /// Where it is not: `result['a'][3]`, or `result` alone.
+        /// Where the value is: `result['a'][3]`, or `result` alone.
         place: String,
-        /// How.
+        /// What is wrong with it.
         reason: String,
     },
 
-    /// The worker's process ended, or had to be ended, while the call was on its way.
+    /// The worker's process ended, or had to be ended, during the call.
     #[error("worker {pid} of project '{project}' was lost in call '{call}': {how}{}", Output(output))]
     WorkerLost {
         /// The project.
@@ -158,8 +169,8 @@ pub enum PoolError {
         sent: bool,
     },
 
-    /// The call's result was taken from its handle before, and there is no second one. Keep the first.
-    #[error("the result of call '{call}' of project '{project}' was taken before")]
+    /// The call's result was already taken from its handle. Keep the first one.
+    #[error("the result of call '{call}' of project '{project}' was already taken")]
     Taken {
         /// The project.
         project: String,
@@ -168,25 +179,25 @@ pub enum PoolError {
     },
 
     /// The pool was shut down.
-    #[error("the pool was shut down before the call of project '{project}' had its turn")]
+    #[error("the pool was shut down before the call of project '{project}' was started")]
     ShutDown {
         /// The project.
         project: String,
     },
 
     /// Workers did not end in time when the pool was shut down.
-    #[error("worker processes {pids:?} have not ended within {limit:?}")]
+    #[error("worker processes {pids:?} have not ended within {timeout:?} of SIGKILL")]
     StillRunning {
         /// Their process ids.
         pids: Vec<u32>,
         /// How long they were given.
-        limit: Duration,
+        timeout: Duration,
     },
 
     /// The system refused something that the pool needs: a thread, a pipe.
     #[error("failed to {action}: {cause}")]
     System {
-        /// What was tried.
+        /// What failed.
         action: &'static str,
         /// Why it failed. It is part of the message, so `source()` does not give it again.
         cause: Arc<io::Error>,
@@ -200,29 +211,31 @@ impl PoolError {
         match self {
             Self::Setting { .. }
             | Self::Config { .. }
-            | Self::Unsendable { .. }
+            | Self::InvalidCall { .. }
             | Self::QueueFull { .. }
             | Self::NotStarted { .. }
             | Self::CircuitOpen { .. }
             | Self::ShutDown { .. }
             | Self::StillRunning { .. }
             | Self::System { .. }
-            | Self::TimeLimit { sent: false, .. }
+            | Self::TimedOut { sent: false, .. }
+            | Self::Aborted { sent: false, .. }
             | Self::WorkerLost { sent: false, .. } => Delivery::NeverRan,
-            Self::Python { .. } | Self::NoJson { .. } | Self::Decode { .. } => Delivery::Ran,
-            Self::Taken { .. } | Self::TimeLimit { sent: true, .. } | Self::WorkerLost { sent: true, .. } => {
-                Delivery::MayHaveRun
-            }
+            Self::Python { .. } | Self::InvalidResult { .. } | Self::Decode { .. } => Delivery::Ran,
+            Self::Taken { .. }
+            | Self::TimedOut { sent: true, .. }
+            | Self::Aborted { sent: true, .. }
+            | Self::WorkerLost { sent: true, .. } => Delivery::MayHaveRun,
         }
     }
 
-    /// Whether the call's function was certainly not called, so that the call can be made again.
+    /// Whether the call's function was certainly not called, so that the call can safely be made again.
     #[must_use]
     pub fn never_ran(&self) -> bool {
         self.delivery() == Delivery::NeverRan
     }
 
-    /// The Python exception, where there is one: the function's, or that of entering the project.
+    /// The Python exception, if there is one: of the function, or of entering the project.
     #[must_use]
     pub fn python(&self) -> Option<&PythonError> {
         match self {
@@ -236,7 +249,7 @@ impl PoolError {
     }
 }
 
-/// Why a worker could not be started, or is not started again at once.
+/// Why a worker could not be started, or is not started again immediately.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -247,7 +260,7 @@ pub enum StartError {
         source: ConfigError,
     },
 
-    /// The Python executable could not be run, or is none. Check `interpreter_*.cfg` and the pool's setting.
+    /// The Python executable could not be run, or is not a Python. Check `interpreter_*.cfg` and the pool's setting.
     #[error("cannot run Python {}: {reason}", python.display())]
     Python {
         /// The executable.
@@ -256,7 +269,7 @@ pub enum StartError {
         reason: String,
     },
 
-    /// A path of the project's is not UTF-8, which JSON cannot say.
+    /// A path of the project is not UTF-8 and cannot be sent as JSON.
     #[error("cannot use {}: it is not UTF-8", path.display())]
     Path {
         /// The path.
@@ -266,7 +279,7 @@ pub enum StartError {
     /// The system refused to start a process.
     #[error("failed to {action}: {cause}")]
     System {
-        /// What was tried.
+        /// What failed.
         action: &'static str,
         /// Why it failed. It is part of the message.
         cause: io::Error,
@@ -285,29 +298,29 @@ pub enum StartError {
         output: String,
     },
 
-    /// The process was not ready in time, and was stopped.
-    #[error("process {pid} was {phase} for more than {limit:?}{}", Output(output))]
-    TooSlow {
+    /// The process was not ready in time and was ended.
+    #[error("process {pid} was {phase} for more than {timeout:?}{}", Output(output))]
+    TimedOut {
         /// Its process id.
         pid: u32,
         /// `starting` or `entering the project`.
         phase: &'static str,
-        /// The limit.
-        limit: Duration,
+        /// The timeout.
+        timeout: Duration,
         /// Its last lines of output.
         output: String,
     },
 
-    /// Python code raised while the project was entered: the core's, or a plug-in's of the bootstrap.
+    /// Python code raised while the project was entered: the core, or a plug-in of the bootstrap.
     #[error("{step}: {error}")]
     Enter {
-        /// What was done: `import`, or a step of the bootstrap.
+        /// The step that failed: `import`, or a step of the bootstrap.
         step: String,
         /// What was raised. It is part of the message.
         error: Box<PythonError>,
     },
 
-    /// Workers start and then end in their first call, again and again.
+    /// Workers start and then end during their first call, repeatedly.
     #[error("process {pid} {how} before it had answered a call{}", Output(output))]
     Crashed {
         /// The last one's process id.
@@ -325,7 +338,7 @@ impl From<ExecutableError> for StartError {
     }
 }
 
-/// What was being done.
+/// The step that failed, in parentheses.
 struct Note<'a>(&'a Option<String>);
 
 impl fmt::Display for Note<'_> {

@@ -4,66 +4,80 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::error::PoolError;
-use super::request::Reply;
-use super::slot::Slot;
-use super::ticket::Ticket;
+use crate::dispatch::{Dispatcher, Slot, Submitted};
+use crate::error::PoolError;
+use crate::options::after;
+use crate::wire::Reply;
 
 /// A call that was submitted: to be waited for, polled, or awaited from any executor.
 ///
-/// Dropping it gives the call up: where it was not sent it never will be, where it runs it ends by itself and its result
-/// is thrown away. [`detach`](Self::detach) has it made all the same.
-#[must_use = "dropping it gives the call up"]
+/// Dropping it withdraws the call: if it was not sent it never will be; if it runs, it runs to its end and its result is
+/// dropped. [`detach`](Self::detach) has it made nevertheless, [`abort`](Self::abort) ends it.
+#[must_use = "dropping it withdraws the call"]
 pub struct CallHandle<T> {
+    dispatcher: Weak<Dispatcher>,
     slot: Arc<Slot>,
-    ticket: Arc<Ticket>,
+    call: Arc<Submitted>,
     taken: bool,
     result: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned + 'static> CallHandle<T> {
-    pub(super) fn new(slot: Arc<Slot>, ticket: Arc<Ticket>) -> Self {
-        Self { slot, ticket, taken: false, result: PhantomData }
+    pub(crate) fn new(dispatcher: &Arc<Dispatcher>, slot: Arc<Slot>, call: Arc<Submitted>) -> Self {
+        let dispatcher = Arc::downgrade(dispatcher);
+        Self { dispatcher, slot, call, taken: false, result: PhantomData }
     }
 
     /// Waits for the result.
     ///
     /// # Errors
-    /// As [`WorkerPool::call`](super::WorkerPool::call), and [`PoolError::Taken`].
+    /// As [`WorkerPool::call`](crate::WorkerPool::call), and [`PoolError::Taken`].
     pub fn wait(mut self) -> Result<T, PoolError> {
         if self.taken {
-            return Err(self.nothing_left());
+            return Err(self.already_taken());
         }
-        match self.ticket.wait_done(None) {
-            Some(outcome) => self.take(outcome),
-            None => Err(self.slot.shut_down()),
-        }
+        let outcome = self.call.wait();
+        self.decode(outcome)
     }
 
-    /// Waits for the result for so long. `None` where it has not come by then, and the call goes on; and once it was taken.
+    /// Waits for the result at most this long. `None` if it has not come by then, when the call goes on, and once it was
+    /// taken.
     ///
     /// # Errors
-    /// As [`WorkerPool::call`](super::WorkerPool::call).
-    pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<T, PoolError>> {
+    /// As [`WorkerPool::call`](crate::WorkerPool::call).
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T, PoolError>> {
+        self.wait_until(after(timeout))
+    }
+
+    /// The result if it has come. `None` until then, and once it was taken.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::call`](crate::WorkerPool::call).
+    pub fn try_wait(&mut self) -> Option<Result<T, PoolError>> {
+        self.wait_until(Instant::now())
+    }
+
+    fn wait_until(&mut self, deadline: Instant) -> Option<Result<T, PoolError>> {
         if self.taken {
             return None;
         }
-        let outcome = self.ticket.wait_done(Some(limit))?;
-        Some(self.take(outcome))
+        let outcome = self.call.wait_until(deadline)?;
+        Some(self.decode(outcome))
     }
 
-    /// The result, where it is there. `None` until then, and once it was taken.
-    ///
-    /// # Errors
-    /// As [`WorkerPool::call`](super::WorkerPool::call).
-    pub fn poll_result(&mut self) -> Option<Result<T, PoolError>> {
-        self.wait_timeout(Duration::ZERO)
+    /// Ends the call with [`PoolError::Aborted`]. A call that waits is never sent. The worker of a call that runs gets
+    /// SIGTERM, and SIGKILL after the pool's [`grace`](crate::WorkerPoolBuilder::grace); the project's next call waits for
+    /// its end. Does nothing once the call has ended.
+    pub fn abort(&self) {
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.abort(&self.slot, &self.call);
+        }
     }
 
     /// Has the call made without anybody waiting for its result.
@@ -71,18 +85,14 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
         self.taken = true;
     }
 
-    fn nothing_left(&self) -> PoolError {
-        let call = self.ticket.request.as_ref().map_or_else(String::new, |request| request.name.clone());
+    fn already_taken(&self) -> PoolError {
+        let call = self.call.call.request.name.clone();
         PoolError::Taken { project: self.slot.project.to_string(), call }
     }
 
-    fn take(&mut self, outcome: Result<Option<Reply>, PoolError>) -> Result<T, PoolError> {
+    fn decode(&mut self, outcome: Result<Reply, PoolError>) -> Result<T, PoolError> {
         self.taken = true;
-        let name = self.ticket.request.as_ref().map_or("", |request| &request.name);
-        match outcome? {
-            Some(reply) => reply.decode(&self.slot.project, name),
-            None => Err(self.slot.shut_down()),
-        }
+        outcome?.decode(&self.slot.project, &self.call.call.request.name)
     }
 }
 
@@ -91,23 +101,25 @@ impl<T: DeserializeOwned + 'static> Future for CallHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.taken {
-            return Poll::Ready(Err(self.nothing_left()));
+            return Poll::Ready(Err(self.already_taken()));
         }
-        self.ticket.poll_done(context.waker()).map(|outcome| self.take(outcome))
+        self.call.poll(context).map(|outcome| self.decode(outcome))
     }
 }
 
 impl<T> Drop for CallHandle<T> {
     fn drop(&mut self) {
-        if !self.taken && self.ticket.give_up() {
-            self.slot.forget(&self.ticket);
+        if !self.taken
+            && let Some(dispatcher) = self.dispatcher.upgrade()
+        {
+            dispatcher.withdraw(&self.slot, &self.call);
         }
     }
 }
 
 impl<T> fmt::Debug for CallHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = self.ticket.request.as_ref().map(|request| &request.name);
-        f.debug_struct("CallHandle").field("project", &self.slot.project).field("call", &call).finish()
+        let (project, call) = (&self.slot.project, &self.call.call.request.name);
+        f.debug_struct("CallHandle").field("project", project).field("call", call).finish()
     }
 }

@@ -1,12 +1,10 @@
-//! Figures of a pool.
+//! A pool's statistics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{Delivery, PoolError};
-use super::inner::Inner;
-use super::slot::Work;
 
-/// What a pool has done, and what it is doing. Counted from its making.
+/// What a pool has done since it was built, and what it is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -24,25 +22,27 @@ pub struct PoolStats {
     pub failed_starts: u64,
     /// Workers that ended by themselves.
     pub lost: u64,
-    /// Workers that were stopped as a call's time was up.
-    pub too_slow: u64,
-    /// Workers that were replaced: too many calls, too much memory, a core that has changed.
+    /// Workers that were ended because a call timed out.
+    pub timed_out: u64,
+    /// Workers that were replaced: after so many calls, for their memory, or because the core has changed.
     pub recycled: u64,
-    /// Workers that made room for another project's.
+    /// Idle workers, and workers after their slice, that were ended for another project.
     pub evicted: u64,
-    /// Workers that were ended as they had nothing to do.
+    /// Workers that were ended because they were idle for too long.
     pub idle_ended: u64,
-    /// What there is of each project that was called, sorted by name.
+    /// Each project that was called, and each of its lanes, sorted by name.
     pub projects: Vec<ProjectStats>,
 }
 
-/// What there is of one project.
+/// The statistics of a project, or of one of its lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectStats {
     /// The project's name.
     pub project: String,
-    /// What its worker does.
+    /// The lane's name. `None` for the project's main lane.
+    pub lane: Option<String>,
+    /// The state of its worker.
     pub state: WorkerState,
     /// Its worker's process id.
     pub pid: Option<u32>,
@@ -58,17 +58,17 @@ pub struct ProjectStats {
     pub failures: u32,
 }
 
-/// What a project's worker does.
+/// The state of a project's worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkerState {
     /// There is none.
     Absent,
-    /// There is none, and calls wait until it is time to try again after failures.
+    /// There is none after failures, and calls wait for the next attempt.
     BackingOff,
-    /// Other projects' workers have all places.
-    WaitingForRoom,
-    /// It starts, or enters the project.
+    /// There is none, and calls wait as there are `max_workers` workers.
+    AwaitingPermit,
+    /// It starts, or enters its project.
     Starting,
     /// It waits for a call.
     Idle,
@@ -77,22 +77,21 @@ pub enum WorkerState {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) succeeded: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) may_have_run: AtomicU64,
-    pub(super) started: AtomicU64,
-    pub(super) forked: AtomicU64,
-    pub(super) failed_starts: AtomicU64,
-    pub(super) lost: AtomicU64,
-    pub(super) too_slow: AtomicU64,
-    pub(super) recycled: AtomicU64,
-    pub(super) evicted: AtomicU64,
-    pub(super) idle_ended: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) succeeded: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) may_have_run: AtomicU64,
+    pub(crate) started: AtomicU64,
+    pub(crate) forked: AtomicU64,
+    pub(crate) failed_starts: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) recycled: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) idle_ended: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn count<T>(&self, outcome: &Result<T, PoolError>) {
+    pub(crate) fn count<T>(&self, outcome: &Result<T, PoolError>) {
         let counter = match outcome.as_ref().map_err(PoolError::delivery) {
             Ok(_) => &self.succeeded,
             Err(Delivery::Ran) => &self.failed,
@@ -103,47 +102,23 @@ impl Counters {
     }
 }
 
-impl Inner {
-    pub(super) fn stats(&self) -> PoolStats {
-        let counters = &self.counters;
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut projects: Vec<_> = self
-            .slots()
-            .into_iter()
-            .map(|slot| {
-                let state = slot.lock();
-                ProjectStats {
-                    project: slot.project.to_string(),
-                    state: match &state.work {
-                        Work::Absent => WorkerState::Absent,
-                        Work::Delayed => WorkerState::BackingOff,
-                        Work::Waiting => WorkerState::WaitingForRoom,
-                        Work::Starting => WorkerState::Starting,
-                        Work::Idle(_) => WorkerState::Idle,
-                        Work::Busy => WorkerState::Busy,
-                    },
-                    pid: state.pid,
-                    queued: state.queue.len(),
-                    calls: state.counts.calls,
-                    starts: state.counts.starts,
-                    losses: state.counts.losses,
-                    failures: state.failures.count(),
-                }
-            })
-            .collect();
-        projects.sort_by(|one, other| one.project.cmp(&other.project));
+impl Counters {
+    /// `projects` in any order.
+    pub(crate) fn stats(&self, mut projects: Vec<ProjectStats>) -> PoolStats {
+        projects.sort_by(|one, other| (&one.project, &one.lane).cmp(&(&other.project, &other.lane)));
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolStats {
-            succeeded: of(&counters.succeeded),
-            failed: of(&counters.failed),
-            may_have_run: of(&counters.may_have_run),
-            started: of(&counters.started),
-            forked: of(&counters.forked),
-            failed_starts: of(&counters.failed_starts),
-            lost: of(&counters.lost),
-            too_slow: of(&counters.too_slow),
-            recycled: of(&counters.recycled),
-            evicted: of(&counters.evicted),
-            idle_ended: of(&counters.idle_ended),
+            succeeded: count(&self.succeeded),
+            failed: count(&self.failed),
+            may_have_run: count(&self.may_have_run),
+            started: count(&self.started),
+            forked: count(&self.forked),
+            failed_starts: count(&self.failed_starts),
+            lost: projects.iter().map(|project| project.losses).sum(),
+            timed_out: count(&self.timed_out),
+            recycled: count(&self.recycled),
+            evicted: count(&self.evicted),
+            idle_ended: count(&self.idle_ended),
             projects,
         }
     }

@@ -30,8 +30,8 @@ def serve():
         try:
             request = scan(str(data, "utf-8"), 0)[0]
             number = request.get("id")
-        except BaseException as refused:
-            answer = _refuse(data, refused)
+        except BaseException as fault:
+            answer = _invalid_call(data, fault)
             send(answers, len(answer).to_bytes(4, "little") + answer)
             continue
         if number is None:
@@ -63,9 +63,9 @@ def serve():
                 answer = '{"id":%d,"result":%s}' % (number, "".join(encode(result, 0)))
                 answer = answer.encode()
                 if len(answer) > longest:
-                    answer = _unsendable(number, {"place": "result", "reason": _too_long(len(answer), longest)})
+                    answer = _invalid_result(number, {"place": "result", "reason": _too_long(len(answer), longest)})
             except BaseException as fault:
-                answer = _unsendable(number, part("values").find_fault(result, fault))
+                answer = _invalid_result(number, part("values").find_fault(result, fault))
         else:
             answer = _failed(number, error, note)
         # Nothing of this call is to live on while the next is waited for.
@@ -82,22 +82,22 @@ def _message(number, key, body):
     return "".join(part("wire").encoder(None)({"id": number, key: body}, 0)).encode("utf-8", "replace")
 
 
-def _unsendable(number, fault):
-    return _message(number, "unsendable", fault)
+def _invalid_result(number, fault):
+    return _message(number, "invalid_result", fault)
 
 
 def _failed(number, error, note):
     return _message(number, "error", part("errors").describe(error, note))
 
 
-def _refuse(data, error):
+def _invalid_call(data, error):
     """The answer to a request that cannot be read, whose function is not called: too deep, or with too long a number."""
     head = bytes(data[:40])
     start = head.find(b'"id":')
     digits = head[start + 5:].split(b",")[0].strip() if start >= 0 else b""
     if not digits.isdigit():
         raise RuntimeError("a request cannot be read: %s" % part("errors").message(error))
-    return _message(int(digits), "refused", part("errors").describe(error, "cannot read the arguments"))
+    return _message(int(digits), "invalid_call", part("errors").describe(error, "cannot read the arguments"))
 
 
 def _find(target):

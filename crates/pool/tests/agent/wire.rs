@@ -79,18 +79,18 @@ fn what_cannot_be_sent_is_named_with_its_place() {
             ("in a set", "result['a'][1]['b']{b'x'}", "of type bytes"),
         ] {
             let answer = worker.pipes.call("bad_results:value", json!([name]));
-            let fault = &answer["unsendable"];
+            let fault = &answer["invalid_result"];
             assert_eq!(fault["place"], place, "{name}: {answer}");
             assert!(fault["reason"].as_str().is_some_and(|text| text.contains(reason)), "{name}: {answer}");
         }
         let answer = worker.pipes.call("bad_results:value", json!(["lying dict"]));
         // Python 3.7 does not ask for the items of a dictionary's subclass.
-        let reason = answer["unsendable"]["reason"].as_str();
+        let reason = answer["invalid_result"]["reason"].as_str();
         let taken_as_it_is = python.version == (3, 7) && reason.is_none();
         assert!(taken_as_it_is || reason.is_some_and(|text| text.contains("no items today")), "{answer}");
         let answer = worker.pipes.call("bad_results:contains_itself", json!([]));
         assert_eq!(
-            answer["unsendable"],
+            answer["invalid_result"],
             json!({"place": "result['a'][1][0]", "reason": "the list contains itself"})
         );
         // It answers as before.
@@ -105,12 +105,12 @@ fn an_integer_with_too_many_digits_is_an_error_both_ways() {
         let answer = worker.pipes.call("bad_results:value", json!(["long integer"]));
         // Older releases of a version have no limit.
         if answer.get("result").is_none() {
-            assert_eq!(answer["unsendable"]["place"], "result['a'][1]['b']");
+            assert_eq!(answer["invalid_result"]["place"], "result['a'][1]['b']");
             let digits = "9".repeat(13000);
             let text = format!(r#"{{"id":9,"call":"told:echo","args":[{digits}],"kwargs":{{}}}}"#);
             worker.pipes.send_bytes(text.as_bytes());
             let answer = worker.pipes.answer();
-            assert_eq!((&answer["id"], &answer["refused"]["type"]), (&json!(9), &json!("ValueError")));
+            assert_eq!((&answer["id"], &answer["invalid_call"]["type"]), (&json!(9), &json!("ValueError")));
         }
     });
 }
@@ -124,7 +124,7 @@ fn arguments_nested_beyond_python_are_refused_and_nothing_is_called() {
             .pipes
             .send_bytes(format!(r#"{{"id":9,"call":"told:echo","args":[{deep}],"kwargs":{{}}}}"#).as_bytes());
         let answer = worker.pipes.answer();
-        assert_eq!((&answer["id"], &answer["refused"]["type"]), (&json!(9), &json!("RecursionError")));
+        assert_eq!((&answer["id"], &answer["invalid_call"]["type"]), (&json!(9), &json!("RecursionError")));
         assert_eq!(worker.pipes.result("told:echo", json!([1])), 1);
     });
 }
@@ -134,7 +134,7 @@ fn a_result_nested_beyond_python_is_an_error() {
     under_each_python(|python| {
         let mut worker = Worker::entered(python);
         let answer = worker.pipes.call("bad_results:nested", json!([200_000]));
-        let fault = &answer["unsendable"];
+        let fault = &answer["invalid_result"];
         assert!(fault["place"].as_str().unwrap().starts_with("result[0][0]"), "{answer}");
         assert_eq!(worker.pipes.result("told:echo", json!([1])), 1);
     });
@@ -147,7 +147,7 @@ fn an_answer_beyond_the_limit_is_an_error_and_not_sent() {
     worker.pipes.enter(json!({"plugin_paths": [plugins], "max_frame": 1 << 20}));
     let answer = worker.pipes.call("bad_results:mebibytes", json!([1]));
     let reason = "1048596 bytes of JSON are more than the limit of 1048576";
-    assert_eq!(answer["unsendable"], json!({"place": "result", "reason": reason}));
+    assert_eq!(answer["invalid_result"], json!({"place": "result", "reason": reason}));
     assert_eq!(worker.pipes.result("told:echo", json!([1])), 1);
 }
 

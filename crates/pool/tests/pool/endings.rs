@@ -72,7 +72,7 @@ fn a_pool_may_be_dropped_by_a_waker_that_it_calls_itself() {
         let waiting = expires.then(|| {
             still_pending(context, |limit| {
                 let pool = held.0.lock().unwrap();
-                let call = Call::new("work:pid").time_limit(limit);
+                let call = Call::new("work:pid").timeout(limit);
                 pool.as_ref().unwrap().submit::<u32>("a", call).unwrap()
             })
         });
@@ -183,7 +183,7 @@ fn a_pool_works_where_the_daemon_reaps_all_children_itself() {
                     assert!(matches!(error, PoolError::WorkerLost { sent: true, .. }), "{error:?}");
                 }
                 pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                out_of_time(|limit| pool.call("a", Call::new("work:sleep").arg(600).time_limit(limit)));
+                out_of_time(|limit| pool.call("a", Call::new("work:sleep").arg(600).timeout(limit)));
                 pool.shutdown(LONG).unwrap();
                 until("all are reaped", || descendants().is_empty());
             }

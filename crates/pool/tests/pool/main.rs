@@ -3,6 +3,7 @@
 
 mod bootstrapped;
 mod calls;
+mod control;
 mod endings;
 mod forked;
 mod misbehaving;

@@ -108,9 +108,9 @@ fn where_it_is_chosen_a_call_beyond_the_limit_waits_for_room() {
     let pool = studio.options().queue_limit(1).when_full(WhenFull::Wait).build().unwrap();
     let busy = Busy::at(&studio, &pool, "a");
     let waiting: CallHandle<Value> = pool.submit("a", Call::new("work:note").arg(0)).unwrap();
-    let late = Call::new("work:note").arg(1).time_limit(Duration::from_millis(20));
+    let late = Call::new("work:note").arg(1).timeout(Duration::from_millis(20));
     let error = pool.call::<Value>("a", late).unwrap_err();
-    assert!(matches!(error, PoolError::TimeLimit { sent: false, .. }), "{error:?}");
+    assert!(matches!(error, PoolError::TimedOut { sent: false, .. }), "{error:?}");
     thread::scope(|scope| {
         let patient = scope.spawn(|| pool.call::<Vec<u32>>("a", Call::new("work:note").arg(2)).unwrap());
         busy.end();
@@ -125,15 +125,15 @@ fn a_call_whose_time_is_up_before_its_turn_is_never_sent() {
     let pool = studio.pool();
     let busy = Busy::at(&studio, &pool, "a");
     let limit = Duration::from_millis(30);
-    let note = |number| Call::new("work:note").arg(number).time_limit(limit);
+    let note = |number| Call::new("work:note").arg(number).timeout(limit);
     let submitted: CallHandle<Value> = pool.submit("a", note(1)).unwrap();
     for error in [pool.call::<Value>("a", note(2)).unwrap_err(), submitted.wait().unwrap_err()] {
-        assert!(matches!(error, PoolError::TimeLimit { sent: false, .. }), "{error:?}");
+        assert!(matches!(error, PoolError::TimedOut { sent: false, .. }), "{error:?}");
         assert_eq!(error.delivery(), Delivery::NeverRan);
     }
     busy.end();
     assert_eq!(pool.call::<Vec<u32>>("a", Call::new("work:noted")).unwrap(), [0; 0]);
-    assert_eq!(pool.stats().too_slow, 0);
+    assert_eq!(pool.stats().timed_out, 0);
 }
 
 #[test]
@@ -143,14 +143,14 @@ fn a_call_that_runs_for_too_long_is_told_so_at_once_and_its_worker_is_replaced()
     let first: u32 = pool.call("a", Call::new("work:pid")).unwrap();
     for submitted in [false, true] {
         let error = out_of_time(|limit| {
-            let call = Call::new("work:sleep").arg(600).time_limit(limit);
+            let call = Call::new("work:sleep").arg(600).timeout(limit);
             if submitted { pool.submit("a", call).unwrap().wait() } else { pool.call("a", call) }
         });
         assert_eq!(error.delivery(), Delivery::MayHaveRun);
     }
     let next: u32 = pool.call("a", Call::new("work:pid")).unwrap();
     assert_ne!(first, next);
-    assert_eq!(pool.stats().too_slow, 2);
+    assert_eq!(pool.stats().timed_out, 2);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up() {
             let pool = studio.pool();
             let text = "x".repeat(1 << 20);
             let call = || {
-                let call = Call::new("work:size").arg(&text).time_limit(Duration::from_secs(3600));
+                let call = Call::new("work:size").arg(&text).timeout(Duration::from_secs(3600));
                 assert_eq!(pool.submit::<usize>("a", call).unwrap().wait().unwrap(), 1 << 20);
             };
             call();
@@ -223,7 +223,7 @@ fn a_submitted_call_can_be_polled_and_awaited() {
     let pool = studio.pool();
     let busy = Busy::at(&studio, &pool, "a");
     let mut handle: CallHandle<u32> = pool.submit("a", Call::new("work:echo").arg(5)).unwrap();
-    assert!(handle.poll_result().is_none());
+    assert!(handle.try_wait().is_none());
     busy.end();
     assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
 
@@ -250,7 +250,7 @@ fn a_result_can_be_taken_once_and_a_second_time_is_an_error() {
     let call = || pool.submit::<u32>("a", Call::new("work:echo").arg(5)).unwrap();
     let mut handle = call();
     assert_eq!(handle.wait_timeout(LONG).unwrap().unwrap(), 5);
-    assert!(handle.poll_result().is_none());
+    assert!(handle.try_wait().is_none());
     assert!(matches!(handle.wait(), Err(PoolError::Taken { .. })));
 
     let mut handle = call();
@@ -305,9 +305,9 @@ fn a_waker_that_panics_harms_no_other_call() {
     let context = &mut Context::from_waker(&waker);
     assert!(Pin::new(&mut ends).poll(context).is_pending());
     let expires = still_pending(context, |limit| {
-        pool.submit::<u32>("a", Call::new("work:echo").time_limit(limit)).unwrap()
+        pool.submit::<u32>("a", Call::new("work:echo").timeout(limit)).unwrap()
     });
-    assert!(matches!(expires.wait(), Err(PoolError::TimeLimit { sent: false, .. })));
+    assert!(matches!(expires.wait(), Err(PoolError::TimedOut { sent: false, .. })));
     busy.end();
     assert_eq!(ends.wait().unwrap(), 5);
     let dies = pool.submit::<Value>("a", Call::new("work:leave").arg(3)).unwrap();

@@ -105,7 +105,7 @@ fn one_thread(
         let project = dice.roll(PROJECTS);
         let name = &names[project];
         let call =
-            |number| Call::new("work:record").arg(&files[project]).arg(thread).arg(number).time_limit(LONG);
+            |number| Call::new("work:record").arg(&files[project]).arg(thread).arg(number).timeout(LONG);
         let numbers = burst * BURST..(burst + 1) * BURST;
         let mut note = |number: usize, outcome: Result<[usize; 2], PoolError>| {
             let outcome = outcome.map(|answer| assert_eq!(answer, [thread, number]));

@@ -137,10 +137,10 @@ fn a_core_whose_import_hangs_is_given_up_after_the_limit() {
     let commands = config.join("install/core/python/tank/commands.py");
     std::fs::write(commands, "import time\ntime.sleep(600)\n").unwrap();
     let limit = Duration::from_millis(500);
-    let pool = studio.options().enter_time_limit(limit).templates(false).build().unwrap();
+    let pool = studio.options().enter_timeout(limit).templates(false).build().unwrap();
     let error = pool.call::<Value>("x", Call::new("work:about")).unwrap_err();
     let PoolError::NotStarted { cause, .. } = &error else { panic!("{error:?}") };
-    assert!(matches!(&**cause, StartError::TooSlow { .. }), "{cause}");
+    assert!(matches!(&**cause, StartError::TimedOut { .. }), "{cause}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn limits_may_be_as_good_as_for_ever() {
     studio.configs.broken("x", Broken::SyntaxError).unwrap();
     let ever = Duration::MAX;
     for templates in [false, true] {
-        let options = studio.options().start_time_limit(ever).enter_time_limit(ever).call_time_limit(ever);
+        let options = studio.options().start_timeout(ever).enter_timeout(ever).call_timeout(ever);
         let options = options.idle_timeout(ever).grace(ever, ever).back_off(ever, ever).slice(ever);
         let pool = options.revalidate_after(ever).templates(templates).build().unwrap();
         assert!(pool.call::<u32>("a", Call::new("work:pid")).is_ok());
@@ -172,11 +172,11 @@ fn a_python_that_never_begins_to_speak_is_given_up_after_the_limit() {
     std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut limit = Duration::from_millis(100);
     loop {
-        let options = studio.options().python(&python).start_time_limit(limit);
+        let options = studio.options().python(&python).start_timeout(limit);
         let pool = options.templates(false).build().unwrap();
         let error = pool.call::<Value>("a", Call::new("work:pid")).unwrap_err();
         let PoolError::NotStarted { cause, .. } = &error else { panic!("{error:?}") };
-        let StartError::TooSlow { phase, output, .. } = &**cause else { panic!("{cause:?}") };
+        let StartError::TimedOut { phase, output, .. } = &**cause else { panic!("{cause:?}") };
         assert_eq!(*phase, "starting");
         // What it has printed by then, which on a busy machine is nothing yet.
         if output == "silence" {

@@ -52,8 +52,8 @@ pub(crate) fn out_of_time(call: impl Fn(Duration) -> Result<Value, PoolError>) -
     let mut limit = Duration::from_millis(100);
     while limit < LONG {
         match call(limit) {
-            Err(PoolError::TimeLimit { sent: false, .. }) => limit *= 2,
-            Err(error @ PoolError::TimeLimit { sent: true, .. }) => return error,
+            Err(PoolError::TimedOut { sent: false, .. }) => limit *= 2,
+            Err(error @ PoolError::TimedOut { sent: true, .. }) => return error,
             outcome => panic!("{outcome:?}"),
         }
     }

@@ -100,7 +100,7 @@ fn arguments_that_are_no_json_are_refused_before_they_are_sent() {
     let (_studio, pool) = studio();
     let error = pool.call::<Value>("a", Call::new("told:echo").arg(vec![0.0, f64::INFINITY])).unwrap_err();
     assert!(error.never_ran());
-    let PoolError::Unsendable { place, .. } = &error else { panic!("{error:?}") };
+    let PoolError::InvalidCall { place, .. } = &error else { panic!("{error:?}") };
     assert_eq!(place, "args[0][1]");
     assert_eq!(pool.stats().started + pool.stats().forked, 0);
 }
@@ -148,7 +148,7 @@ fn results_that_json_has_no_word_for_follow_their_rules() {
     }
     for name in ["nan", "surrogate", "surrogate key", "tuple key", "bytes", "object", "decimal"] {
         let error = pool.call::<Value>("a", Call::new("bad_results:value").arg(name)).unwrap_err();
-        let PoolError::NoJson { place, .. } = &error else { panic!("{name}: {error:?}") };
+        let PoolError::InvalidResult { place, .. } = &error else { panic!("{name}: {error:?}") };
         assert_eq!((place.as_str(), error.delivery()), ("result['a'][1]['b']", Delivery::Ran), "{name}");
     }
     // All of it in one worker, which is none the worse for it.
@@ -166,9 +166,9 @@ fn a_small_limit_is_one_on_values_and_not_on_errors() {
         let error = pool.call::<Value>("a", Call::new("bad_raises:long_text").arg(100_000)).unwrap_err();
         assert_eq!(error.python().map(|error| error.type_name.as_str()), Some("RuntimeError"), "{error}");
         let error = pool.call::<Value>("a", Call::new("work:echo").arg("x".repeat(1000))).unwrap_err();
-        assert!(matches!(error, PoolError::Unsendable { .. }), "{error:?}");
+        assert!(matches!(error, PoolError::InvalidCall { .. }), "{error:?}");
         let error = pool.call::<Value>("a", Call::new("bad_results:mebibytes").arg(1)).unwrap_err();
-        assert!(matches!(error, PoolError::NoJson { .. }), "{error:?}");
+        assert!(matches!(error, PoolError::InvalidResult { .. }), "{error:?}");
         assert_eq!(pool.stats().lost, 0);
         let error = pool.call::<Value>("x", Call::new("work:about")).unwrap_err();
         assert!(error.python().is_some_and(|error| error.is_a("ImportError")), "{error}");

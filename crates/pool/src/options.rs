@@ -1,0 +1,112 @@
+//! A pool's options, as its parts read them.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sgtk_config::{Bootstrap, Configs};
+use tracing::level_filters::LevelFilter;
+
+/// The environment of workers.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
+
+/// What happens to a call for a project whose queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It fails with [`PoolError::QueueFull`](crate::PoolError::QueueFull).
+    #[default]
+    Refuse,
+    /// Its thread waits for room, for as long as the call's timeout allows. That blocks the caller of
+    /// [`WorkerPool::submit`](crate::WorkerPool::submit) too, so do not choose it in asynchronous code.
+    Wait,
+}
+
+/// What calls and their queues are subject to.
+#[derive(Clone, Debug)]
+pub(crate) struct CallOptions {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) run_timeout: Option<Duration>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) max_frame: usize,
+    pub(crate) max_workers: Option<usize>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) recycle_above: Option<u64>,
+    pub(crate) revalidate_after: Option<Duration>,
+    pub(crate) rules: Rules,
+}
+
+/// What the state machine of a slot decides by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) queue_limit: Option<usize>,
+    /// How often a call is put back after a failed start.
+    pub(crate) retries: u32,
+    pub(crate) recycle_after: Option<u64>,
+    pub(crate) slice: Option<Duration>,
+    pub(crate) back_off: BackOff,
+}
+
+/// When to start a worker again after failures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BackOff {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    /// How many failures in a row open the circuit: calls then fail at once until the next attempt.
+    pub(crate) circuit: Option<u32>,
+}
+
+/// How long a process has to end, for each step that ends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    pub(crate) asked: Option<Duration>,
+    pub(crate) terminated: Option<Duration>,
+}
+
+/// How worker processes are started.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessOptions {
+    pub(crate) configs: Configs,
+    pub(crate) bootstraps: HashMap<String, Bootstrap>,
+    /// The names of workers that enter no project.
+    pub(crate) plain: HashSet<String>,
+    pub(crate) python: PathBuf,
+    pub(crate) site_packages: bool,
+    pub(crate) plugin_paths: Vec<String>,
+    /// Further ones, by project.
+    pub(crate) project_paths: HashMap<String, Vec<String>>,
+    pub(crate) variables: Variables,
+    pub(crate) start_timeout: Option<Duration>,
+    pub(crate) enter_timeout: Option<Duration>,
+    pub(crate) grace: Grace,
+    pub(crate) templates: bool,
+    pub(crate) max_frame: usize,
+    pub(crate) log_level: Option<LevelFilter>,
+}
+
+impl ProcessOptions {
+    /// The name of the lowest level of Python's log records that workers send.
+    pub(crate) fn log_level(&self) -> &'static str {
+        match self.log_level.unwrap_or_else(LevelFilter::current) {
+            LevelFilter::OFF => "CRITICAL",
+            LevelFilter::ERROR => "ERROR",
+            LevelFilter::WARN => "WARNING",
+            LevelFilter::INFO => "INFO",
+            _ => "DEBUG",
+        }
+    }
+}
+
+/// A timeout so long that it never expires, which `Instant` could not express.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// When a timeout that begins now expires.
+pub(crate) fn after(timeout: Duration) -> Instant {
+    later(Instant::now(), timeout)
+}
+
+/// When a timeout that begins at `start` expires.
+pub(crate) fn later(start: Instant, timeout: Duration) -> Instant {
+    start + timeout.min(NEVER)
+}

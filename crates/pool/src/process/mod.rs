@@ -1,0 +1,19 @@
+//! Processes: how they are started, watched, talked to and ended.
+
+mod child;
+mod launch;
+mod link;
+mod output;
+mod spawn;
+mod spawner;
+mod supervisor;
+mod templates;
+mod terminate;
+mod watch;
+mod worker;
+
+pub(crate) use launch::{Launcher, Target};
+pub(crate) use link::{Fault, Link};
+pub(crate) use supervisor::{Supervisor, Timer};
+pub(crate) use terminate::Step;
+pub(crate) use worker::Worker;

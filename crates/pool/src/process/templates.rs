@@ -1,0 +1,339 @@
+//! Templates: processes that have imported a core, from which workers are forked in milliseconds (Linux).
+//!
+//! There is one for each core and Python, started for the first worker that needs it. A template has a single thread and
+//! forks on request. A forked worker greets and enters its project like one that was started. If a template cannot be
+//! used, for whatever reason, workers are started instead.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+    socketpair,
+};
+use rustix::process::Pid;
+use serde::Deserialize;
+use serde_json::json;
+use sgtk_config::Fingerprint;
+
+use super::link::{Fault, Link};
+use super::spawn::TheirEnds;
+use super::spawner::{STARTING, Spawner, Unready, parse};
+use super::supervisor::Supervisor;
+use super::terminate::Step;
+use super::watch::{OnEnd, Reaper};
+use super::worker::Worker;
+use crate::error::StartError;
+use crate::options::after;
+use crate::wire::{self, END, Failed, RemoteError};
+
+/// How long a fork may take.
+const FORK_TIMEOUT: Duration = Duration::from_secs(10);
+
+// Templates need Linux; this code has to compile without its flags.
+#[cfg(target_os = "linux")]
+const SOCKET: SocketFlags = SocketFlags::CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const SOCKET: SocketFlags = SocketFlags::empty();
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// A core, and the Python that imports it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    core: String,
+    python: PathBuf,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    known: Mutex<HashMap<Key, State>>,
+    changed: Condvar,
+    /// The threads that listen to templates.
+    listeners: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Starting,
+    Ready(Arc<Template>),
+    /// It cannot fork. Not tried again until the core's files change.
+    Unfit(Fingerprint),
+}
+
+/// A process that has imported a core.
+#[derive(Debug)]
+struct Template {
+    worker: Arc<Worker>,
+    fingerprint: Fingerprint,
+    socket: OwnedFd,
+    /// The answers to requests to fork. `None` once one did not come in time, as it could be taken for the answer to the
+    /// next request.
+    forked: Mutex<Option<Receiver<Forked>>>,
+}
+
+#[derive(Debug)]
+struct Forked {
+    pid: Option<i32>,
+    reason: Option<String>,
+}
+
+/// The answer to the request to import the core.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Readiness {
+    Template(serde::de::IgnoredAny),
+    Failed(Failed),
+    Unfit(Vec<String>),
+}
+
+/// What a template reports afterwards.
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    forked: Option<i32>,
+    #[serde(default)]
+    error: Option<RemoteError>,
+    ended: Option<u32>,
+    status: Option<i32>,
+}
+
+impl Templates {
+    /// Forks a worker. `None` if there is no template for the core: start a process instead. `on_end` is taken only by a
+    /// worker.
+    pub(super) fn fork(
+        &self,
+        spawner: &Arc<Spawner>,
+        project: &Arc<str>,
+        core: &str,
+        python: &Path,
+        on_end: &mut Option<OnEnd>,
+    ) -> Option<Box<Link>> {
+        if !spawner.options.templates || !cfg!(target_os = "linux") {
+            return None;
+        }
+        let key = Key { core: core.to_owned(), python: python.to_owned() };
+        // Of the core alone: projects with the same core share its template.
+        let install_core = Path::new(core).parent().unwrap_or(Path::new(""));
+        let template = self.get(spawner, &key, &Fingerprint::of_core(install_core))?;
+        let parent: Arc<dyn Reaper> = Arc::<Template>::clone(&template);
+        match spawner.adopt(project, parent, |theirs| template.fork(theirs), on_end) {
+            Ok(link) => Some(link),
+            Err(error) => {
+                tracing::warn!(project = &**project, core, "failed to fork from a template: {error}");
+                self.discard(spawner, &key, &template);
+                None
+            }
+        }
+    }
+
+    /// The template of a core whose files have this fingerprint. Starts it, or waits until another thread has.
+    fn get(&self, spawner: &Arc<Spawner>, key: &Key, fingerprint: &Fingerprint) -> Option<Arc<Template>> {
+        let mut known = self.known.lock();
+        loop {
+            match known.get(key) {
+                Some(State::Starting) => self.changed.wait(&mut known),
+                Some(State::Unfit(seen)) if seen == fingerprint => return None,
+                Some(State::Ready(template)) if template.serves(fingerprint) => {
+                    return Some(Arc::clone(template));
+                }
+                Some(State::Ready(_) | State::Unfit(_)) | None => break,
+            }
+        }
+        let outdated = known.insert(key.clone(), State::Starting);
+        drop(known);
+        if let Some(State::Ready(template)) = outdated {
+            tracing::info!(core = key.core, "replacing a template whose core has changed or which has ended");
+            template.end(&spawner.supervisor);
+        }
+        let (state, template) = match self.start(spawner, key, fingerprint) {
+            Ok(template) => (State::Ready(Arc::clone(&template)), Some(template)),
+            Err(error) => {
+                let core = &key.core;
+                tracing::warn!(core, "no template, each worker imports the core itself: {error}");
+                (State::Unfit(fingerprint.clone()), None)
+            }
+        };
+        self.known.lock().insert(key.clone(), state);
+        self.changed.notify_all();
+        template
+    }
+
+    fn start(
+        &self,
+        spawner: &Arc<Spawner>,
+        key: &Key,
+        fingerprint: &Fingerprint,
+    ) -> Result<Arc<Template>, StartError> {
+        let sockets = socketpair(AddressFamily::UNIX, SocketType::STREAM, SOCKET, None);
+        let (socket, forks) = sockets.map_err(|cause| StartError::System {
+            action: "make a template's socket",
+            cause: cause.into(),
+        })?;
+        let name = Arc::from(format!("template of {}", key.core));
+        let mut link = spawner.spawn(&key.python, &name, Some(forks), None)?;
+        if let Err(why) = import(spawner, key, &mut link) {
+            return Err(spawner.give_up(link, STARTING, why));
+        }
+        let (sender, receiver) = mpsc::channel();
+        let worker = Arc::clone(&link.worker);
+        // The thread must not keep the supervisor's pipe open.
+        let supervisor = Arc::downgrade(&spawner.supervisor);
+        let listener = std::thread::Builder::new().name("sgtk-template".to_owned());
+        let listener = listener.spawn(move || listen(*link, &sender, &supervisor));
+        // Without the thread the link is gone, so the template ends.
+        let listener = listener.map_err(|cause| StartError::System { action: "start a thread", cause })?;
+        {
+            let mut listeners = self.listeners.lock();
+            listeners.retain(|listener| !listener.is_finished());
+            listeners.push(listener);
+        }
+        tracing::info!(core = key.core, pid = worker.pid(), "a template is ready");
+        let fingerprint = fingerprint.clone();
+        Ok(Arc::new(Template { worker, fingerprint, socket, forked: Mutex::new(Some(receiver)) }))
+    }
+
+    /// Ends a template that failed to fork.
+    fn discard(&self, spawner: &Spawner, key: &Key, template: &Arc<Template>) {
+        let mut known = self.known.lock();
+        if matches!(known.get(key), Some(State::Ready(ready)) if Arc::ptr_eq(ready, template)) {
+            known.remove(key);
+        }
+        drop(known);
+        template.end(&spawner.supervisor);
+    }
+
+    pub(super) fn end_all(&self, supervisor: &Supervisor) {
+        let known = std::mem::take(&mut *self.known.lock());
+        for state in known.into_values() {
+            if let State::Ready(template) = state {
+                template.end(supervisor);
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for the threads that listen to templates. They end with the processes.
+    pub(super) fn join(&self) {
+        let listeners = std::mem::take(&mut *self.listeners.lock());
+        for listener in listeners {
+            if listener.join().is_err() {
+                tracing::error!("a thread of the pool has panicked");
+            }
+        }
+    }
+}
+
+/// Has the process import the core.
+fn import(spawner: &Spawner, key: &Key, link: &mut Link) -> Result<(), Unready> {
+    spawner.send_agent(link)?;
+    spawner.read_greeting(link)?;
+    let request = json!({"template": {
+        "site_packages": spawner.options.site_packages,
+        "core_python": key.core,
+        "max_frame": spawner.options.max_frame,
+    }});
+    let request = wire::encode(&request)
+        .map_err(|error| Fault::Protocol(format!("cannot be asked to import: {error}")))?;
+    let frame = link.exchange(&request, &mut 0, spawner.options.enter_timeout.map(after))?;
+    match parse::<Readiness>(&frame)? {
+        Readiness::Template(_) => Ok(()),
+        Readiness::Failed(failed) => {
+            let error = Box::new(failed.error.into());
+            Err(StartError::Enter { step: failed.step, error }.into())
+        }
+        Readiness::Unfit(reasons) => Err(Fault::Protocol(format!("has {}", reasons.join(", "))).into()),
+    }
+}
+
+impl Template {
+    fn serves(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == *fingerprint && !self.worker.is_dead()
+    }
+
+    fn fork(&self, theirs: TheirEnds) -> io::Result<Pid> {
+        // One request at a time, as answers carry no number.
+        let mut answers = self.forked.lock();
+        let forked =
+            answers.take().ok_or_else(|| io::Error::other("it did not answer an earlier request"))?;
+        let frame = wire::encode_text("{\"fork\":{}}");
+        let passed = [
+            theirs.stdout.as_fd(),
+            theirs.stderr.as_fd(),
+            theirs.requests.as_fd(),
+            theirs.answers.as_fd(),
+            theirs.records.as_fd(),
+            theirs.lifeline.as_fd(),
+        ];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(6))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&passed)) {
+            return Err(io::Error::other("no room for a worker's descriptors"));
+        }
+        let sent = sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut ancillary, NO_SIGNAL)?;
+        if sent < frame.len() {
+            return Err(io::Error::other("the template's socket took only a part of a request"));
+        }
+        drop(theirs);
+        let answer = forked.recv_timeout(FORK_TIMEOUT).map_err(io::Error::other)?;
+        *answers = Some(forked);
+        answer
+            .pid
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other(answer.reason.unwrap_or_else(|| "it did not fork".to_owned())))
+    }
+
+    /// Sends a request without waiting. Returns `false` if it could not be sent.
+    fn say(&self, text: &str) -> bool {
+        let frame = wire::encode_text(text);
+        let flags = NO_SIGNAL | SendFlags::DONTWAIT;
+        rustix::net::send(&self.socket, &frame, flags).is_ok_and(|sent| sent == frame.len())
+    }
+
+    fn end(&self, supervisor: &Supervisor) {
+        let step = if self.say(END) { Step::Ask } else { Step::Terminate };
+        supervisor.end(&self.worker, None, step);
+    }
+}
+
+impl Reaper for Template {
+    fn reap(&self, pid: u32) -> bool {
+        self.is_alive() && self.say(&format!("{{\"watching\":{pid}}}"))
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.worker.is_dead()
+    }
+}
+
+/// Reads what a template reports, until it ends.
+fn listen(mut link: Link, forked: &Sender<Forked>, supervisor: &Weak<Supervisor>) {
+    while let Ok(frame) = link.read(None) {
+        match serde_json::from_slice::<Report>(frame.body()) {
+            Ok(Report { ended: Some(pid), status, .. }) => {
+                if let Some(supervisor) = supervisor.upgrade() {
+                    supervisor.set_status(pid, status.unwrap_or_default());
+                }
+            }
+            Ok(report) => {
+                let reason = report.error.map(|error| format!("{}: {}", error.type_name, error.message));
+                // Nobody waits any more if it took too long.
+                let _ = forked.send(Forked { pid: report.forked, reason });
+            }
+            Err(error) => {
+                tracing::warn!(pid = link.worker.pid(), %error, "invalid message from a template");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The messages of the agent: what it says when it starts, and how it answers calls.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use sgtk_config::PythonError;
+
+/// The request that ends a worker or a template.
+pub(crate) const END: &str = "{\"end\":true}";
+
+/// A Python exception as the agent sends it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RemoteError {
+    #[serde(rename = "type")]
+    pub(crate) type_name: String,
+    pub(crate) message: String,
+    pub(crate) traceback: Option<String>,
+    pub(crate) mro: Vec<String>,
+    /// The step that failed, where that is not the call itself.
+    pub(crate) note: Option<String>,
+}
+
+impl From<RemoteError> for PythonError {
+    fn from(error: RemoteError) -> Self {
+        let traceback = error.traceback.as_deref().map(str::trim_end).filter(|text| !text.is_empty());
+        Self::new(error.type_name, error.mro, &error.message, traceback)
+    }
+}
+
+/// A value that cannot be written as JSON.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InvalidValue {
+    pub(crate) place: String,
+    pub(crate) reason: String,
+}
+
+/// The first message of an agent.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Greeting {
+    pub(crate) hello: Hello,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) protocol: u32,
+    pub(crate) python: Vec<u32>,
+    pub(crate) executable: String,
+}
+
+/// The answer to `enter`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entry {
+    Entered(Entered),
+    Failed(Failed),
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Entered {
+    pub(crate) core_version: Option<String>,
+    /// In what a bootstrapped engine is not what was asked for: the kind, and a sentence.
+    #[serde(default)]
+    pub(crate) differences: Vec<(String, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) step: String,
+    pub(crate) error: RemoteError,
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Where the result lies in the frame's body. It is parsed by whoever takes it.
+    Result(Range<usize>),
+    Error(RemoteError),
+    /// The function returned a value that cannot be sent.
+    InvalidResult(InvalidValue),
+    /// The arguments could not be read, so nothing was called.
+    InvalidCall(RemoteError),
+}
+
+#[derive(Deserialize)]
+struct AnswerFields<'a> {
+    id: u64,
+    // A plain `Option` would read `null` as no result.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    error: Option<RemoteError>,
+    invalid_result: Option<InvalidValue>,
+    invalid_call: Option<RemoteError>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(source: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(source).map(Some)
+}
+
+impl Answer {
+    /// Reads the answer to call `id`.
+    ///
+    /// # Errors
+    /// What is wrong with the frame, for a sentence that begins with "it sent".
+    pub(crate) fn parse(body: &[u8], id: u64) -> Result<Self, String> {
+        if let Some(result) = plain_result(body, id) {
+            return Ok(Self::Result(result));
+        }
+        let fields: AnswerFields<'_> =
+            serde_json::from_slice(body).map_err(|error| format!("an invalid answer: {error}"))?;
+        if fields.id != id {
+            return Err(format!("an answer to call {}, not to {id}", fields.id));
+        }
+        match (fields.result, fields.error, fields.invalid_result, fields.invalid_call) {
+            (Some(result), None, None, None) => {
+                let start = result.get().as_ptr() as usize - body.as_ptr() as usize;
+                Ok(Self::Result(start..start + result.get().len()))
+            }
+            (None, Some(error), None, None) => Ok(Self::Error(error)),
+            (None, None, Some(value), None) => Ok(Self::InvalidResult(value)),
+            (None, None, None, Some(error)) => Ok(Self::InvalidCall(error)),
+            _ => Err("an answer without exactly one of result and error".to_owned()),
+        }
+    }
+}
+
+/// Finds the result in an answer as the agent writes it, without parsing it.
+fn plain_result(body: &[u8], id: u64) -> Option<Range<usize>> {
+    let rest = body.strip_prefix(b"{\"id\":")?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = rest.split_at_checked(digits)?;
+    if std::str::from_utf8(number).ok()?.parse() != Ok(id) {
+        return None;
+    }
+    let rest = rest.strip_prefix(b",")?.trim_ascii_start().strip_prefix(b"\"result\":")?;
+    let start = body.len() - rest.len();
+    rest.ends_with(b"}").then(|| start..body.len() - 1)
+}
+
+/// One record of Python's `logging`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogRecord {
+    pub(crate) logger: String,
+    pub(crate) level: i64,
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) pid: i64,
+    #[serde(default)]
+    pub(crate) thread: String,
+    #[serde(default)]
+    pub(crate) exc: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_an_error(body in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Answer::parse(&body, 1);
+        }
+    }
+
+    fn result_of(body: &str) -> Option<&str> {
+        match Answer::parse(body.as_bytes(), 7) {
+            Ok(Answer::Result(range)) => body.get(range),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_result_is_found_in_any_spelling_of_the_answer() {
+        assert_eq!(result_of(r#"{"id":7,"result":[1, {"a": null}]}"#), Some(r#"[1, {"a": null}]"#));
+        assert_eq!(result_of(r#"{"id": 7, "result": null}"#).map(str::trim), Some("null"));
+        assert_eq!(result_of(r#"{"result": null, "id": 7}"#), Some("null"));
+        assert_eq!(result_of(r#"{"result": {"id": 8}, "id": 7} "#), Some(r#"{"id": 8}"#));
+    }
+
+    #[test]
+    fn an_answer_to_another_call_is_an_error() {
+        for body in [r#"{"id":8,"result":1}"#, r#"{"id":70,"result":1}"#, r#"{"result":1}"#, r#"{"id":7}"#] {
+            assert!(Answer::parse(body.as_bytes(), 7).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_exception_is_read_with_its_classes() {
+        let body =
+            br#"{"id": 7, "error": {"type": "a.B", "message": "m", "traceback": "t\n", "mro": ["B"]}}"#;
+        let Ok(Answer::Error(error)) = Answer::parse(body, 7) else { panic!() };
+        let error = PythonError::from(error);
+        assert_eq!((error.type_name.as_str(), error.traceback.as_deref()), ("a.B", Some("t")));
+        assert!(error.is_a("B"));
+    }
+}
