@@ -46,7 +46,14 @@ impl FileQueue {
         let loaded = rows::load(&connection).map_err(|error| schema::told(path, &error))?;
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
-        let writer = Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, lock };
+        let writer = Writer {
+            path: path.to_owned(),
+            connection,
+            memory: Arc::clone(&memory),
+            orders,
+            durable: true,
+            lock,
+        };
         std::thread::Builder::new()
             .name("sgtk-eventd-state".to_owned())
             .spawn(move || writer.run())

@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) orders: Receiver<Order>,
+    /// Whether commits wait for the disk at present.
+    pub(super) durable: bool,
     /// Held as long as the thread lives.
     pub(super) lock: Lock,
 }
@@ -143,8 +145,11 @@ impl Writer {
     ) -> Result<Vec<Result<Outcome, QueueError>>, QueueError> {
         let path = self.path.clone();
         let sqlite = |error: rusqlite::Error| told(&path, &error);
-        let level = if durable { "FULL" } else { "NORMAL" };
-        self.connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+        if durable != self.durable {
+            let level = if durable { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+            self.durable = durable;
+        }
         let transaction = self.connection.transaction().map_err(sqlite)?;
         let mut results = Vec::with_capacity(jobs.len());
         let mut effects: Vec<Effect> = Vec::new();
@@ -196,7 +201,6 @@ impl Writer {
             }
             (memory.done_up_to(), moved, end)
         };
-        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
         let transaction = self.connection.transaction().map_err(sqlite)?;
         for (name, done, last_id) in &moved {
             let mut statement = transaction
