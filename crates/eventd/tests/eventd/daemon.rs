@@ -130,6 +130,9 @@ impl Studio {
         ];
         let lines: Vec<_> = base.iter().chain(&self.more).collect();
         for section in sections {
+            if section.contains(':') && lines.iter().all(|(name, _)| *name != section) {
+                continue;
+            }
             writeln!(text, "[{section}]").unwrap();
             let key = |line: &str| line.split([':', '=']).next().unwrap().trim().to_owned();
             let mut seen = Vec::new();
