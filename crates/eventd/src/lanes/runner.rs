@@ -132,7 +132,7 @@ impl Runner {
         let (files, generation) = self.wanted();
         let fresh = generation != self.generation;
         if fresh {
-            self.shared.workers.replace(&self.worker).await;
+            self.shared.workers.replace(&self.worker);
         }
         self.open_lanes(&files).await;
         let loaded = {
