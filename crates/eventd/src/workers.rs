@@ -180,9 +180,9 @@ impl Workers {
     ) -> Result<T, CallError> {
         // What is waited for before it is sent is the pool's affair: it has limits of its own for that.
         let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).run_timeout(limit);
-        let pool = self.pool(worker).ok_or_else(|| {
-            CallError::never("there is no folder of pipeline configurations".to_owned())
-        })?;
+        let pool = self
+            .pool(worker)
+            .ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?;
         Ok(pool.submit::<T>(worker.lane(), call)?.await?)
     }
 

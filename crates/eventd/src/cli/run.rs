@@ -33,7 +33,8 @@ pub(super) struct Run {
     /// Serve the status page and the numbers for Prometheus here: 127.0.0.1:8710. Default: [eventd] http.
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
-    /// Take the events from a file of JSON lines (- for standard input) and not from the site, and end when all are done.
+    /// Take the events from a file of JSON lines (- for standard input) and not from the site, and end when
+    /// all are done.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 }

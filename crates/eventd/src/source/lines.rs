@@ -46,8 +46,8 @@ pub enum LinesError {
     },
 }
 
-/// Appends the events of a file, `-` for standard input, in its order. `told` hears how many lines were read so far. Returns
-/// how many events were new: those that were given out before, by their ids, are left out.
+/// Appends the events of a file, `-` for standard input, in its order. `told` hears how many lines were read
+/// so far. Returns how many events were new: those that were given out before, by their ids, are left out.
 ///
 /// # Errors
 /// The file cannot be read, or a line of it is no event; what stands before it is appended.

@@ -1,9 +1,10 @@
 //! The queue in one file, for one machine: SQLite with a write-ahead log.
 //!
-//! What is written: each fetch of the source (events, cursor, missing ids) in one transaction, each outcome in one, and what
-//! waits together in the same. All but plain successes have reached the disk when they are confirmed. A success has reached
-//! the operating system, so that no crash of the daemon loses it, and the disk 20 ms later: a power failure in between has
-//! that event run once more, and a slow disk does not hold up every event of every lane.
+//! What is written: each fetch of the source (events, cursor, missing ids) in one transaction, each outcome
+//! in one, and what waits together in the same. All but plain successes have reached the disk when they are
+//! confirmed. A success has reached the operating system, so that no crash of the daemon loses it, and the
+//! disk 20 ms later: a power failure in between has that event run once more, and a slow disk does not hold
+//! up every event of every lane.
 
 mod jobs;
 mod memory;

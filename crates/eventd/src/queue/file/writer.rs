@@ -14,8 +14,8 @@ use super::rows;
 use super::schema::{Lock, told};
 use crate::queue::{LaneName, QueueError};
 
-/// How long what was done may be written without having reached the disk itself. A power failure takes that back, and it is
-/// done again; a crash of the daemon takes nothing back.
+/// How long what was done may be written without having reached the disk itself. A power failure takes that
+/// back, and it is done again; a crash of the daemon takes nothing back.
 const UNSYNCED: Duration = Duration::from_millis(20);
 
 /// How many jobs one transaction has.
@@ -100,8 +100,8 @@ impl Writer {
         }
     }
 
-    /// What waits as well and can go into the same transaction: of each lane one job, as what a job does depends on what the
-    /// one before has made of the lane.
+    /// What waits as well and can go into the same transaction: of each lane one job, as what a job does
+    /// depends on what the one before has made of the lane.
     fn gather(&self, first: Order) -> (Vec<Order>, Option<Order>) {
         let mut lanes: Vec<LaneName> = first.0.lanes();
         let alone = first.0.is_alone();
