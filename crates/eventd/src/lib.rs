@@ -1,6 +1,8 @@
-//! An event daemon for ShotGrid (Flow Production Tracking) that runs the plugins of shotgunEvents, with its configuration file.
+//! An event daemon for ShotGrid (Flow Production Tracking) that runs the plugins of shotgunEvents, with its
+//! configuration file.
 //!
-//! The program is `sgtk-eventd`; this library is what it is made of, for its own tests and for engines behind [`queue`].
+//! The program is `sgtk-eventd`; this library is what it is made of, for its own tests and for engines behind
+//! [`queue`].
 //!
 //! | part | knows | never |
 //! | --- | --- | --- |

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use sgtk_pool::{Call, Configs, Delivery, PoolError, WorkerPool};
+use sgtk_pool::{Call, Configs, Delivery, Lane, PoolError, WorkerPool};
 use tracing::level_filters::LevelFilter;
 
 /// The Python files of the workers.
@@ -24,6 +24,9 @@ const AGENTS: [(&str, &str); 9] = [
     ("values.py", include_str!("python/sgtk_eventd/values.py")),
 ];
 
+/// The name in the pool under which workers enter no core; each of them is a lane of its own there.
+const PLAIN: &str = "sgtk-eventd";
+
 /// A worker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Worker {
@@ -34,11 +37,18 @@ pub enum Worker {
 }
 
 impl Worker {
-    /// The worker's name in the pool.
+    /// The worker's name.
     #[must_use]
     pub fn name(&self) -> &str {
         let (Worker::Plain(name) | Worker::Project(name)) = self;
         name
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        match self {
+            Worker::Plain(name) => Lane::new(PLAIN, name),
+            Worker::Project(name) => name.as_str().into(),
+        }
     }
 }
 
@@ -145,7 +155,7 @@ impl Workers {
             };
             builder.recycle_above(options.memory)
         };
-        let plain = builder(Configs::new(home.stand_ins())).templates(false).build()?;
+        let plain = builder(Configs::new(&home.folder)).plain(PLAIN).build()?;
         let projects = options
             .configs
             .as_ref()
@@ -168,31 +178,26 @@ impl Workers {
         arguments: impl FnOnce(Call) -> Call,
         limit: Option<Duration>,
     ) -> Result<T, CallError> {
-        let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).timeout(limit);
-        let (pool, name) = match worker {
-            Worker::Plain(name) => {
-                self.home
-                    .stand_in(name)
-                    .map_err(|error| CallError::never(format!("cannot make worker '{name}': {error}")))?;
-                (&self.plain, name)
-            }
-            Worker::Project(name) => {
-                let pool = self.projects.as_ref();
-                (
-                    pool.ok_or_else(|| {
-                        CallError::never("there is no folder of pipeline configurations".to_owned())
-                    })?,
-                    name,
-                )
-            }
-        };
-        Ok(pool.submit::<T>(name, call)?.await?)
+        // What is waited for before it is sent is the pool's affair: it has limits of its own for that.
+        let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).run_timeout(limit);
+        let pool = self
+            .pool(worker)
+            .ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?;
+        Ok(pool.submit::<T>(worker.lane(), call)?.await?)
+    }
+
+    fn pool(&self, worker: &Worker) -> Option<&WorkerPool> {
+        match worker {
+            Worker::Plain(_) => Some(&self.plain),
+            Worker::Project(_) => self.projects.as_ref(),
+        }
     }
 
     /// Has the next call find a new process, with nothing loaded.
-    pub async fn replace(&self, worker: &Worker) {
-        // The worker ends itself after its answer; where it is gone already, there is a new one anyway.
-        let _ = self.call::<()>(worker, "worker:end", |call| call, Some(Duration::from_secs(30))).await;
+    pub fn replace(&self, worker: &Worker) {
+        if let Some(pool) = self.pool(worker) {
+            pool.evict(worker.lane());
+        }
     }
 
     /// The process ids of the workers that live, by name.
@@ -200,7 +205,8 @@ impl Workers {
     pub fn processes(&self) -> HashMap<Worker, u32> {
         let mut found = HashMap::new();
         for stats in self.plain.stats().projects {
-            found.extend(stats.pid.map(|pid| (Worker::Plain(stats.project), pid)));
+            let name = stats.lane.unwrap_or_default();
+            found.extend(stats.pid.map(|pid| (Worker::Plain(name), pid)));
         }
         for stats in self.projects.iter().flat_map(|pool| pool.stats().projects) {
             found.extend(stats.pid.map(|pid| (Worker::Project(stats.project), pid)));
@@ -276,28 +282,7 @@ impl Home {
         for (name, text) in AGENTS {
             write_anew(&self.folder.join("sgtk_eventd").join(name), text)?;
         }
-        let core = self.stand_ins().join("core/install/core");
-        fs::create_dir_all(core.join("python/tank"))?;
-        fs::create_dir_all(core.join("python/sgtk"))?;
-        write_anew(&core.join("_core_upgrader.py"), "")?;
-        write_anew(&core.join("python/tank/__init__.py"), "")?;
-        write_anew(&core.join("python/sgtk/__init__.py"), "import sys, tank\nsys.modules['sgtk'] = tank\n")
-    }
-
-    /// Where workers without Toolkit find an empty core. `plugins.py` takes it away again.
-    fn stand_ins(&self) -> PathBuf {
-        self.folder.join("none")
-    }
-
-    fn stand_in(&self, name: &str) -> io::Result<()> {
-        let link = self.stand_ins().join(name);
-        if link.exists() {
-            return Ok(());
-        }
-        match symlink("core", &link) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

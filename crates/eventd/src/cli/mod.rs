@@ -17,8 +17,8 @@ use clap_complete::Shell;
 /// What ends a command early, for the person who gave it.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs plugins for the events of ShotGrid (Flow Production Tracking) sites: those of shotgunEvents, with its configuration
-/// file.
+/// Runs plugins for the events of ShotGrid (Flow Production Tracking) sites: those of shotgunEvents, with its
+/// configuration file.
 #[derive(Debug, Parser)]
 #[command(name = "sgtk-eventd", version)]
 struct Arguments {

@@ -24,7 +24,8 @@ pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Err
     // It says which Python workers are to be, so this one is read by the default.
     let workers = Workers::new(&WorkerOptions::default())?;
     let settings = Settings::read(&workers, &path).await;
-    end(Arc::new(workers), Duration::ZERO).await;
+    // Nothing waits for its end.
+    tokio::spawn(end(Arc::new(workers), Duration::ZERO));
     Ok(Arc::new(settings?))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
+use indicatif::ProgressBar;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,7 @@ use crate::control::{Operator, socket};
 use crate::lanes::{Lanes, Shared, ids};
 use crate::queue::QueueError;
 use crate::report::log::Log;
+use crate::source::lines;
 use crate::source::poll::{Poller, Readers};
 
 /// Options of `run`.
@@ -31,6 +33,10 @@ pub(super) struct Run {
     /// Serve the status page and the numbers for Prometheus here: 127.0.0.1:8710. Default: [eventd] http.
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Take the events from a file of JSON lines (- for standard input) and not from the site, and end when
+    /// all are done.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
 }
 
 impl Run {
@@ -38,8 +44,10 @@ impl Run {
         let log = Log::start(20, !self.quiet);
         let settings = prepare::settings(config).await?;
         let http = self.http.or_else(|| settings.http.clone());
-        let daemon = Daemon::start(settings, &log, http).await?;
-        daemon.serve().await;
+        match self.events {
+            None => Daemon::start(settings, &log, http, true).await?.serve().await,
+            Some(file) => Daemon::start(settings, &log, http, false).await?.feed(&file).await?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -66,10 +74,12 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
+    /// Starts all of it; with `poll`, the polls of the sites as well.
     pub(super) async fn start(
         settings: Arc<Settings>,
         log: &Log,
         http: Option<String>,
+        poll: bool,
     ) -> Result<Daemon, Error> {
         let workers = prepare::workers(&settings)?;
         let new = !settings.state.exists();
@@ -89,7 +99,7 @@ impl Daemon {
         let (stop, stopped) = watch::channel(false);
         let mut pollers = JoinSet::new();
         let mut wake = Vec::new();
-        for site in &settings.sites {
+        for site in settings.sites.iter().filter(|_| poll) {
             let woken = Arc::new(Notify::new());
             wake.push(Arc::clone(&woken));
             let poller = Poller {
@@ -156,6 +166,42 @@ impl Daemon {
             }
         }
         self.drain().await;
+    }
+
+    /// Has lanes do the events of a file, and ends.
+    async fn feed(self, file: &Path) -> Result<(), Error> {
+        let site = self.shared.settings.sites.first().ok_or("there is no site")?;
+        let bar = ProgressBar::new_spinner().with_message("lines read");
+        let readers = LaneReaders(Arc::clone(&self.lanes));
+        let told = |lines: usize| bar.set_position(lines as u64);
+        let fed = lines::feed(file, &site.name, &*self.shared.queue, &readers, told).await;
+        if let Ok(events) = &fed {
+            bar.finish_and_clear();
+            self.catch_up(*events as u64).await?;
+        }
+        self.drain().await;
+        fed?;
+        Ok(())
+    }
+
+    /// Waits until no lane has anything to do any more, but for those that have stopped or are paused.
+    async fn catch_up(&self, events: u64) -> Result<(), Error> {
+        let bar = ProgressBar::new(0).with_message("events of lanes");
+        let mut most = 0;
+        loop {
+            let state = self.shared.queue.state().await?;
+            let open = state.lanes.iter().filter(|lane| lane.open && !lane.parked && !lane.paused);
+            let left: u64 = open.map(|lane| lane.waiting).sum();
+            most = left.max(most);
+            bar.set_length(most);
+            bar.set_position(most - left);
+            if left == 0 {
+                bar.finish_and_clear();
+                tracing::info!(events, dead = state.dead, "all events of the file are done");
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Takes no more events, lets callbacks end, and ends the workers.

@@ -22,7 +22,8 @@ impl std::fmt::Display for Folders<'_> {
     }
 }
 
-/// The file that was named, or the first that is there: beside the program (shotgunEvents: beside its script), in `/etc`.
+/// The file that was named, or the first that is there: beside the program (shotgunEvents: beside its
+/// script), in `/etc`.
 ///
 /// # Errors
 /// None was named and there is none.

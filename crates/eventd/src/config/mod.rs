@@ -18,7 +18,8 @@ pub use values::KeyError;
 
 use values::{File, Section, Value};
 
-/// The sections and keys that have an effect. Those of shotgunEvents may come out of the environment, as there.
+/// The sections and keys that have an effect. Those of shotgunEvents may come out of the environment, as
+/// there.
 const KEYS: [(&str, &[&str]); 6] = [
     (
         "daemon",

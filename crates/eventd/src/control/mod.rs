@@ -191,7 +191,8 @@ impl Operator {
                 done.push(lane.name.clone());
             }
         }
-        // Dead letters are found before they are forgotten: a crash in between gives the event out twice, not never.
+        // Dead letters are found before they are forgotten: a crash in between gives the event out twice, not
+        // never.
         for lane in &lanes {
             let letters = self.shared.queue.dead(usize::MAX >> 1).await?;
             if letters.iter().any(|letter| letter.event == event && letter.lane == lane.name)

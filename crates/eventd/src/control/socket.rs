@@ -17,7 +17,8 @@ const LONGEST: u64 = 64 * 1024;
 /// Makes the socket, for this user alone.
 ///
 /// # Errors
-/// It cannot be made. One that a daemon has left behind is replaced: the state's lock says that there is no other.
+/// It cannot be made. One that a daemon has left behind is replaced: the state's lock says that there is no
+/// other.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if path.as_os_str().len() > 100 {
         return Err(io::Error::other(

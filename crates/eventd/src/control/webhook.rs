@@ -1,10 +1,11 @@
-//! Webhooks: the site says that something has happened, and the poll does not wait for its time. Events never come this way.
+//! Webhooks: the site says that something has happened, and the poll does not wait for its time. Events never
+//! come this way.
 
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 
-/// Whether the signature of a webhook's body is right: `sha1=` and the HMAC in hexadecimal digits, as the site sends it in
-/// `x-sg-signature`.
+/// Whether the signature of a webhook's body is right: `sha1=` and the HMAC in hexadecimal digits, as the
+/// site sends it in `x-sg-signature`.
 #[must_use]
 pub fn is_genuine(secret: &str, body: &[u8], signature: &str) -> bool {
     let Some(digits) = signature.trim().strip_prefix("sha1=") else { return false };

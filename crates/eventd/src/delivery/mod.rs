@@ -89,7 +89,8 @@ impl Outcome {
             Ok(_) => Outcome::Done,
             Err(error) => match error.delivery {
                 Delivery::NeverRan => Outcome::NeverRan(error),
-                // The agent catches what a callback raises: what is raised beyond is the daemon's own mistake.
+                // The agent catches what a callback raises: what is raised beyond is the daemon's own
+                // mistake.
                 _ => Outcome::MayHaveRun(error, stop_on_error),
             },
         }
@@ -97,8 +98,8 @@ impl Outcome {
 }
 
 impl Policy {
-    /// What becomes of an event whose callbacks have these outcomes; `attempts` tries were made before. The callbacks after
-    /// one that stops, or that is to be tried again, were not called.
+    /// What becomes of an event whose callbacks have these outcomes; `attempts` tries were made before. The
+    /// callbacks after one that stops, or that is to be tried again, were not called.
     #[must_use]
     pub fn verdict(&self, attempts: u32, outcomes: &[Outcome]) -> Verdict {
         let mut dead: Option<Failure> = None;

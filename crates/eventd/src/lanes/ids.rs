@@ -14,7 +14,8 @@ use crate::queue::{Batch, Lane, Queue, QueueError, Start};
 use crate::source::window::Window;
 use crate::workers::{CallError, Worker, Workers};
 
-/// By folder and plugin: the last id, and the missing ones with the seconds for which they are waited for still.
+/// By folder and plugin: the last id, and the missing ones with the seconds for which they are waited for
+/// still.
 type Folders<Id> = BTreeMap<String, BTreeMap<String, (i64, BTreeMap<Id, f64>)>>;
 
 /// What an id file says.
@@ -73,8 +74,8 @@ impl Ids {
         self.folders.values().flat_map(BTreeMap::values).map(|(id, _)| *id).max()
     }
 
-    /// Where a plugin is: by its folder, or in whichever folder it was the furthest, as shotgunEvents does where the folder was
-    /// moved.
+    /// Where a plugin is: by its folder, or in whichever folder it was the furthest, as shotgunEvents does
+    /// where the folder was moved.
     fn of(&self, folder: &str, name: &str) -> Option<(i64, &BTreeMap<String, f64>)> {
         let same = |path: &str| path.trim_end_matches('/') == folder;
         let own = self.folders.iter().find(|(path, _)| same(path)).and_then(|(_, plugins)| plugins.get(name));
@@ -145,7 +146,8 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
         let (_, key, _) = parts(&lane.name);
         let Some((folder, file)) = key.rsplit_once('/') else { continue };
         let last = if lane.waiting == 0 { window.cursor() } else { lane.last_id };
-        // A gap of millions of ids, which a site that was moved has, is nothing that shotgunEvents could wait for.
+        // A gap of millions of ids, which a site that was moved has, is nothing that shotgunEvents could wait
+        // for.
         let gaps = window.ranges().filter(|(first, end, _)| *first < last && end - first < 10_000);
         let mut left: BTreeMap<i64, f64> = gaps
             .flat_map(|(first, end, until)| {

@@ -105,7 +105,8 @@ impl Lanes {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the lanes of all plugins in the queue, those of the projects that are known there as well, and has them run.
+    /// Opens the lanes of all plugins in the queue, those of the projects that are known there as well, and
+    /// has them run.
     ///
     /// # Errors
     /// As the queue's.

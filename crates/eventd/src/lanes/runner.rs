@@ -132,7 +132,7 @@ impl Runner {
         let (files, generation) = self.wanted();
         let fresh = generation != self.generation;
         if fresh {
-            self.shared.workers.replace(&self.worker).await;
+            self.shared.workers.replace(&self.worker);
         }
         self.open_lanes(&files).await;
         let loaded = {
@@ -280,7 +280,8 @@ impl Runner {
             .collect()
     }
 
-    /// Whether the event was caused by a script of the daemon's: its own user, or one that a plugin has registered with.
+    /// Whether the event was caused by a script of the daemon's: its own user, or one that a plugin has
+    /// registered with.
     fn is_own(&self, plugin: &Plugin, fields: &Fields) -> bool {
         let Some(user) = fields.user.as_ref().filter(|user| user.kind.as_deref() == Some("ApiUser")) else {
             return false;
@@ -374,7 +375,8 @@ impl Runner {
         self.shared.metrics.called(&plugin.name, self.project, outcome, took);
     }
 
-    /// Tells what has become of an event, where it was not simply done. What a callback raises its own logger has told.
+    /// Tells what has become of an event, where it was not simply done. What a callback raises its own logger
+    /// has told.
     fn told(&self, plugin: &Plugin, message: &Message, verdict: &Verdict) {
         let label = || crate::report::metrics::LaneLabel {
             plugin: plugin.name.clone(),
@@ -421,8 +423,8 @@ impl Runner {
         }
     }
 
-    /// Settles the message, or writes down that it is begun; where the disk is full, as often as it takes. False where the
-    /// queue is closed.
+    /// Settles the message, or writes down that it is begun; where the disk is full, as often as it takes.
+    /// False where the queue is closed.
     async fn insist(&self, message: &Message, verdict: Option<Verdict>) -> bool {
         let mut told = false;
         loop {

@@ -22,7 +22,8 @@ pub struct PluginFile {
     pub stamp: String,
 }
 
-/// The files of some folders, in the order in which plugins have each event: folder by folder, sorted by name.
+/// The files of some folders, in the order in which plugins have each event: folder by folder, sorted by
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The files.
@@ -31,8 +32,8 @@ pub struct Listing {
     pub unreadable: BTreeMap<PathBuf, String>,
 }
 
-/// Lists the plugins of the folders. A folder that cannot be read keeps the files that it had `before`: a share that is
-/// away for a moment drops no plugins.
+/// Lists the plugins of the folders. A folder that cannot be read keeps the files that it had `before`: a
+/// share that is away for a moment drops no plugins.
 #[must_use]
 pub fn list(folders: &[PathBuf], before: &Listing) -> Listing {
     let mut listing = Listing::default();

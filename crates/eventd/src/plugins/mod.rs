@@ -1,4 +1,5 @@
-//! Plugins as the daemon sees them: files of folders, and what a worker has told about them. Nothing of delivery.
+//! Plugins as the daemon sees them: files of folders, and what a worker has told about them. Nothing of
+//! delivery.
 
 mod filter;
 mod folder;

@@ -1,8 +1,9 @@
 //! The queue: what is between the source and the lanes.
 //!
-//! A *lane* is one reader's way through a site's events: a plugin's, or a plugin's in one project. It has one event in
-//! flight, which is settled before the next is given out. What is promised: each event of a lane's subject is given to it at
-//! least once, in the order in which events were appended; a parked lane waits at its event, others go on.
+//! A *lane* is one reader's way through a site's events: a plugin's, or a plugin's in one project. It has one
+//! event in flight, which is settled before the next is given out. What is promised: each event of a lane's
+//! subject is given to it at least once, in the order in which events were appended; a parked lane waits at
+//! its event, others go on.
 
 pub mod file;
 
@@ -222,7 +223,8 @@ pub enum QueueError {
         /// What is wrong.
         reason: String,
     },
-    /// It cannot be written: the disk is full, or the folder is not ours. What was not written is tried again.
+    /// It cannot be written: the disk is full, or the folder is not ours. What was not written is tried
+    /// again.
     #[error("failed to write the state {path}: {reason}")]
     Write {
         /// The file.
@@ -251,8 +253,9 @@ pub enum QueueError {
     Closed,
 }
 
-/// The queue. All promises are durable when a method returns, but for [`Verdict::Done`] and [`Verdict::Passed`], which a
-/// power failure may take back within an instant: their event is then given out again.
+/// The queue. All promises are durable when a method returns, but for [`Verdict::Done`] and
+/// [`Verdict::Passed`], which a power failure may take back within an instant: their event is then given out
+/// again.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
     /// What was seen of a site. None for one that nothing is known of.
@@ -267,21 +270,24 @@ pub trait Queue: Send + Sync + 'static {
     /// Reads lanes no longer. Their places are kept for a plugin that comes back.
     async fn close(&self, lanes: &[LaneName]) -> Result<(), QueueError>;
 
-    /// Waits until one of the lanes has an event whose time has come, and gives the earliest out; of lanes that are at the
-    /// same one, the first named. What was given out and not settled is given out again. Safe to be dropped.
+    /// Waits until one of the lanes has an event whose time has come, and gives the earliest out; of lanes
+    /// that are at the same one, the first named. What was given out and not settled is given out again. Safe
+    /// to be dropped.
     async fn next(&self, lanes: &[LaneName]) -> Result<Message, QueueError>;
 
-    /// Writes down that the message's callbacks are being run, so that after a crash it is known that they may have.
+    /// Writes down that the message's callbacks are being run, so that after a crash it is known that they
+    /// may have.
     async fn begin(&self, message: &Message) -> Result<(), QueueError>;
 
-    /// Says that the message is still being worked on. An engine with a time limit on silence wants to hear it.
+    /// Says that the message is still being worked on. An engine with a time limit on silence wants to hear
+    /// it.
     async fn progress(&self, message: &Message) -> Result<(), QueueError>;
 
     /// Settles a message.
     async fn settle(&self, message: &Message, verdict: Verdict) -> Result<(), QueueError>;
 
-    /// Has a lane that is parked, or waits for a retry, go on at once; with `skip` its event becomes a dead letter.
-    /// With an event, only where it is at that one. Whether there was anything to resume.
+    /// Has a lane that is parked, or waits for a retry, go on at once; with `skip` its event becomes a dead
+    /// letter. With an event, only where it is at that one. Whether there was anything to resume.
     async fn resume(&self, lane: &LaneName, event: Option<i64>, skip: bool) -> Result<bool, QueueError>;
 
     /// Pauses a lane until it is resumed by the same. Kept over restarts.

@@ -289,8 +289,8 @@ impl Poller {
         self.board.note_site(&self.site.name, |note| (note.failures, note.error) = (0, None));
     }
 
-    /// Tells of a failure, as an error (which is mailed) each time that there were so many, and waits. False where it is to
-    /// stop.
+    /// Tells of a failure, as an error (which is mailed) each time that there were so many, and waits. False
+    /// where it is to stop.
     async fn failed(&self, failures: &mut Failures, error: &CallError) -> bool {
         failures.count += 1;
         self.metrics.poll_failures.get_or_create(&self.label()).inc();

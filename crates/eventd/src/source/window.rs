@@ -9,13 +9,14 @@ pub type Millis = u64;
 
 /// What is known of a site's ids.
 ///
-/// The cursor is the highest id seen. Ids below it that were not seen are missing until they come or their time is up: the
-/// site gives ids to events before their transactions end, so that some become visible late, and some never.
+/// The cursor is the highest id seen. Ids below it that were not seen are missing until they come or their
+/// time is up: the site gives ids to events before their transactions end, so that some become visible late,
+/// and some never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     cursor: i64,
-    /// First id of a range of missing ones, its last id, and when it is given up. Ranges do not touch where their times are
-    /// the same, and never overlap.
+    /// First id of a range of missing ones, its last id, and when it is given up. Ranges do not touch where
+    /// their times are the same, and never overlap.
     missing: BTreeMap<i64, (i64, Millis)>,
 }
 
@@ -81,7 +82,8 @@ impl Window {
         self.missing.iter().map(|(first, (last, until))| (*first, *last, *until))
     }
 
-    /// What to ask for next. Where there is more than a query can have, `turn` says with which part it begins.
+    /// What to ask for next. Where there is more than a query can have, `turn` says with which part it
+    /// begins.
     #[must_use]
     pub fn query(&self, turn: usize) -> Query {
         let mut query = Query { above: self.cursor, ..Query::default() };
@@ -102,8 +104,8 @@ impl Window {
         query
     }
 
-    /// Takes the ids of an answer, in any order; ids that were seen before are not given out again. Ids that turn out to be
-    /// missing are waited for until `until`.
+    /// Takes the ids of an answer, in any order; ids that were seen before are not given out again. Ids that
+    /// turn out to be missing are waited for until `until`.
     pub fn take(&mut self, ids: impl IntoIterator<Item = i64>, until: Millis) -> Taken {
         let mut ids: Vec<i64> = ids.into_iter().collect();
         ids.sort_unstable();
@@ -150,7 +152,8 @@ impl Window {
             .collect()
     }
 
-    /// Has nothing be waited for longer than until `latest`: the clock may have been set back since it was written down.
+    /// Has nothing be waited for longer than until `latest`: the clock may have been set back since it was
+    /// written down.
     pub fn not_later_than(&mut self, latest: Millis) {
         for (_, until) in self.missing.values_mut() {
             *until = (*until).min(latest);
@@ -218,8 +221,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order in which ids become visible, each that does within its time is given out once, no poll with
-        /// something to give out gives nothing, and ids that are always visible wait for nothing.
+        /// Whatever the order in which ids become visible, each that does within its time is given out once,
+        /// no poll with something to give out gives nothing, and ids that are always visible wait for
+        /// nothing.
         #[test]
         fn each_event_comes_once_and_none_is_lost_within_its_time(
             delays in prop::collection::vec(prop_oneof![6 => Just(Some(0u64)), 2 => (1u64..400).prop_map(Some), 1 => Just(None)], 1..120),

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::daemon::{Studio, event, python};
 
-/// Judges a record of `start PLUGIN ID` and `done PLUGIN ID`: each event done by each plugin, and begun in order. Returns how
-/// often events were begun again.
+/// Judges a record of `start PLUGIN ID` and `done PLUGIN ID`: each event done by each plugin, and begun in
+/// order. Returns how often events were begun again.
 fn judge(record: &[String], plugins: &[&str], ids: &[i64]) -> usize {
     let mut again = 0;
     for plugin in plugins {

@@ -107,7 +107,7 @@ impl Studio {
         let path = self.path("shotgunEventDaemon.conf");
         let folder = |name: &str| self.path(name).display().to_string();
         let mut text = String::new();
-        let sections = ["daemon", "shotgun", "plugins", "emails", "sgtk", "eventd"];
+        let sections = ["daemon", "shotgun", "shotgun:london", "plugins", "emails", "sgtk", "eventd"];
         let base = [
             ("daemon", format!("pidFile: {}", folder("pid"))),
             ("daemon", format!("eventIdFile: {}", folder("ids"))),
@@ -130,6 +130,9 @@ impl Studio {
         ];
         let lines: Vec<_> = base.iter().chain(&self.more).collect();
         for section in sections {
+            if section.contains(':') && lines.iter().all(|(name, _)| *name != section) {
+                continue;
+            }
             writeln!(text, "[{section}]").unwrap();
             let key = |line: &str| line.split([':', '=']).next().unwrap().trim().to_owned();
             let mut seen = Vec::new();

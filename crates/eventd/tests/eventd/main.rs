@@ -1,11 +1,13 @@
 //! The daemon as a process, on a site of the loopback interface, by the real client.
 //!
-//! The client is `shotgun_api3` as it is on PyPI: these tests run only where `SGTK_HOST_CLIENT_PYTHON` names a Python that has
-//! it; `.ci/run` makes a virtual environment for that. Elsewhere they say that they were skipped.
+//! But for `demo`, the client is `shotgun_api3` as it is on PyPI: these tests run only where
+//! `SGTK_HOST_CLIENT_PYTHON` names a Python that has it; `.ci/run` makes a virtual environment for that.
+//! Elsewhere they say that they were skipped.
 #![cfg(unix)]
 
 mod crash;
 mod daemon;
+mod demo;
 mod plugins;
 mod running;
 mod start;

@@ -210,7 +210,7 @@ def note(sg, logger, event, args):
     let hang = studio.events("Hang", &[None])[0];
     studio.until("it has stopped again", || {
         let status = studio.said(&["status"]);
-        status.contains("stopped") && status.contains("did not end within")
+        status.contains("stopped") && status.contains("was not finished within")
     });
     assert_eq!(tries(hang), 3);
     studio.until("the good one has it", || studio.record().contains(&good(hang)));

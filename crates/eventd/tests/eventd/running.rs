@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use serde_json::Value;
-use sgtk_host_fixtures::Fault;
+use sgtk_host_fixtures::{Fault, Site};
 
 use crate::daemon::{Studio, event, python};
 
@@ -280,6 +280,61 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
         numbers.contains(done) && numbers.contains("sgtk_eventd_polls_total{site=\"shotgun\"} 2"),
         "{numbers}"
     );
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn events_of_a_file_are_done_in_its_order_and_once() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let lines: Vec<_> = [5, 3, 9]
+        .iter()
+        .map(|id| {
+            let mut entry = event("A", Some(176));
+            entry["id"] = (*id).into();
+            entry["created_at"] = "2025-01-31T12:00:00Z".into();
+            entry["attribute_name"] = Value::Null;
+            entry.to_string()
+        })
+        .collect();
+    let file = studio.path("events.jsonl");
+    fs::write(&file, lines.join("\n")).unwrap();
+    for _ in 0..2 {
+        studio.said(&["run", "--events", file.to_str().unwrap()]);
+        assert_eq!(studio.record(), ids(&[5, 3, 9]));
+    }
+    fs::write(&file, "{\"id\": 10}\nnothing\n").unwrap();
+    let refused = studio.refused(&["run", "--events", file.to_str().unwrap()]);
+    assert!(refused.contains("events.jsonl, line 2: "), "{refused}");
+}
+
+#[test]
+fn several_sites_are_served_by_one_daemon() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let london = Site::start().unwrap();
+    for (name, key) in [("other", "another-key"), ("plugin", "a-plugins-key")] {
+        london.script_user(name, key).unwrap();
+    }
+    london.project(176, "elephants").unwrap();
+    studio.set("shotgun:london", &format!("server: {}", london.url()));
+    studio.set("shotgun:london", "name: other").set("shotgun:london", "key: another-key");
+    let source = NOTE.replace(
+        "done(event['id'])",
+        "done(sg.find_one('Project', [['id', 'is', 176]], ['name'])['name'], event['id'])",
+    );
+    studio.plugin("note.py", &source);
+    let daemon = studio.start_polling();
+    let polled = || london.counts().unwrap().get("read:EventLogEntry").copied().unwrap_or(0) > 1;
+    studio.until("the other one is polled", polled);
+    let here = studio.events("A", &[None])[0];
+    let there = london.events(&[event("A", None)]).unwrap()[0];
+    let mut record = studio.until_recorded(2);
+    record.sort();
+    assert_eq!(record, [format!("bunny {here}"), format!("elephants {there}")]);
+    let status = studio.said(&["status"]);
+    assert!(status.contains("site london: ") && status.contains("site shotgun: "), "{status}");
     assert!(daemon.stop().success());
 }
 

@@ -1,4 +1,5 @@
-//! The demo's studio: a site on which something happens, plugins of all kinds, projects with cores of their own.
+//! The demo's studio: a site on which something happens, plugins of all kinds, projects with cores of their
+//! own.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -93,8 +94,8 @@ impl Studio {
         fs::write(self.config_file(), text)
     }
 
-    /// Has something happen on the site, about twice a second, until it is over: most events come at once, some late, some
-    /// never.
+    /// Has something happen on the site, about twice a second, until it is over: most events come at once,
+    /// some late, some never.
     pub(super) fn live(&self, over: &AtomicBool) {
         let mut late: VecDeque<i64> = VecDeque::new();
         // No project has a turn twice in a row.

@@ -290,7 +290,8 @@ fn resume(
     let lane = memory.lanes.get_mut(&name).ok_or_else(|| unknown_lane(&name))?;
     let waits = lane.parked || lane.retry_at.is_some();
     let head = lane.head().cloned();
-    // A lane that is parked and not read has nothing in memory: what it is at is unknown, and it simply goes on.
+    // A lane that is parked and not read has nothing in memory: what it is at is unknown, and it simply goes
+    // on.
     let right = event.is_none() || event == head.as_ref().map(|head| head.event.id);
     if !waits || !right || (skip && head.is_none()) {
         return Ok((Outcome::Resumed(false), nothing()));

@@ -1,9 +1,10 @@
 //! The queue in one file, for one machine: SQLite with a write-ahead log.
 //!
-//! What is written: each fetch of the source (events, cursor, missing ids) in one transaction, each outcome in one, and what
-//! waits together in the same. All but plain successes have reached the disk when they are confirmed. A success has reached
-//! the operating system, so that no crash of the daemon loses it, and the disk 20 ms later: a power failure in between has
-//! that event run once more, and a slow disk does not hold up every event of every lane.
+//! What is written: each fetch of the source (events, cursor, missing ids) in one transaction, each outcome
+//! in one, and what waits together in the same. All but plain successes have reached the disk when they are
+//! confirmed. A success has reached the operating system, so that no crash of the daemon loses it, and the
+//! disk 20 ms later: a power failure in between has that event run once more, and a slow disk does not hold
+//! up every event of every lane.
 
 mod jobs;
 mod memory;
@@ -46,7 +47,14 @@ impl FileQueue {
         let loaded = rows::load(&connection).map_err(|error| schema::told(path, &error))?;
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
-        let writer = Writer { path: path.to_owned(), connection, memory: Arc::clone(&memory), orders, lock };
+        let writer = Writer {
+            path: path.to_owned(),
+            connection,
+            memory: Arc::clone(&memory),
+            orders,
+            durable: true,
+            lock,
+        };
         std::thread::Builder::new()
             .name("sgtk-eventd-state".to_owned())
             .spawn(move || writer.run())

@@ -132,7 +132,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     }
     let mut connection = Connection::open(path).map_err(sqlite)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
-    // One writer, many small transactions: the log is appended to, and read back on the next start whatever happened.
+    // One writer, many small transactions: the log is appended to, and read back on the next start whatever
+    // happened.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "foreign_keys", "ON").map_err(sqlite)?;

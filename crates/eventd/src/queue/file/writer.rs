@@ -14,8 +14,8 @@ use super::rows;
 use super::schema::{Lock, told};
 use crate::queue::{LaneName, QueueError};
 
-/// How long what was done may be written without having reached the disk itself. A power failure takes that back, and it is
-/// done again; a crash of the daemon takes nothing back.
+/// How long what was done may be written without having reached the disk itself. A power failure takes that
+/// back, and it is done again; a crash of the daemon takes nothing back.
 const UNSYNCED: Duration = Duration::from_millis(20);
 
 /// How many jobs one transaction has.
@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) orders: Receiver<Order>,
+    /// Whether commits wait for the disk at present.
+    pub(super) durable: bool,
     /// Held as long as the thread lives.
     pub(super) lock: Lock,
 }
@@ -98,8 +100,8 @@ impl Writer {
         }
     }
 
-    /// What waits as well and can go into the same transaction: of each lane one job, as what a job does depends on what the
-    /// one before has made of the lane.
+    /// What waits as well and can go into the same transaction: of each lane one job, as what a job does
+    /// depends on what the one before has made of the lane.
     fn gather(&self, first: Order) -> (Vec<Order>, Option<Order>) {
         let mut lanes: Vec<LaneName> = first.0.lanes();
         let alone = first.0.is_alone();
@@ -143,8 +145,11 @@ impl Writer {
     ) -> Result<Vec<Result<Outcome, QueueError>>, QueueError> {
         let path = self.path.clone();
         let sqlite = |error: rusqlite::Error| told(&path, &error);
-        let level = if durable { "FULL" } else { "NORMAL" };
-        self.connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+        if durable != self.durable {
+            let level = if durable { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+            self.durable = durable;
+        }
         let transaction = self.connection.transaction().map_err(sqlite)?;
         let mut results = Vec::with_capacity(jobs.len());
         let mut effects: Vec<Effect> = Vec::new();
@@ -196,7 +201,6 @@ impl Writer {
             }
             (memory.done_up_to(), moved, end)
         };
-        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
         let transaction = self.connection.transaction().map_err(sqlite)?;
         for (name, done, last_id) in &moved {
             let mut statement = transaction

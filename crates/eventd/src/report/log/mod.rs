@@ -1,6 +1,8 @@
-//! The log: `tracing` on standard output, and in files with the names, the format and the rotation of shotgunEvents.
+//! The log: `tracing` on standard output, and in files with the names, the format and the rotation of
+//! shotgunEvents.
 //!
-//! A plugin's own records come as JSON in a record of the logger `sgtk_eventd.record` (see `python/sgtk_eventd/records.py`).
+//! A plugin's own records come as JSON in a record of the logger `sgtk_eventd.record` (see
+//! `python/sgtk_eventd/records.py`).
 
 mod files;
 mod record;
