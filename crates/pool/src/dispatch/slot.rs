@@ -45,8 +45,8 @@ impl Types for Real {
     }
 }
 
-/// The slot's lock is held for moments only: never while a process is waited for, a pipe is read, a waker is called, or
-/// another slot's lock is held.
+/// The slot's lock is held for moments only: never while a process is waited for, a pipe is read, a waker is
+/// called, or another slot's lock is held.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) project: Arc<str>,

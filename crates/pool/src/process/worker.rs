@@ -64,7 +64,8 @@ impl Worker {
         self.ended.notify_all();
     }
 
-    /// Waits for the report of its end: how it ended, for a sentence that begins with "it", and its last output.
+    /// Waits for the report of its end: how it ended, for a sentence that begins with "it", and its last
+    /// output.
     pub(crate) fn report(&self) -> (String, String) {
         match self.wait_ended() {
             Some(ended) => (ended.exit.to_string(), ended.output.clone()),
