@@ -1,8 +1,8 @@
 """A worker: enters one project, then answers calls in order until it is told to end.
 
 Runs on the standard library of CPython 3.7 and later. Its messages are frames on pipes of its own (`wire`);
-standard output and error belong to the plugins. Nothing of it is on `sys.path` or in `sys.modules`, where a core
-or a plugin could replace it.
+standard output and error belong to the plugins. Nothing of it is on `sys.path` or in `sys.modules`, where a
+core or a plugin could replace it.
 """
 
 import os

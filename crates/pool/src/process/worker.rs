@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use super::child::{Exit, Process};
 use crate::options::after;
 
-/// How long to wait for the report of a process's end. The supervisor reaps it first, which a template may take its time
-/// for, and reads its remaining output.
+/// How long to wait for the report of a process's end. The supervisor reaps it first, which a template may
+/// take its time for, and reads its remaining output.
 const REPORT: Duration = Duration::from_secs(20);
 
 /// A worker process, from its start to its end. Talking to it takes its [`Link`](super::link::Link).

@@ -39,8 +39,8 @@ impl Harm<'_> {
         }
     }
 
-    /// Makes a call that does not come back. A limit that was up before the call was sent, on a busy machine, says nothing
-    /// of the harm that it does.
+    /// Makes a call that does not come back. A limit that was up before the call was sent, on a busy machine,
+    /// says nothing of the harm that it does.
     fn runs_out_of_time(&self, call: impl Fn(Duration) -> Call) {
         let error = out_of_time(|limit| self.call(call(limit)));
         assert_eq!(error.delivery(), Delivery::MayHaveRun, "{error}");
