@@ -5,7 +5,6 @@
 //! [`Dispatcher::update`](super::dispatcher::Dispatcher::update) carries out after it has released the slot's
 //! lock. Time comes in as an argument. The folder's documentation has its states and its races.
 
-use std::fmt::{self, Debug};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -493,13 +492,5 @@ impl<T: Types> State<T> {
 
     pub(super) fn figures(&self) -> Figures {
         Figures { queued: self.queue.len(), failures: self.failures.count(), ..self.figures }
-    }
-}
-
-impl<T: Types> Debug for State<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("State");
-        shown.field("worker", &self.worker_state()).field("queued", &self.queue.len());
-        shown.field("failures", &self.failures.count()).field("closed", &self.closed).finish_non_exhaustive()
     }
 }
