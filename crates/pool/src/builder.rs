@@ -13,7 +13,8 @@ use crate::error::PoolError;
 use crate::options::{BackOff, CallOptions, Grace, ProcessOptions, Rules, Variables, WhenFull};
 use crate::pool::WorkerPool;
 
-/// Options for a [`WorkerPool`]. Each method states its default, and what unsets it where that is not the default.
+/// Options for a [`WorkerPool`]. Each method states its default, and what unsets it where that is not the
+/// default.
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before `build`"]
 pub struct WorkerPoolBuilder {
@@ -83,42 +84,44 @@ impl WorkerPoolBuilder {
         self.config_rules(Configs::new(base))
     }
 
-    /// As [`configs`](Self::configs), with the rules by which cores are found: the studio fallback, the platform.
+    /// As [`configs`](Self::configs), with the rules by which cores are found: the studio fallback, the
+    /// platform.
     pub fn config_rules(mut self, configs: Configs) -> Self {
         self.configs = Some(configs);
         self
     }
 
-    /// Has workers of this name bootstrap an engine of a distributed configuration, instead of entering the centralized
-    /// configuration of that name. To be called once for each. Default: none.
+    /// Has workers of this name bootstrap an engine of a distributed configuration, instead of entering the
+    /// centralized configuration of that name. To be called once for each. Default: none.
     pub fn bootstrap(mut self, project: impl Into<String>, bootstrap: Bootstrap) -> Self {
         self.process.bootstraps.insert(project.into(), bootstrap);
         self
     }
 
-    /// Has workers of this name enter no project: they have the plugin paths, and no Toolkit. To be called once for each.
-    /// Default: none.
+    /// Has workers of this name enter no project: they have the plugin paths, and no Toolkit. To be called
+    /// once for each. Default: none.
     pub fn plain(mut self, name: impl Into<String>) -> Self {
         self.process.plain.insert(name.into());
         self
     }
 
-    /// A folder of modules that can be called. It follows the core's `python` folder on the `sys.path` of each worker. To be
-    /// called once for each folder. Default: none.
+    /// A folder of modules that can be called. It follows the core's `python` folder on the `sys.path` of
+    /// each worker. To be called once for each folder. Default: none.
     pub fn plugin_path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.plugin_paths.push((None, folder.into()));
         self
     }
 
-    /// A folder of modules for the workers of one project. It precedes the folders of [`plugin_path`](Self::plugin_path). To
-    /// be called once for each folder. Default: none.
+    /// A folder of modules for the workers of one project. It precedes the folders of
+    /// [`plugin_path`](Self::plugin_path). To be called once for each folder. Default: none.
     pub fn project_path(mut self, project: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         self.plugin_paths.push((Some(project.into()), folder.into()));
         self
     }
 
-    /// The Python of workers, CPython 3.7 or later, unless the project's `interpreter_*.cfg` names another. Default:
-    /// `python3` on the daemon's `PATH`. (`Host::worker_pool` of `sgtk-host` sets the interpreter that it runs.)
+    /// The Python of workers, CPython 3.7 or later, unless the project's `interpreter_*.cfg` names another.
+    /// Default: `python3` on the daemon's `PATH`. (`Host::worker_pool` of `sgtk-host` sets the interpreter
+    /// that it runs.)
     pub fn python(mut self, executable: impl Into<PathBuf>) -> Self {
         self.process.python = executable.into();
         self
@@ -130,23 +133,24 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// A variable of the workers' environment. Beside these, workers get the daemon's environment as it was when the pool
-    /// was built, without `TANK_CURRENT_PC` and all that begin with `PYTHON`. Not for keys: every process of the user can
-    /// read it.
+    /// A variable of the workers' environment. Beside these, workers get the daemon's environment as it was
+    /// when the pool was built, without `TANK_CURRENT_PC` and all that begin with `PYTHON`. Not for keys:
+    /// every process of the user can read it.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle worker is ended
-    /// for a project that needs one; if none is idle, projects wait, first come, first served. Default: no limit.
+    /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle
+    /// worker is ended for a project that needs one; if none is idle, projects wait, first come, first
+    /// served. Default: no limit.
     pub fn max_workers(mut self, workers: impl Into<Option<usize>>) -> Self {
         self.calls.max_workers = workers.into();
         self
     }
 
-    /// How long a project with waiting calls may keep its worker while other projects wait for one. `None`: until its
-    /// queue is empty. Default: 250 ms.
+    /// How long a project with waiting calls may keep its worker while other projects wait for one. `None`:
+    /// until its queue is empty. Default: 250 ms.
     pub fn slice(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.calls.rules.slice = time.into();
         self
@@ -170,13 +174,15 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// The limit on the run of calls that have none of their own, from when they are sent to their worker. Default: none.
+    /// The limit on the run of calls that have none of their own, from when they are sent to their worker.
+    /// Default: none.
     pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.calls.run_timeout = timeout.into();
         self
     }
 
-    /// How many failed starts of a worker a call waits through before it fails. Such a call never ran. Default: 0.
+    /// How many failed starts of a worker a call waits through before it fails. Such a call never ran.
+    /// Default: 0.
     pub fn retry_never_ran(mut self, times: u32) -> Self {
         self.calls.rules.retries = times;
         self
@@ -188,8 +194,8 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// How long a worker may take to enter its project: to import the core, or to bootstrap. `None`: no limit. Default:
-    /// 300 s.
+    /// How long a worker may take to enter its project: to import the core, or to bootstrap. `None`: no
+    /// limit. Default: 300 s.
     pub fn enter_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.process.enter_timeout = timeout.into();
         self
@@ -207,36 +213,39 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// Above how many bytes of resident memory a worker is replaced, after a call. Default: never. Linux only.
+    /// Above how many bytes of resident memory a worker is replaced, after a call. Default: never. Linux
+    /// only.
     pub fn recycle_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.calls.recycle_above = bytes.into();
         self
     }
 
-    /// The age from which on the last check of a core's files is repeated before a call, which replaces the worker if the
-    /// core was upgraded or repointed. Zero checks before each call, `None` never. Default: 5 s.
+    /// The age from which on the last check of a core's files is repeated before a call, which replaces the
+    /// worker if the core was upgraded or repointed. Zero checks before each call, `None` never. Default: 5
+    /// s.
     pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.calls.revalidate_after = age.into();
         self
     }
 
-    /// How long to wait before a worker is started again after the second failure in a row; twice that after the third, and
-    /// so on up to `longest`. Failures are starts that failed, and workers that ended before they had answered a call.
-    /// Default: 200 ms, up to 60 s.
+    /// How long to wait before a worker is started again after the second failure in a row; twice that after
+    /// the third, and so on up to `longest`. Failures are starts that failed, and workers that ended before
+    /// they had answered a call. Default: 200 ms, up to 60 s.
     pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
         self.calls.rules.back_off.first = first;
         self.calls.rules.back_off.longest = longest;
         self
     }
 
-    /// After how many failures in a row calls fail at once until the next attempt, at least 1. `None`: never. Default: 5.
+    /// After how many failures in a row calls fail at once until the next attempt, at least 1. `None`: never.
+    /// Default: 5.
     pub fn circuit_after(mut self, failures: impl Into<Option<u32>>) -> Self {
         self.calls.rules.back_off.circuit = failures.into();
         self
     }
 
-    /// How long a worker has to end after it was asked to, and again after SIGTERM, before SIGKILL. `None`: no limit.
-    /// Default: 5 s each.
+    /// How long a worker has to end after it was asked to, and again after SIGTERM, before SIGKILL. `None`:
+    /// no limit. Default: 5 s each.
     pub fn grace(
         mut self,
         asked: impl Into<Option<Duration>>,
@@ -246,23 +255,23 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// Whether workers are forked from a process that has already imported their core (Linux): they are ready in
-    /// milliseconds and share memory. Default: yes.
+    /// Whether workers are forked from a process that has already imported their core (Linux): they are ready
+    /// in milliseconds and share memory. Default: yes.
     pub fn templates(mut self, on: bool) -> Self {
         self.process.templates = on;
         self
     }
 
-    /// How many bytes of JSON the arguments of a call, or its result, may have: at least 1024, and less than 4 GiB. Default:
-    /// 64 MiB.
+    /// How many bytes of JSON the arguments of a call, or its result, may have: at least 1024, and less than
+    /// 4 GiB. Default: 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.calls.max_frame = bytes;
         self.process.max_frame = bytes;
         self
     }
 
-    /// The lowest level of Python's log records that become `tracing` events. Default: the level that `tracing` has when a
-    /// worker is started.
+    /// The lowest level of Python's log records that become `tracing` events. Default: the level that
+    /// `tracing` has when a worker is started.
     pub fn log_level(mut self, level: impl Into<Option<LevelFilter>>) -> Self {
         self.process.log_level = level.into();
         self
@@ -271,8 +280,8 @@ impl WorkerPoolBuilder {
     /// Builds the pool. No worker is started yet.
     ///
     /// # Errors
-    /// [`PoolError::Setting`] for an option that is not usable, [`PoolError::System`] if the system refuses a thread or a
-    /// pipe.
+    /// [`PoolError::Setting`] for an option that is not usable, [`PoolError::System`] if the system refuses a
+    /// thread or a pipe.
     pub fn build(self) -> Result<WorkerPool, PoolError> {
         let Self { configs, plugin_paths, variables: extra, calls, mut process } = self;
         let rules = &calls.rules;
@@ -305,7 +314,8 @@ impl WorkerPoolBuilder {
     }
 }
 
-/// The environment of workers. Taken now, as it cannot be read safely while Python code of the daemon changes it.
+/// The environment of workers. Taken now, as it cannot be read safely while Python code of the daemon changes
+/// it.
 fn variables(extra: Variables) -> Variables {
     let kept = std::env::vars_os().filter(|(name, _)| {
         // Variables that would change a worker's interpreter, or select a project, by accident.

@@ -9,8 +9,8 @@ use crate::wire::{Request, encode_finite, with_length};
 
 /// A call of a Python function in a project's worker.
 ///
-/// The function may have parameters called `sgtk`, `tank`, `engine` and `context`. Unless the call has them, they get the
-/// project's own.
+/// The function may have parameters called `sgtk`, `tank`, `engine` and `context`. Unless the call has them,
+/// they get the project's own.
 ///
 /// # Examples
 /// ```
@@ -37,8 +37,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A function by `module:function`, where the module is one that can be imported in the worker: from a plugin path,
-    /// the core, or an installed package. `module:Class.method` works as well.
+    /// A function by `module:function`, where the module is one that can be imported in the worker: from a
+    /// plugin path, the core, or an installed package. `module:Class.method` works as well.
     pub fn new(function: impl Into<String>) -> Self {
         Self {
             name: function.into(),
@@ -66,8 +66,8 @@ impl Call {
         self
     }
 
-    /// An argument by name. A value that cannot be encoded as JSON, and a name that was given before, are reported when
-    /// the call is made.
+    /// An argument by name. A value that cannot be encoded as JSON, and a name that was given before, are
+    /// reported when the call is made.
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let name = name.into();
         let place = format!("kwargs['{name}']");
@@ -88,15 +88,15 @@ impl Call {
         self
     }
 
-    /// How long it may take in all, including the time in the queue and the start of a worker. `None`: no limit, even if
-    /// the pool has one. Default: the pool's `call_timeout`.
+    /// How long it may take in all, including the time in the queue and the start of a worker. `None`: no
+    /// limit, even if the pool has one. Default: the pool's `call_timeout`.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = Some(timeout.into());
         self
     }
 
-    /// How long it may run, from when it is sent to its worker, without the time before. `None`: no limit, even if the pool
-    /// has one. Default: the pool's `run_timeout`.
+    /// How long it may run, from when it is sent to its worker, without the time before. `None`: no limit,
+    /// even if the pool has one. Default: the pool's `run_timeout`.
     pub fn run_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.run_timeout = Some(timeout.into());
         self

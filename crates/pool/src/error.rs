@@ -17,8 +17,8 @@ pub enum Delivery {
     NeverRan,
     /// The function was called and returned or raised.
     Ran,
-    /// The worker was lost, or the call timed out or was aborted, after it was sent: the function may have run, in part
-    /// or as a whole.
+    /// The worker was lost, or the call timed out or was aborted, after it was sent: the function may have
+    /// run, in part or as a whole.
     MayHaveRun,
 }
 
@@ -41,8 +41,8 @@ pub enum PoolError {
         source: Arc<ConfigError>,
     },
 
-    /// The call cannot be made: its name is not `module:function`, a value cannot be encoded as JSON or read by Python, or
-    /// the arguments are too large.
+    /// The call cannot be made: its name is not `module:function`, a value cannot be encoded as JSON or read
+    /// by Python, or the arguments are too large.
     #[error("invalid call '{call}': {place}: {reason}")]
     InvalidCall {
         /// The function's name.
@@ -87,7 +87,10 @@ pub enum PoolError {
     },
 
     /// The call timed out. If it had been sent, its worker was ended.
-    #[error("call '{call}' of project '{project}' was not {} within {timeout:?}", if *sent { "finished" } else { "started" })]
+    #[error(
+        "call '{call}' of project '{project}' was not {} within {timeout:?}",
+        if *sent { "finished" } else { "started" }
+    )]
     TimedOut {
         /// The project.
         project: String,
@@ -99,8 +102,12 @@ pub enum PoolError {
         sent: bool,
     },
 
-    /// The call was aborted by [`CallHandle::abort`](super::CallHandle::abort). If it had been sent, its worker was ended.
-    #[error("call '{call}' of project '{project}' was aborted {} it was sent", if *sent { "after" } else { "before" })]
+    /// The call was aborted by [`CallHandle::abort`](super::CallHandle::abort). If it had been sent, its
+    /// worker was ended.
+    #[error(
+        "call '{call}' of project '{project}' was aborted {} it was sent",
+        if *sent { "after" } else { "before" }
+    )]
     Aborted {
         /// The project.
         project: String,
@@ -125,7 +132,8 @@ pub enum PoolError {
         error: Box<PythonError>,
     },
 
-    /// The function returned a value that cannot be encoded as JSON, or one that is too large. Return something else.
+    /// The function returned a value that cannot be encoded as JSON, or one that is too large. Return
+    /// something else.
     #[error("call '{call}' of project '{project}' returned an invalid value: {place}: {reason}")]
     InvalidResult {
         /// The project.
@@ -138,8 +146,8 @@ pub enum PoolError {
         reason: String,
     },
 
-    /// The result does not have the type that the caller asked for. Ask for another type, or for the JSON itself
-    /// (`Box<serde_json::value::RawValue>`).
+    /// The result does not have the type that the caller asked for. Ask for another type, or for the JSON
+    /// itself (`Box<serde_json::value::RawValue>`).
     #[error("failed to decode the result of call '{call}' of project '{project}': {place}: {reason}")]
     Decode {
         /// The project.
@@ -260,7 +268,8 @@ pub enum StartError {
         source: ConfigError,
     },
 
-    /// The Python executable could not be run, or is not a Python. Check `interpreter_*.cfg` and the pool's setting.
+    /// The Python executable could not be run, or is not a Python. Check `interpreter_*.cfg` and the pool's
+    /// setting.
     #[error("cannot run Python {}: {reason}", python.display())]
     Python {
         /// The executable.

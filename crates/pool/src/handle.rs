@@ -17,8 +17,8 @@ use crate::wire::Reply;
 
 /// A call that was submitted: to be waited for, polled, or awaited from any executor.
 ///
-/// Dropping it withdraws the call: if it was not sent it never will be; if it runs, it runs to its end and its result is
-/// dropped. [`detach`](Self::detach) has it made nevertheless, [`abort`](Self::abort) ends it.
+/// Dropping it withdraws the call: if it was not sent it never will be; if it runs, it runs to its end and
+/// its result is dropped. [`detach`](Self::detach) has it made nevertheless, [`abort`](Self::abort) ends it.
 #[must_use = "dropping it withdraws the call"]
 pub struct CallHandle<T> {
     dispatcher: Weak<Dispatcher>,
@@ -46,8 +46,8 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
         self.decode(outcome)
     }
 
-    /// Waits for the result at most this long. `None` if it has not come by then, when the call goes on, and once it was
-    /// taken.
+    /// Waits for the result at most this long. `None` if it has not come by then, when the call goes on, and
+    /// once it was taken.
     ///
     /// # Errors
     /// As [`WorkerPool::call`](crate::WorkerPool::call).
@@ -71,9 +71,9 @@ impl<T: DeserializeOwned + 'static> CallHandle<T> {
         Some(self.decode(outcome))
     }
 
-    /// Ends the call with [`PoolError::Aborted`]. A call that waits is never sent. The worker of a call that runs gets
-    /// SIGTERM, and SIGKILL after the pool's [`grace`](crate::WorkerPoolBuilder::grace); the project's next call waits for
-    /// its end. Does nothing once the call has ended.
+    /// Ends the call with [`PoolError::Aborted`]. A call that waits is never sent. The worker of a call that
+    /// runs gets SIGTERM, and SIGKILL after the pool's [`grace`](crate::WorkerPoolBuilder::grace); the
+    /// project's next call waits for its end. Does nothing once the call has ended.
     pub fn abort(&self) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.abort(&self.slot, &self.call);

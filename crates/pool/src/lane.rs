@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A project's worker, or one of several workers of a project.
 ///
-/// Calls in one lane run in order, calls in different lanes in parallel, each in a worker of its own. A project's name alone
-/// is its main lane.
+/// Calls in one lane run in order, calls in different lanes in parallel, each in a worker of its own. A
+/// project's name alone is its main lane.
 ///
 /// # Examples
 /// ```

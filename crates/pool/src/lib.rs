@@ -1,15 +1,16 @@
-//! A Python process for each ShotGrid (Flow Production Tracking) Toolkit project, called with JSON. Links no Python.
+//! A Python process for each ShotGrid (Flow Production Tracking) Toolkit project, called with JSON. Links no
+//! Python.
 //!
-//! A worker is a long-lived Python process that enters its project once, by the rules of [`Configs`] or by bootstrapping an
-//! engine, and then answers calls in order. If it crashes, hangs or leaks, its own calls get an error that says so; other
-//! projects are not affected.
+//! A worker is a long-lived Python process that enters its project once, by the rules of [`Configs`] or by
+//! bootstrapping an engine, and then answers calls in order. If it crashes, hangs or leaks, its own calls get
+//! an error that says so; other projects are not affected.
 //!
 //! # Values
 //! Arguments are encoded as JSON by `serde_json`, results by Python:
 //!
 //! | value | rule |
 //! | --- | --- |
-//! | integers | of any size in a [`RawValue`](serde_json::value::RawValue), otherwise beyond 64 bits an error that names the place |
+//! | integers | of any size in a [`RawValue`](serde_json::value::RawValue), else an error beyond 64 bits |
 //! | floats | exact in both directions; NaN and infinities are an error that names the place |
 //! | text | Unicode; lone surrogates in a result are an error that names the place |
 //! | tuples, lists, sets, frozen sets | arrays |
@@ -20,12 +21,14 @@
 //! | nesting | up to 127 levels in a result, unless the caller asks for a `RawValue` |
 //!
 //! # Delivery
-//! Each call ends once: with a result, or with an error whose [`delivery`](PoolError::delivery) says whether the function
-//! never ran, ran, or may have run. Only calls that never ran are tried again: if their worker has ended before they were
-//! sent to it, and if [`retry_never_ran`](WorkerPoolBuilder::retry_never_ran) is set after failed starts.
+//! Each call ends once: with a result, or with an error whose [`delivery`](PoolError::delivery) says whether
+//! the function never ran, ran, or may have run. Only calls that never ran are tried again: if their worker
+//! has ended before they were sent to it, and if [`retry_never_ran`](WorkerPoolBuilder::retry_never_ran) is
+//! set after failed starts.
 //!
 //! # The process
-//! The pool expects SIGPIPE to be ignored, as it is in Rust programs. It does not use SIGCHLD, and works whoever handles it.
+//! The pool expects SIGPIPE to be ignored, as it is in Rust programs. It does not use SIGCHLD, and works
+//! whoever handles it.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(unix)]

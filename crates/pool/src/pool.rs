@@ -15,8 +15,8 @@ use crate::stats::PoolStats;
 
 /// Worker processes, one for each project that is called.
 ///
-/// Cheap to clone and usable from any thread, inside and outside of an asynchronous runtime. It never needs an embedded
-/// interpreter. Dropping the last clone [shuts it down](Self::shutdown) without grace.
+/// Cheap to clone and usable from any thread, inside and outside of an asynchronous runtime. It never needs
+/// an embedded interpreter. Dropping the last clone [shuts it down](Self::shutdown) without grace.
 ///
 /// # Examples
 /// ```
@@ -64,11 +64,11 @@ impl WorkerPool {
         Self { owner: Arc::new(Owner { dispatcher }) }
     }
 
-    /// Calls a function in the worker of a project, or of a [`Lane`], which is started if there is none, and waits for its
-    /// result.
+    /// Calls a function in the worker of a project, or of a [`Lane`], which is started if there is none, and
+    /// waits for its result.
     ///
-    /// Calls in one lane run in the order in which they were made, calls in different lanes in parallel. The result is
-    /// decoded as a `T`; `Box<RawValue>` is the JSON itself.
+    /// Calls in one lane run in the order in which they were made, calls in different lanes in parallel. The
+    /// result is decoded as a `T`; `Box<RawValue>` is the JSON itself.
     ///
     /// # Errors
     /// [`PoolError::delivery`] says for each error whether the function ran.
@@ -99,8 +99,8 @@ impl WorkerPool {
         Ok(CallHandle::new(dispatcher, slot, submitted))
     }
 
-    /// Starts the workers of projects that have none, in parallel, and waits until each is ready or has failed. Returns the
-    /// outcomes in the order of the projects.
+    /// Starts the workers of projects that have none, in parallel, and waits until each is ready or has
+    /// failed. Returns the outcomes in the order of the projects.
     ///
     /// With more projects than `max_workers` the last ones evict the first.
     pub fn prewarm<P: AsRef<str>>(
@@ -122,14 +122,14 @@ impl WorkerPool {
             .collect()
     }
 
-    /// Ends the worker of a project, or of a [`Lane`]: now if it is idle, else after its call. The next call starts another.
-    /// Earlier failures are forgotten, which closes an open circuit.
+    /// Ends the worker of a project, or of a [`Lane`]: now if it is idle, else after its call. The next call
+    /// starts another. Earlier failures are forgotten, which closes an open circuit.
     pub fn evict<'a>(&self, lane: impl Into<Lane<'a>>) {
         self.owner.dispatcher.evict(lane.into());
     }
 
-    /// As [`evict`](Self::evict), then starts another worker and waits until that is ready, or has failed. Calls that wait
-    /// in its queue run before.
+    /// As [`evict`](Self::evict), then starts another worker and waits until that is ready, or has failed.
+    /// Calls that wait in its queue run before.
     ///
     /// # Errors
     /// As [`prewarm`](Self::prewarm).
@@ -146,11 +146,11 @@ impl WorkerPool {
         self.owner.dispatcher.stats()
     }
 
-    /// Shuts the pool down: it accepts no more calls, waiting calls fail, running calls have `grace` to finish (`None`: no
-    /// limit). Idle workers are asked to end, busy ones get SIGTERM after `grace`, and all of them SIGKILL if they outlive
-    /// the pool's [`grace`](crate::WorkerPoolBuilder::grace), each with its process group. Processes that a plugin has started
-    /// in a session of their own are not reached. Returns when all processes and threads of the pool have ended; only the
-    /// first call waits for that.
+    /// Shuts the pool down: it accepts no more calls, waiting calls fail, running calls have `grace` to
+    /// finish (`None`: no limit). Idle workers are asked to end, busy ones get SIGTERM after `grace`, and all
+    /// of them SIGKILL if they outlive the pool's [`grace`](crate::WorkerPoolBuilder::grace), each with its
+    /// process group. Processes that a plugin has started in a session of their own are not reached. Returns
+    /// when all processes and threads of the pool have ended; only the first call waits for that.
     ///
     /// # Errors
     /// [`PoolError::StillRunning`] if processes outlive SIGKILL, which only the system can cause.

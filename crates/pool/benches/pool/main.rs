@@ -1,4 +1,5 @@
-//! The pool against its floor, a byte over pipes to Python, and against what one would do instead, in one run.
+//! The pool against its floor, a byte over pipes to Python, and against what one would do instead, in one
+//! run.
 //!
 //! `SGTK_HOST_BENCH_PEERS=execnet,rpyc` measures these too, where the linked Python has them. With
 //! `SGTK_HOST_BENCH_CONFIGS` and `SGTK_HOST_BENCH_PROJECTS=a,b,…` starts and memory are those of cores of one's own.

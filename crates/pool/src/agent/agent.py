@@ -1,8 +1,8 @@
 """A worker: enters one project, then answers calls in order until it is told to end.
 
-Runs on the standard library of CPython 3.7 and later. What it says is in frames on pipes of its own (`wire`); standard
-output and error are the plugins'. Nothing here is on `sys.path` or in `sys.modules`, where a core or a plugin could take
-it away.
+Runs on the standard library of CPython 3.7 and later. Its messages are frames on pipes of its own (`wire`);
+standard output and error belong to the plugins. Nothing of it is on `sys.path` or in `sys.modules`, where a
+core or a plugin could replace it.
 """
 
 import os
@@ -14,9 +14,9 @@ _parts = {}
 
 
 def part(name):
-    """The agent's module `name`, compiled when it is first asked for."""
+    """The agent's module `name`, compiled on first use."""
     if name not in _parts:
-        # The classes that it makes are called after it.
+        # The name that its classes have in messages.
         module = _parts[name] = type(sys)("sgtk_host")
         module.part = part
         file = "<sgtk-host>/%s.py" % name
@@ -25,10 +25,11 @@ def part(name):
 
 
 def hello():
-    """Says who this is: the first frame of every worker, forked or not."""
+    """Sends the first frame of every worker, forked or not."""
     wire = part("wire")
     python = list(sys.version_info[:3])
-    wire.say({"hello": {"protocol": PROTOCOL, "pid": os.getpid(), "python": python, "executable": sys.executable}})
+    greeting = {"protocol": PROTOCOL, "pid": os.getpid(), "python": python, "executable": sys.executable}
+    wire.send_message({"hello": greeting})
 
 
 def work(request):
@@ -40,14 +41,14 @@ def work(request):
         entered = part("project").enter(request)
     except BaseException as error:
         step = getattr(error, "worker_step", None) or part("project").step
-        wire.say({"failed": {"step": step, "error": part("errors").describe(error)}})
+        wire.send_message({"failed": {"step": step, "error": part("errors").describe(error)}})
         return 1
-    wire.say({"entered": entered})
+    wire.send_message({"entered": entered})
     return part("calls").serve()
 
 
 def run():
-    """From the first frame to the exit status."""
+    """Answers the first request. Returns the exit status."""
     wire = part("wire")
     hello()
     request = wire.next_request()
@@ -63,13 +64,15 @@ def run():
 
 
 def main():
-    """Ends the process with the status of `run`: not by way of the interpreter's own end, which waits for every thread."""
+    """Ends the process with the status of `run`, without Python's own shutdown, which would wait for every
+    thread.
+    """
     status = 70
     try:
         part("wire").take_over({"requests": 3, "answers": 4, "records": 5, "lifeline": 6, "forks": 7})
         status = run()
     except BaseException as error:
-        part("errors").print_to_stderr("the worker cannot go on", error)
+        part("errors").print_to_stderr("the worker has failed", error)
     part("calls").finish(status)
 
 

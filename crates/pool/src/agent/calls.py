@@ -1,20 +1,20 @@
-"""Calls: finding the function, filling in what it asks for, answering."""
+"""Calls: finding the function, filling in its parameters, answering."""
 
 import os
 import sys
 
-#: Parameters that are filled in where the caller gives nothing for them.
+#: Parameters that are filled in unless the caller gives them.
 FILLED_IN = ("sgtk", "tank", "engine", "context")
 
 _found = {}
 
 
 class NoSuchFunction(Exception):
-    """What was to be called is not there."""
+    """There is no function of the name that was called."""
 
 
 def serve():
-    """Answers requests until there is an end to them. Returns the exit status."""
+    """Answers requests until they end. Returns the exit status."""
     wire = part("wire")
     next_frame, scan, send = wire.next_frame(), wire.scan, wire.send
     answers = wire.descriptors["answers"]
@@ -22,7 +22,7 @@ def serve():
     longest = wire.max_frame()
     streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
     while True:
-        # Where the handler of a signal raises here, it ends the worker: what was read and not yet kept is lost.
+        # If the handler of a signal raises here, the worker ends: part of a request may be lost.
         data = next_frame()
         if data is None:
             return 0
@@ -63,12 +63,13 @@ def serve():
                 answer = '{"id":%d,"result":%s}' % (number, "".join(encode(result, 0)))
                 answer = answer.encode()
                 if len(answer) > longest:
-                    answer = _invalid_result(number, {"place": "result", "reason": _too_long(len(answer), longest)})
+                    too_long = {"place": "result", "reason": _too_long(len(answer), longest)}
+                    answer = _invalid_result(number, too_long)
             except BaseException as fault:
                 answer = _invalid_result(number, part("values").find_fault(result, fault))
         else:
             answer = _failed(number, error, note)
-        # Nothing of this call is to live on while the next is waited for.
+        # No value of this call lives on while the next one is awaited.
         data = request = result = error = arguments = named = function = None
         send(answers, len(answer).to_bytes(4, "little") + answer)
         answer = None
@@ -91,7 +92,7 @@ def _failed(number, error, note):
 
 
 def _invalid_call(data, error):
-    """The answer to a request that cannot be read, whose function is not called: too deep, or with too long a number."""
+    """The answer to a request that cannot be read: nested too deeply, or with a number that is too long."""
     head = bytes(data[:40])
     start = head.find(b'"id":')
     digits = head[start + 5:].split(b",")[0].strip() if start >= 0 else b""
@@ -101,7 +102,7 @@ def _invalid_call(data, error):
 
 
 def _find(target):
-    """The function that `module:function` names, imported where need be, and which parameters it has filled in."""
+    """The function that `module:function` names, and which of its parameters are filled in."""
     known = _found.get(target)
     if known is not None:
         module, attribute, function, wanted = known
@@ -119,7 +120,7 @@ def _find(target):
             raise NoSuchFunction("module %r has no %r (%s)" % (name, attribute, place)) from None
     if not callable(function):
         raise NoSuchFunction("%r is a %s and cannot be called" % (target, type(function).__name__))
-    wanted = _wanted(function)
+    wanted = _filled_in(function)
     if getattr(module, "__name__", None) == name and isinstance(getattr(module, "__dict__", None), dict):
         _found[target] = module, attribute, function, wanted
     return function, wanted
@@ -131,7 +132,7 @@ def _load(name):
     except ModuleNotFoundError as error:
         if error.name != name and not name.startswith("%s." % error.name):
             raise
-        # The file, or its folder, may be newer than what Python remembers of the folder.
+        # The file, or its folder, may be newer than Python's cache of the folder.
         for path, finder in list(sys.path_importer_cache.items()):
             if finder is None:
                 del sys.path_importer_cache[path]
@@ -141,12 +142,14 @@ def _load(name):
     return sys.modules[name]
 
 
-def _wanted(function):
-    """The parameters of `function` to be filled in: (name, index or None for one by keyword, whether it has a default)."""
-    if type(function) is type(_wanted) and not hasattr(function, "__wrapped__"):
-        return tuple(_wanted_by_code(function))
+def _filled_in(function):
+    """The parameters of `function` to be filled in: (name, index or None for one by keyword, whether it has a
+    default).
+    """
+    if type(function) is type(_filled_in) and not hasattr(function, "__wrapped__"):
+        return tuple(_filled_in_by_code(function))
     try:
-        # Takes 15 ms where nothing has imported it before.
+        # Imported only if needed, as it takes 15 ms.
         import inspect
 
         parameters = inspect.signature(function).parameters.values()
@@ -154,13 +157,14 @@ def _wanted(function):
         return ()  # In C, and without a signature.
     wanted = []
     for index, parameter in enumerate(parameters):
-        if parameter.name in FILLED_IN and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.name in FILLED_IN and by_name:
             place = index if parameter.kind == parameter.POSITIONAL_OR_KEYWORD else None
             wanted.append((parameter.name, place, parameter.default is not parameter.empty))
     return tuple(wanted)
 
 
-def _wanted_by_code(function):
+def _filled_in_by_code(function):
     code = function.__code__
     without_default = code.co_argcount - len(function.__defaults__ or ())
     for index in range(getattr(code, "co_posonlyargcount", 0), code.co_argcount):
@@ -179,11 +183,11 @@ def _fill_in(target, wanted, given, named):
         if value is not None:
             named[name] = value
         elif not has_default:
-            raise TypeError("%s() asks for %r, %s" % (target, name, part("project").why_none(name)))
+            raise TypeError("%s() asks for %r, %s" % (target, name, part("project").why_missing(name)))
 
 
 def _end_of_fork(error):
-    """A plugin has forked and let the child return: that one has nobody to answer to."""
+    """Ends a child that a plugin has forked and let return, which must not answer the call."""
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     else:
@@ -202,15 +206,17 @@ def _flush():
             pass
 
 
-#: Seconds that threads are waited for at the end.
+#: How long to wait for threads at the end, in seconds.
 THREADS = 1.0
 
 
 def finish(status):
-    """Ends the process: the engine, then threads for a moment, what is registered with `atexit`, the streams."""
+    """Ends the process: destroys the engine, waits for threads for a moment, runs `atexit` functions, flushes
+    the streams.
+    """
     import atexit
 
-    for last in (part("project").leave, _wait_for_threads, atexit._run_exitfuncs):
+    for last in (part("project").destroy_engine, _wait_for_threads, atexit._run_exitfuncs):
         try:
             last()
         except BaseException as error:
@@ -220,7 +226,7 @@ def finish(status):
 
 
 def _wait_for_threads():
-    """As Python does at its end, where threads of `concurrent.futures` are told to end; but not for ever."""
+    """As Python does at its end, where threads of `concurrent.futures` are told to end, but with a limit."""
     threading = sys.modules.get("threading")
     if threading is None or len(threading.enumerate()) == 1:
         return

@@ -1,4 +1,4 @@
-"""Exceptions as text, whatever they do when they are asked for it."""
+"""Exceptions as text, even if they raise while they are formatted."""
 
 import os
 import sys
@@ -6,7 +6,8 @@ import sys
 #: Characters of a message or a traceback that are sent.
 LONGEST = 1 << 16
 
-#: Characters of a class's name, and how many of its bases, that are sent: all of it has to fit into one message.
+#: Characters of a class's name, and the number of its bases, that are sent, so that all fits into one
+#: message.
 LONGEST_NAME = 500
 MOST_BASES = 100
 
@@ -15,13 +16,13 @@ _secrets = []
 
 
 def conceal(secret):
-    """Has `secret` replaced in all that is sent about exceptions and in log records."""
+    """Registers a text that is replaced in exceptions and log records."""
     if secret and len(secret) >= 4 and secret not in _secrets:
         _secrets.append(secret)
 
 
 def clean(text, longest=LONGEST):
-    """`text` as it may be sent: without secrets and lone surrogates, and cut in the middle where it is very long."""
+    """`text` without secrets and lone surrogates, and cut in the middle if it is very long."""
     for secret in _secrets:
         text = text.replace(secret, "[hidden]")
     if len(text) > longest:
@@ -32,13 +33,14 @@ def clean(text, longest=LONGEST):
 
 
 def describe(error, note=None):
-    """The exception as the daemon wants it; `note` says what was being done."""
+    """The exception as a message; `note` names the step that failed."""
     kind = type(error)
+    bases = type.__dict__["__mro__"].__get__(kind)[:MOST_BASES]
     described = {
         "type": clean(type_name(kind), LONGEST_NAME),
         "message": clean(message(error)),
         "traceback": clean(traceback_of(error)),
-        "mro": [clean(plain_name(base), LONGEST_NAME) for base in type.__dict__["__mro__"].__get__(kind)[:MOST_BASES]],
+        "mro": [clean(plain_name(base), LONGEST_NAME) for base in bases],
     }
     if note:
         described["note"] = clean(note)
@@ -56,7 +58,7 @@ def type_name(kind):
 
 
 def plain_name(kind):
-    """The class's name, without asking its metaclass."""
+    """The class's name, without its metaclass."""
     try:
         return str(type.__dict__["__name__"].__get__(kind))
     except BaseException:
@@ -64,16 +66,16 @@ def plain_name(kind):
 
 
 def message(error):
-    """`str(error)`, or a note where that fails."""
+    """`str(error)`, or a note if that raises."""
     try:
-        # A subclass of `str` could have ideas of its own.
+        # Not an instance of a subclass of `str`.
         return "".join(str(error))
     except BaseException as second:
         return "<the exception's __str__ raised %s>" % plain_name(type(second))
 
 
 def traceback_of(error):
-    """The traceback with its causes, as Python prints it, from the first frame that is not the agent's."""
+    """The traceback with its causes, as Python prints it, without the agent's own frames at its beginning."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<sgtk-host>"):
         trace = trace.tb_next
@@ -82,7 +84,7 @@ def traceback_of(error):
 
         return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
     except BaseException:
-        # An exception that breaks the module `traceback`: its places at least.
+        # The module `traceback` fails for some exceptions.
         lines = ["Traceback (most recent call last):"]
         while trace is not None:
             code = trace.tb_frame.f_code
@@ -93,7 +95,7 @@ def traceback_of(error):
 
 
 def print_to_stderr(what, error):
-    """Tells standard error of an exception that there is nobody else to be told of."""
+    """Prints an exception that cannot be sent."""
     try:
         text = "%s: %s\n" % (what, clean(traceback_of(error)))
         os.write(2, text.encode("utf-8", "backslashreplace"))

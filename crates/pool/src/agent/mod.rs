@@ -1,8 +1,8 @@
 //! The Python side of a worker: what a worker process runs.
 //!
-//! A worker is started as `python -X utf8 -I -S -c LOADER` and reads [`source`] as its first frame, so that nothing long is
-//! in its arguments and no file is needed. The pieces are compiled when they are first needed: a form feed parts them, and
-//! the first line of each is its name.
+//! A worker is started as `python -X utf8 -I -S -c LOADER` and reads [`source`] as its first frame, so that
+//! nothing long is in its arguments and no file is needed. The pieces are compiled when they are first
+//! needed: a form feed parts them, and the first line of each is its name.
 
 /// What stands after `-c`.
 pub(crate) const LOADER: &str = include_str!("loader.py");

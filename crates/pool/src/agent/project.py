@@ -1,11 +1,11 @@
-"""Entering a project: its core, its plugins, `TANK_CURRENT_PC`; and what a call may ask for of it."""
+"""Enters a project: its core, its plugins, `TANK_CURRENT_PC`. Provides calls with its objects."""
 
 import os
 import sys
 
 CURRENT_PC = "TANK_CURRENT_PC"
 
-#: What was being done when entering failed.
+#: The current step of entering, for an error.
 step = "start"
 
 #: The folder of the project's pipeline configuration.
@@ -15,11 +15,11 @@ _tank = None
 
 
 class WrongCore(Exception):
-    """What was imported is not the project's core."""
+    """What was imported is not from the project's core."""
 
 
 def enter(request):
-    """Enters the project. Returns what there is to tell about it."""
+    """Enters the project. Returns a report about it."""
     global step, _configuration, _engine
     _configuration = request.get("current_pc") or request.get("configuration")
     step = "logging"
@@ -27,18 +27,18 @@ def enter(request):
     step = "path"
     add_paths(request)
     core, options = request.get("core_python"), request.pop("bootstrap", None)
-    told = load_core(core) if core else {}
+    report = load_core(core) if core else {}
     set_current_pc(request.get("current_pc"))
     if options:
-        _engine, told = bootstrap(options)
-    # Toolkit has made handlers and levels of its own by now.
-    part("records").settle()
+        _engine, report = bootstrap(options)
+    # Toolkit may have replaced handlers.
+    part("records").add_handlers()
     step = "entered"
-    return told
+    return report
 
 
 def prepare(request):
-    """Does in a template what the workers forked from it have in common. Returns what there is to tell about the core."""
+    """Imports in a template what its workers have in common. Returns a report about the core."""
     global step
     step = "logging"
     part("records").start(request.get("log_level"))
@@ -48,7 +48,10 @@ def prepare(request):
 
 
 def load_core(core):
-    """Imports `sgtk`, unless it is, and verifies that it is from the folder `core`. Returns what there is to tell of it."""
+    """Imports `sgtk` if necessary, and verifies that it is from the folder `core`.
+
+    Returns a report about it.
+    """
     global step
     step = "import"
     import_core()
@@ -65,13 +68,13 @@ def add_paths(request):
     if core and core not in sys.path:
         sys.path.insert(0, core)
     plugins = [folder for folder in request.get("plugin_paths") or () if folder not in sys.path]
-    # A newer core that is loaded already, in a template, has put its libraries before itself.
+    # In a template a newer core is already loaded and has put its libraries before itself.
     after = sys.path.index(core) + 1 if core else 0
     sys.path[after:after] = plugins
 
 
 def add_site_packages():
-    """What `site` does at Python's own start, but for the user's own packages."""
+    """Does what `site` does when Python starts, without the user's own packages."""
     site = sys.modules.get("site")
     if site is None:
         import site
@@ -81,7 +84,7 @@ def add_site_packages():
 
 
 def import_core():
-    """Imports `sgtk` without a configuration in the environment, as a core takes the first one for its own."""
+    """Imports `sgtk` without a configuration in the environment, which the core would take as its own."""
     if "sgtk" not in sys.modules:
         os.environ.pop(CURRENT_PC, None)
         __import__("sgtk")
@@ -102,11 +105,13 @@ def verify(core):
 
 def _is_under(file, folder):
     file, folder = os.path.abspath(file), os.path.abspath(folder)
-    return file.startswith(folder + os.sep) or os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep)
+    if file.startswith(folder + os.sep):
+        return True
+    return os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep)
 
 
 def about_core():
-    """What the daemon is told about the core that was imported."""
+    """The report about the core that was imported."""
     tank = sys.modules["tank"]
     version = getattr(tank, "__version__", None)
     file = os.path.abspath(tank.__file__)
@@ -119,7 +124,7 @@ def about_core():
 
 
 def set_current_pc(folder):
-    """Gives `TANK_CURRENT_PC` the value that it has in the project, whatever the import has made of it."""
+    """Sets `TANK_CURRENT_PC` to the project's value, whatever the import has set."""
     if folder:
         os.environ[CURRENT_PC] = folder
     else:
@@ -127,13 +132,13 @@ def set_current_pc(folder):
 
 
 def provide(name):
-    """What fills in the parameter `name`; None where this worker has no such thing."""
+    """The value for the parameter `name`. None if this worker has none."""
     global _tank
     sgtk = sys.modules.get("sgtk")
     if name == "sgtk":
         return sgtk
     if _engine is not None:
-        # A change of context may have put another engine in the first one's place.
+        # A change of context may have replaced the first engine.
         engine = sgtk.platform.current_engine() or _engine
         return {"engine": engine, "context": engine.context, "tank": engine.sgtk}[name]
     if name == "tank" and _tank is None and sgtk is not None and _configuration:
@@ -141,8 +146,8 @@ def provide(name):
     return _tank if name == "tank" else None
 
 
-def why_none(name):
-    """Why there is nothing to fill in the parameter `name`."""
+def why_missing(name):
+    """Why there is no value for the parameter `name`."""
     if name in ("engine", "context"):
         return "but there is an engine only in a worker that has bootstrapped one"
     if name == "tank" and "sgtk" in sys.modules:
@@ -151,17 +156,17 @@ def why_none(name):
 
 
 def bootstrap(options):
-    """Bootstraps an engine from the core that is loaded. Returns it, and what there is to tell about it."""
+    """Bootstraps an engine from the core that is loaded. Returns it and a report about it."""
     for secret in ("script_key", "http_proxy"):
         part("errors").conceal(options.get(secret))
     steps = part("bootstrap")
     engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress, learn=part("errors").conceal)
     _begin("describe")
-    told = steps.describe(engine)
-    # The core that the bootstrap has swapped in.
-    told["sgtk"] = os.path.abspath(__import__("sgtk").__file__)
+    report = steps.describe(engine)
+    # The bootstrap may have replaced the core.
+    report["sgtk"] = os.path.abspath(__import__("sgtk").__file__)
     set_current_pc(steps.pipeline_configuration_path(engine))
-    return engine, told
+    return engine, report
 
 
 def _begin(name):
@@ -170,14 +175,15 @@ def _begin(name):
 
 
 def _progress(value, message):
-    """Toolkit calls it again with other arguments where it raises TypeError, and gives up on anything else."""
+    """Must not raise: on TypeError Toolkit calls it again with other arguments, on anything else it gives up.
+    """
     try:
         part("records").logging.getLogger("sgtk_host.bootstrap").debug("%d %%: %s", 100 * value, message)
     except Exception:
         pass
 
 
-def leave():
+def destroy_engine():
     """Destroys the engine, if there is one."""
     global _engine
     engine, _engine = _engine, None

@@ -1,8 +1,9 @@
-"""Log records of Toolkit and the plugins, sent to the daemon.
+"""Sends log records of Toolkit and the plugins to the daemon.
 
-One handler is on the logger `sgtk`, which does not propagate once a core is loaded, and on the root logger, for the
-plugins' own. Each record is sent once. The level that the daemon wants is the handler's and the root logger's; that of
-`sgtk` is Toolkit's own affair. As the root logger has a handler, `logging.basicConfig` in a plugin changes nothing.
+The handler is on the logger `sgtk`, which does not propagate once a core is loaded, and on the root logger,
+for the plugins' own loggers. Each record is sent once. The handler and the root logger have the level that
+the daemon asks for; Toolkit sets that of `sgtk`. As the root logger has a handler, `logging.basicConfig` in a
+plugin changes nothing.
 """
 
 import logging
@@ -17,7 +18,7 @@ _handler = None
 
 
 class ToDaemon(logging.Handler):
-    """Sends records over the worker's pipe for them; a child that a plugin has forked sends none."""
+    """Sends records over their own pipe."""
 
     def emit(self, record):
         """Never raises: a record that cannot be formatted says so."""
@@ -33,7 +34,7 @@ class ToDaemon(logging.Handler):
                 message = record.getMessage()
             except Exception as error:
                 message = "%s [cannot be formatted: %s]" % (record.msg, errors.message(error))
-            told = {
+            sent = {
                 "logger": errors.clean(str(record.name)),
                 "level": int(record.levelno),
                 "message": errors.clean(message, LONGEST),
@@ -41,9 +42,9 @@ class ToDaemon(logging.Handler):
                 "thread": errors.clean(str(record.threadName)),
                 "exc": self.exception_of(record),
             }
-            wire.say(told, descriptor)
+            wire.send_message(sent, descriptor)
         except Exception:
-            pass  # The daemon is gone, or a plugin has closed the pipe.
+            pass  # The daemon has ended, or a plugin has closed the pipe.
 
     def exception_of(self, record):
         """The record's traceback as text."""
@@ -54,19 +55,19 @@ class ToDaemon(logging.Handler):
 
 
 def start(level):
-    """Puts the handler in place, for records of `level` (a name) and above."""
+    """Adds the handler, for records of `level` (a name) and above."""
     global _handler
     number = logging.getLevelName(level) if level else logging.INFO
     if _handler is None:
         _handler = ToDaemon()
     _handler.setLevel(number if isinstance(number, int) else logging.INFO)
-    settle()
-    # The root logger's own level is WARNING, which would keep back what was asked for.
+    add_handlers()
+    # The root logger's default, WARNING, would suppress lower levels.
     logging.getLogger().setLevel(_handler.level)
 
 
-def settle():
-    """Puts the handler on its loggers where it is not on them (any more)."""
+def add_handlers():
+    """Adds the handler to its loggers if it is not there."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if _handler is not None and _handler not in logger.handlers:

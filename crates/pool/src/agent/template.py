@@ -1,6 +1,6 @@
-"""A template: a process with one thread that has imported a core and forks workers, each of which enters a project.
+"""A template: a process with a single thread that has imported a core and forks workers.
 
-Linux only: a worker's pipes come over a Unix socket, and who else runs is read from `/proc`.
+Linux only: the pipes of workers come over a Unix socket, and other threads are found in `/proc`.
 """
 
 import _signal
@@ -19,29 +19,29 @@ _RIGHTS = _socket.CMSG_SPACE(4 * len(PASSED))
 
 
 def serve(request, hello, work):
-    """Imports the core and forks workers until told to end. Returns the exit status, in each worker too."""
+    """Imports the core and forks workers until report to end. Returns the exit status, in each worker too."""
     wire, project = part("wire"), part("project")
     try:
-        told = project.prepare(request)
+        report = project.prepare(request)
     except BaseException as error:
-        wire.say({"failed": {"step": project.step, "error": part("errors").describe(error)}})
+        wire.send_message({"failed": {"step": project.step, "error": part("errors").describe(error)}})
         return 1
     for name in ("bootstrap", "calls", "values"):
         part(name)
-    # What a worker imports for its first exception, or for a function that is more than a plain one.
+    # What a worker would import for its first exception, or to inspect a function.
     import inspect
     import traceback
 
-    # A core may have left files open that nothing refers to any more.
+    # Closes files of the core that nothing refers to.
     gc.collect()
-    reasons, files = _look_at_itself()
+    reasons, files = _inspect()
     if reasons:
-        wire.say({"unfit": reasons})
+        wire.send_message({"unfit": reasons})
         return 1
     template = Template(files)
-    # What is there now is not looked at again, so that no worker's collector copies its pages.
+    # Workers' collectors do not visit these objects, so that their pages stay shared.
     gc.freeze()
-    wire.say({"template": told})
+    wire.send_message({"template": report})
     if template.serve():
         return 0
     hello()
@@ -49,9 +49,11 @@ def serve(request, hello, work):
     return 0 if request is None or "enter" not in request else work(request["enter"])
 
 
-def _look_at_itself():
-    """Why forking this process would not give workers like those that are started, as they would lack a thread or share
-    a connection; and the descriptors of files that the core has open (zips of libraries).
+def _inspect():
+    """Finds why forked workers would differ from started ones, and the open files of the core.
+
+    Returns the reasons (a thread that they would lack, a connection that they would share), and the descriptors
+    of files (zips of libraries).
     """
     reasons, files = [], []
     threading = sys.modules.get("threading")
@@ -75,7 +77,7 @@ def _look_at_itself():
 
 
 def _open_again(number):
-    """Gives a descriptor that was inherited a position of its own: reading in one process would move the other's."""
+    """Gives an inherited descriptor its own file position, which it would share with the template."""
     flags = fcntl.fcntl(number, fcntl.F_GETFL)
     again = os.open("/proc/self/fd/%d" % number, flags | os.O_CLOEXEC)
     try:
@@ -87,7 +89,7 @@ def _open_again(number):
 
 
 class Template:
-    """Forks workers on request, and reaps those that the daemon watches."""
+    """Forks workers on request, and reaps them when the daemon has seen their end."""
 
     def __init__(self, files):
         wire = part("wire")
@@ -128,7 +130,7 @@ class Template:
                     return True
 
     def receive(self):
-        """Takes what there is on the socket. Returns whether there can be more."""
+        """Reads from the socket. Returns whether it is open."""
         close_on_exec = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
         data, ancillary, _, _ = self.socket.recvmsg(65536, _RIGHTS, close_on_exec)
         for level, kind, numbers in ancillary:
@@ -140,7 +142,7 @@ class Template:
         return bool(data)
 
     def requests(self):
-        """The requests that have come whole."""
+        """The requests that are complete."""
         while len(self.received) >= 4:
             end = 4 + int.from_bytes(self.received[:4], "little")
             if len(self.received) < end:
@@ -149,13 +151,14 @@ class Template:
             yield part("wire").scan(str(frame, "utf-8"), 0)[0]
 
     def fork(self):
-        """Forks a worker on the descriptors that were passed. Returns whether this is the worker."""
+        """Forks a worker with the descriptors that were passed. Returns whether this is the worker."""
         wire = part("wire")
         passed = self.passed.pop(0) if self.passed else []
         pid, failure = None, None
         try:
             if len(passed) != len(PASSED):
-                raise ValueError("%d descriptors came with a request to fork, not %d" % (len(passed), len(PASSED)))
+                counts = (len(passed), len(PASSED))
+                raise ValueError("%d descriptors came with a request to fork, not %d" % counts)
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             wire.forking_worker = True
@@ -171,11 +174,11 @@ class Template:
             os.close(number)
         if pid is not None:
             self.children[pid] = False
-        wire.say({"forked": pid, "error": failure})
+        wire.send_message({"forked": pid, "error": failure})
         return False
 
     def become_worker(self, passed):
-        """In the child: nothing of the template stays, and nothing is shared that a process has to itself."""
+        """In the child: closes what belongs to the template, and renews what processes must not share."""
         wire = part("wire")
         wire.lead_group()
         _signal.set_wakeup_fd(-1)
@@ -191,7 +194,7 @@ class Template:
         wire.adopt(passed)
         for number in self.files:
             _open_again(number)
-        # Python itself seeds the module `random` after a fork; these are the core's own.
+        # Python reseeds the module `random` after a fork, but no other generators.
         for generator in self.generators:
             generator.seed()
         numpy_random = sys.modules.get("numpy.random")
@@ -200,18 +203,19 @@ class Template:
         self.generators = self.children = None
 
     def reap(self):
-        """Takes the status of children that have ended, once the daemon watches them: until then no other process may
-        get their number."""
+        """Reaps children that have ended, once the daemon has seen that: until then their process ids must
+        stay theirs.
+        """
         for pid, watched in list(self.children.items()):
             if watched:
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     del self.children[pid]
-                    part("wire").say({"ended": pid, "status": status})
+                    part("wire").send_message({"ended": pid, "status": status})
 
 
 def _random_generators():
-    """Random number generators that the core has made: forked workers would draw the same numbers."""
+    """Random number generators of the core, which would give the same numbers in all workers."""
     random = sys.modules.get("random")
     if random is None:
         return []

@@ -1,6 +1,6 @@
-"""Results as JSON: what becomes of values that JSON has no word for, and which of them is at fault.
+"""Results as JSON: how other objects are translated, and which value cannot be encoded.
 
-The walk that finds the place is made only after the encoder has failed.
+The search for that value is made only after the encoder has failed.
 """
 
 import sys
@@ -31,7 +31,7 @@ ADVICE = {
 
 
 def translate(value):
-    """What stands for an object that the encoder does not know; TypeError where nothing does."""
+    """Translates an object that the encoder does not know. Raises TypeError if it has no translation."""
     if isinstance(value, (set, frozenset)):
         try:
             return sorted(value)
@@ -47,14 +47,14 @@ def translate(value):
 
 
 def name_of(value):
-    """The name of the value's class, with its module where that is not `builtins`."""
+    """The name of the value's class, with its module unless that is `builtins`."""
     kind = type(value)
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else "%s.%s" % (module, kind.__qualname__)
 
 
 def advice(value):
-    """What to do about a value that cannot be sent."""
+    """What to return instead of a value that cannot be sent."""
     for kind in type(value).__mro__:
         if kind.__name__ in ADVICE:
             return ADVICE[kind.__name__]
@@ -64,7 +64,9 @@ def advice(value):
 
 
 def find_fault(result, error):
-    """The first value in `result` that cannot be sent, as (place, reason); `error` is what the encoder raised."""
+    """The first value in `result` that cannot be sent, as (place, reason); `error` is what the encoder
+    raised.
+    """
     try:
         found = _first_fault(result)
     except BaseException as other:
@@ -75,21 +77,23 @@ def find_fault(result, error):
     return {"place": part("errors").clean(found[0]), "reason": part("errors").clean(found[1])}
 
 
-class _Leave:
-    """On the stack of the walk: a container is done with."""
+class _EndOfContainer:
+    """On the stack of the search: the end of a container."""
 
     def __init__(self, identity):
         self.identity = identity
 
 
 def _first_fault(result):
-    """In the order of the encoder, without recursion: the result may be deeper than the stack."""
+    """In the encoder's order, without recursion, as the result may be nested more deeply than the stack
+    allows.
+    """
     inside = set()
     kept = []
     stack = [("result", result, 0)]
     while stack:
         place, value, depth = stack.pop()
-        if place is _Leave:
+        if place is _EndOfContainer:
             inside.discard(value)
             continue
         reason = _fault_of_scalar(value)
@@ -105,14 +109,14 @@ def _first_fault(result):
         if depth >= DEEPEST:
             return _shortened(place), "it is nested more than %d deep" % DEEPEST
         inside.add(id(value))
-        # Translated values are made on the way and have to live as long as their identity is of use.
+        # Keeps translated values alive, so that their identity stays unique.
         kept.append(value)
-        stack.append((_Leave, id(value), depth))
+        stack.append((_EndOfContainer, id(value), depth))
         stack.extend((place, value, depth + 1) for place, value in reversed(children))
     return None
 
 
-#: Levels at which the walk gives up. The encoder gives up at Python's recursion limit.
+#: The level at which the search stops. The encoder stops at Python's recursion limit.
 DEEPEST = 100000
 
 
@@ -146,7 +150,7 @@ def _fault_of_text(text):
 
 
 def _children(place, value):
-    """The values inside with their places; None for scalars; a fault where the value itself cannot be sent."""
+    """The values inside with their places; None for scalars; a fault if the value itself cannot be sent."""
     if value is None or isinstance(value, (str, int, float)):
         return None
     if isinstance(value, dict):
@@ -164,7 +168,7 @@ def _children(place, value):
     except TypeError as error:
         return _Fault(place, str(error))
     if isinstance(translated, list):
-        # Which item of a set it is cannot be said by an index.
+        # Items of a set have no index.
         return [("%s{%s}" % (place, _key(item)), item) for item in translated]
     reason = _fault_of_scalar(translated)
     return _Fault(place, reason) if reason else None

@@ -1,26 +1,29 @@
-"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and that much JSON."""
+"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and that much
+JSON.
+"""
 
-import _json
 import _signal
 import fcntl
+import json
+import json.encoder
 import os
 import resource
 import select
 import sys
 
-#: Bytes of a result, unless the daemon says otherwise.
+#: The limit on a result, in bytes, unless the daemon sets another.
 MAX_FRAME = 64 << 20
 
-#: Bytes in a message of the agent's own, errors among them, whatever the limit on results is. The daemon knows it, too.
-OWN = 4 << 20
+#: The limit on other messages, errors among them, in bytes. The daemon has the same limit.
+LONGEST_OWN = 4 << 20
 
-#: The pipes by name; -1 where there is none, as in a child that a plugin has forked.
+#: The pipes by name; -1 for a closed one, as in a child that a plugin has forked.
 descriptors = {}
 
-#: Whether this is a process that a plugin has forked, and not the worker any more.
+#: Whether this is not the worker but a process that a plugin has forked.
 forked = False
 
-#: Set while a template forks a worker, which is not to lose its pipes.
+#: Set while a template forks a worker, which keeps its pipes.
 forking_worker = False
 
 _max_frame = MAX_FRAME
@@ -32,14 +35,15 @@ class FrameTooLong(Exception):
 
 
 def take_over(numbers):
-    """Makes the process a worker: its own group, signals as usual, and the pipes out of the plugins' way."""
+    """Makes the process a worker: with its own process group, default signals, and pipes at high descriptors.
+    """
     lead_group()
     default_signals()
     adopt(numbers)
     close_others(set(descriptors.values()))
     os.register_at_fork(after_in_child=_after_fork)
     buffer_lines()
-    # What a crash in C code was doing goes to standard error, and so what a call was doing that had to be ended.
+    # Prints the stack after a crash in C code, and when a call is ended by SIGTERM.
     import faulthandler
 
     faulthandler.enable(2, all_threads=False)
@@ -47,13 +51,13 @@ def take_over(numbers):
 
 
 def lead_group():
-    """Makes this process the leader of a group, unless it is one: Ctrl-C in the daemon's terminal is the daemon's."""
+    """Makes this process the leader of a group: Ctrl-C in the daemon's terminal must not reach it."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
 
 
 def default_signals():
-    """Undoes what was inherited: ignored signals would be so for all that a plugin starts, too."""
+    """Resets inherited signal dispositions, which the processes that plugins start would inherit in turn."""
     for number in range(1, _signal.NSIG):
         if number in (_signal.SIGPIPE, getattr(_signal, "SIGXFSZ", None)):
             continue  # Python itself ignores those.
@@ -61,22 +65,22 @@ def default_signals():
             try:
                 _signal.signal(number, _signal.SIG_DFL)
             except (OSError, ValueError):
-                pass  # The C library's own.
+                pass  # Reserved by the C library.
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def adopt(numbers):
-    """Takes the pipes from these descriptors, which are closed, and ties the process to its lifeline."""
+    """Moves the pipes away from these descriptors, and ties the process to its lifeline."""
     global _next_frame
     for name, number in numbers.items():
-        descriptors[name] = _set_aside(number)
+        descriptors[name] = _move_up(number)
     _next_frame = _reader(descriptors["requests"])
     tie_to_daemon(descriptors["lifeline"])
 
 
-def _set_aside(number):
-    """A close-on-exec duplicate far up, where code that closes a range of descriptors, and opens others, seldom gets."""
+def _move_up(number):
+    """Moves a descriptor to a high number, which code that closes or opens descriptors seldom reaches."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     floor = max(min(limit if limit > 0 else 1024, 1024) - 24, 16)
     try:
@@ -88,7 +92,8 @@ def _set_aside(number):
 
 
 def close_others(ours):
-    """Closes what the daemon has left open by accident: it would stay open as long as the worker lives."""
+    """Closes descriptors that were inherited by accident, which would stay open as long as the worker lives.
+    """
     try:
         open_ones = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
@@ -102,7 +107,9 @@ def close_others(ours):
 
 
 def tie_to_daemon(lifeline):
-    """Has the kernel end the whole group when the daemon's end of this pipe closes, however the daemon ends."""
+    """Has the kernel kill the process group when the daemon's end of this pipe closes, however the daemon
+    ends.
+    """
     if lifeline < 0:
         return
     if hasattr(fcntl, "F_SETSIG"):
@@ -111,7 +118,7 @@ def tie_to_daemon(lifeline):
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, _signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
-        # It may have closed before it could signal.
+        # It may have closed before the signal was set.
         poll = select.poll()
         poll.register(lifeline, select.POLLIN)
         if poll.poll(0):
@@ -135,14 +142,14 @@ def _end_group():
 
 
 def buffer_lines():
-    """Has each line that is printed leave at once, and no text fail to be printed."""
+    """Makes the standard streams line-buffered, and able to print any text."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _after_fork():
-    """In a child: the pipes are the worker's alone."""
+    """In a child: closes the pipes, which belong to the worker."""
     global forked
     if forking_worker:
         return
@@ -189,7 +196,7 @@ def _reader(descriptor, read=os.read):
             try:
                 chunk = read(descriptor, 65536)
             except BlockingIOError:
-                os.set_blocking(descriptor, True)  # A plugin has found it.
+                os.set_blocking(descriptor, True)  # A plugin has changed it.
                 continue
             if not chunk:
                 return None
@@ -211,7 +218,7 @@ def _reader(descriptor, read=os.read):
 
 
 def next_frame():
-    """The function that reads the next frame, for a loop to call directly."""
+    """The function that reads the next frame."""
     return _next_frame
 
 
@@ -225,38 +232,34 @@ def send(descriptor, data, write=os.write):
 
 
 def send_frame(descriptor, data):
-    """Writes a message of the agent's own as a frame.
+    """Writes a message as a frame.
 
     Raises FrameTooLong, having written nothing.
     """
-    if len(data) > OWN:
-        raise FrameTooLong("%d bytes of JSON are more than the limit of %d" % (len(data), OWN))
+    if len(data) > LONGEST_OWN:
+        raise FrameTooLong("%d bytes of JSON are more than the limit of %d" % (len(data), LONGEST_OWN))
     send(descriptor, len(data).to_bytes(4, "little") + data)
 
 
 def _refuse_constant(text):
-    raise ValueError("%s is no JSON" % text)
+    raise ValueError("%s is not JSON" % text)
 
 
-class _Settings:
-    """What the C scanner asks of a decoder."""
-
-    strict = False
-    object_hook = None
-    object_pairs_hook = None
-    parse_float = float
-    parse_int = int
-    parse_constant = staticmethod(_refuse_constant)
-    memo = {}
-
-
-#: `scan(text, 0)` gives a value and where it ended. The module `json` itself takes 15 ms to import.
-scan = _json.make_scanner(_Settings)
+#: `scan(text, 0)` returns a value and its end.
+scan = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).scan_once
 
 
 def encoder(default):
-    """A function `encode(value, 0)` that gives the pieces of the value's JSON; `default` translates other objects."""
-    return _json.make_encoder(None, default, _json.encode_basestring, None, ":", ",", False, False, False)
+    """A function `encode(value, 0)` that returns the parts of the value's JSON; `default` translates other
+    objects.
+    """
+    make = json.encoder.c_make_encoder
+    if make is None:
+        options = {"check_circular": False, "allow_nan": False, "separators": (",", ":")}
+        encode = json.JSONEncoder(default=default, ensure_ascii=False, **options).iterencode
+        return lambda value, level: encode(value)
+    # What JSONEncoder does for each value, done once: it would cost a tenth of a short call.
+    return make(None, default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
 
 
 def _no_other_objects(value):
@@ -266,8 +269,8 @@ def _no_other_objects(value):
 _encode = encoder(_no_other_objects)
 
 
-def say(message, descriptor=None):
-    """Sends a message of the agent's own."""
+def send_message(message, descriptor=None):
+    """Sends a message, as the answer to a request unless another pipe is given."""
     data = "".join(_encode(message, 0)).encode("utf-8", "replace")
     send_frame(descriptors["answers"] if descriptor is None else descriptor, data)
 

@@ -50,7 +50,8 @@ impl Capacity {
         Arc::new(Self { limit, state: Mutex::default(), pressure: AtomicIsize::new(0) })
     }
 
-    /// Calls `grant` with a permit: later, on another thread, if there is none now. Returns whether it was called.
+    /// Calls `grant` with a permit: later, on another thread, if there is none now. Returns whether it was
+    /// called.
     pub(super) fn request(self: &Arc<Self>, grant: impl FnOnce(Permit) + Send + 'static) -> bool {
         let mut state = self.state.lock();
         // Those that wait come first.

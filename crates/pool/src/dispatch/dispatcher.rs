@@ -114,8 +114,8 @@ impl Dispatcher {
         Ok(slot)
     }
 
-    /// Retires the worker of a lane, after its call if it runs one, and forgets earlier failures. Does nothing for a lane
-    /// that was never called.
+    /// Retires the worker of a lane, after its call if it runs one, and forgets earlier failures. Does
+    /// nothing for a lane that was never called.
     pub(crate) fn evict(self: &Arc<Self>, lane: Lane<'_>) {
         let slot = self.slots.read().get(lane).cloned();
         if let Some(slot) = slot {
@@ -151,8 +151,8 @@ impl Dispatcher {
                 self.supervisor.at(at, timer);
             }
             Effect::Dispatch { link: mut session, call } => {
-                // The worker begins while the thread that makes the call wakes up, unless that has to look at the core's
-                // files first.
+                // The worker begins while the thread that makes the call wakes up, unless that has to look at
+                // the core's files first.
                 let is_current = session.due_comparison(self.options.revalidate_after).is_none();
                 let sent = if is_current { session.link.begin(&call.call().request.frame) } else { 0 };
                 match call {
@@ -259,7 +259,8 @@ impl Dispatcher {
         });
     }
 
-    /// Shuts the pool down: queued calls fail, running ones have `grace` to finish, then their workers are terminated.
+    /// Shuts the pool down: queued calls fail, running ones have `grace` to finish, then their workers are
+    /// terminated.
     ///
     /// # Errors
     /// [`PoolError::StillRunning`] names processes that have outlived SIGKILL.

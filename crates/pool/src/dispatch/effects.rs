@@ -45,14 +45,14 @@ impl<T: Types> Waiting<T> {
 
 /// What has to be done after an event, without the slot's lock and in order.
 pub(super) enum Effect<T: Types> {
-    /// Call [`State::permitted`] with a permit, now or later.
+    /// Call `State::permitted` with a permit, now or later.
     RequestPermit,
     ReleasePermit(T::Permit),
-    /// Start a worker, then call [`State::started`] or [`State::start_failed`].
+    /// Start a worker, then call `State::started` or `State::start_failed`.
     Start(T::Permit),
-    /// Call [`State::retry_due`] at this time.
+    /// Call `State::retry_due` at this time.
     RetryAt(Instant),
-    /// Make the call, then call [`State::released`] or [`State::given_up`] with the link.
+    /// Make the call, then call `State::released` or `State::given_up` with the link.
     Dispatch {
         link: T::Link,
         call: T::Call,
@@ -112,7 +112,7 @@ pub(super) enum Refusal {
     NoThread(Arc<std::io::Error>),
 }
 
-/// The answer to [`State::admit`].
+/// The answer to `State::admit`.
 pub(super) enum Admission<L> {
     Queued,
     /// The worker was idle and the call is to be made at once, by the thread that has asked.

@@ -34,7 +34,8 @@ impl<T> Mailbox<T> {
             state.waker.take()
         };
         self.delivered.notify_all();
-        // Not under the lock, as an executor may poll at once. A waker that panics must not end a thread of the pool.
+        // Not under the lock, as an executor may poll at once. A waker that panics must not end a thread of
+        // the pool.
         if let Some(waker) = waker
             && catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err()
         {
@@ -73,7 +74,8 @@ impl<T> Mailbox<T> {
             None => {
                 let previous = state.waker.replace(waker);
                 drop(state);
-                // Not under the lock: it may hold the last reference to a task, and that to handles of the pool.
+                // Not under the lock: it may hold the last reference to a task, and that to handles of the
+                // pool.
                 drop(previous);
                 Poll::Pending
             }

@@ -1,4 +1,5 @@
-//! A thread that exists while there is work for it. A slot's runner starts its workers and makes its submitted calls.
+//! A thread that exists while there is work for it. A slot's runner starts its workers and makes its
+//! submitted calls.
 
 use std::io;
 use std::thread::JoinHandle;

@@ -1,5 +1,6 @@
 //! The place of a project's worker in the pool.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,9 +46,8 @@ impl Types for Real {
     }
 }
 
-/// The slot's lock is held for moments only: never while a process is waited for, a pipe is read, a waker is called, or
-/// another slot's lock is held.
-#[derive(Debug)]
+/// The slot's lock is held for moments only: never while a process is waited for, a pipe is read, a waker is
+/// called, or another slot's lock is held.
 pub(crate) struct Slot {
     pub(crate) project: Arc<str>,
     /// `None` for the project's main lane.
@@ -57,6 +57,15 @@ pub(crate) struct Slot {
     /// The queue has become shorter, or the slot was closed.
     pub(super) room: Condvar,
     pub(super) runner: Runner<Job>,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("project", &self.project)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Work for the slot's runner.

@@ -1,11 +1,10 @@
 //! The state machine of a slot: its queue, and the state of its worker.
 //!
-//! It is pure: each event is a method that changes the state and returns what has to be done as [`Effect`]s, which
-//! [`Dispatcher::update`](super::dispatcher::Dispatcher::update) carries out after it has released the slot's lock. Time
-//! comes in as an argument.
-//! The folder's documentation has its states and its races.
+//! It is pure: each event is a method that changes the state and returns what has to be done as [`Effect`]s,
+//! which
+//! [`Dispatcher::update`](super::dispatcher::Dispatcher::update) carries out after it has released the slot's
+//! lock. Time comes in as an argument. The folder's documentation has its states and its races.
 
-use std::fmt::{self, Debug};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -315,7 +314,8 @@ impl<T: Types> State<T> {
         is_due
     }
 
-    /// Retires the worker now if it is idle, else after its start or its call. Earlier failures are forgotten.
+    /// Retires the worker now if it is idle, else after its start or its call. Earlier failures are
+    /// forgotten.
     pub(super) fn replace(&mut self, now: Instant, effects: &mut Effects<T>) {
         self.failures.clear();
         match mem::replace(&mut self.phase, Phase::Absent) {
@@ -329,7 +329,8 @@ impl<T: Types> State<T> {
         }
     }
 
-    /// Nobody wants the call's result any more. Returns whether it was removed from the queue and will never be sent.
+    /// Nobody wants the call's result any more. Returns whether it was removed from the queue and will never
+    /// be sent.
     pub(super) fn withdraw(&mut self, call: &T::Call, effects: &mut Effects<T>) -> bool {
         if let Phase::Busy { running, .. } = &mut self.phase
             && T::is_same(&running.call, call)
@@ -377,7 +378,8 @@ impl<T: Types> State<T> {
         }
     }
 
-    /// Gives an unused link to the next call. Without one the worker becomes idle, or makes room for another slot's.
+    /// Gives an unused link to the next call. Without one the worker becomes idle, or makes room for another
+    /// slot's.
     fn dispatch(
         &mut self,
         link: T::Link,
@@ -490,13 +492,5 @@ impl<T: Types> State<T> {
 
     pub(super) fn figures(&self) -> Figures {
         Figures { queued: self.queue.len(), failures: self.failures.count(), ..self.figures }
-    }
-}
-
-impl<T: Types> Debug for State<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("State");
-        shown.field("worker", &self.worker_state()).field("queued", &self.queue.len());
-        shown.field("failures", &self.failures.count()).field("closed", &self.closed).finish_non_exhaustive()
     }
 }

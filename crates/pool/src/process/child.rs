@@ -1,8 +1,8 @@
 //! A process: its end, its signals, its exit status.
 //!
-//! The system reuses process ids, so a signal could reach an unrelated process. Two rules prevent that: a process is
-//! watched through a pidfd where the system has those (Linux 5.3), and its process group gets no signal once it was
-//! reaped. Only the supervisor reaps, or has a template do it.
+//! The system reuses process ids, so a signal could reach an unrelated process. Two rules prevent that: a
+//! process is watched through a pidfd where the system has those (Linux 5.3), and its process group gets no
+//! signal once it was reaped. Only the supervisor reaps, or has a template do it.
 
 use std::fmt;
 use std::io;
@@ -165,7 +165,7 @@ fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => Some(descriptor),
         Err(error) => {
-            tracing::debug!(pid = pid.as_raw_nonzero(), %error, "no pidfd for a process: it is polled instead");
+            tracing::debug!(pid = pid.as_raw_nonzero(), %error, "no pidfd: polling the process");
             None
         }
     }

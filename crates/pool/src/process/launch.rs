@@ -134,8 +134,8 @@ impl Launcher {
         }
     }
 
-    /// Whether the files of the project's core have changed since `before`. A core that cannot be found for the moment has
-    /// not: the worker has it in memory.
+    /// Whether the files of the project's core have changed since `before`. A core that cannot be found for
+    /// the moment has not: the worker has it in memory.
     pub(crate) fn has_changed(&self, project: &str, before: &Fingerprint) -> bool {
         let location = self.spawner.options.configs.locate(project);
         location.is_ok_and(|location| *before != Fingerprint::quick(&location))

@@ -11,13 +11,15 @@ use super::child::timespec;
 use super::worker::Worker;
 use crate::wire::{END, Frame, Received, encode_text};
 
-/// How long a process may take to end after it has closed its pipe, before it counts as alive with a closed pipe.
+/// How long a process may take to end after it has closed its pipe, before it counts as alive with a closed
+/// pipe.
 const DYING: Duration = Duration::from_secs(2);
 
 /// How often a process without a pidfd is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a message of the agent's own may be, in bytes, whatever the limit on results. The agent has the same limit.
+/// How long a message of the agent's own may be, in bytes, whatever the limit on results. The agent has the
+/// same limit.
 const LONGEST_OWN: usize = 4 << 20;
 
 /// The two pipes to a worker.
@@ -53,15 +55,17 @@ impl Link {
         self.begin(&frame) == frame.len()
     }
 
-    /// Writes as much of a frame as the pipe takes now, and returns how many bytes that were. An error of the pipe is left
-    /// to [`exchange`](Self::exchange).
+    /// Writes as much of a frame as the pipe takes now, and returns how many bytes that were. An error of the
+    /// pipe is left to [`exchange`](Self::exchange).
     pub(crate) fn begin(&mut self, frame: &[u8]) -> usize {
         rustix::io::write(&self.requests, frame).unwrap_or(0)
     }
 
-    /// Sends the rest of a frame, of which `sent` bytes were written before, and returns the next frame that comes back.
+    /// Sends the rest of a frame, of which `sent` bytes were written before, and returns the next frame that
+    /// comes back.
     ///
-    /// Reads while it writes: if both sides had more to write than a pipe holds, they would wait for each other.
+    /// Reads while it writes: if both sides had more to write than a pipe holds, they would wait for each
+    /// other.
     pub(crate) fn exchange(
         &mut self,
         frame: &[u8],
@@ -127,7 +131,8 @@ impl Link {
         })
     }
 
-    /// Waits until there is something to read, which it reads, or until more can be written if `wanted` says so.
+    /// Waits until there is something to read, which it reads, or until more can be written if `wanted` says
+    /// so.
     fn wait(&mut self, wanted: PollFlags, deadline: Option<Instant>) -> Result<(), Fault> {
         let left = match deadline {
             Some(deadline) => {

@@ -16,8 +16,8 @@ const LONGEST: usize = 16 * 1024;
 const REMEMBERED: usize = 20;
 const REMEMBERED_BYTES: usize = 500;
 
-/// How many bytes of one pipe are read before another one's turn: as many as a pipe holds on Linux. A process that never
-/// stops printing keeps nobody from hearing of the others.
+/// How many bytes of one pipe are read before another one's turn: as many as a pipe holds on Linux. A process
+/// that never stops printing keeps nobody from hearing of the others.
 pub(super) const SHARE: usize = 64 * 1024;
 
 /// How much is read at once.

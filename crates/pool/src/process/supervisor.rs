@@ -320,8 +320,8 @@ impl Supervision {
         ready
     }
 
-    /// Attends to the processes that are ready, until one of them has ended. Removing it changes the order of the others,
-    /// which are found ready again by the next round.
+    /// Attends to the processes that are ready, until one of them has ended. Removing it changes the order of
+    /// the others, which are found ready again by the next round.
     fn attend(&mut self, ready: &[bool]) {
         for (index, _) in ready.iter().enumerate().filter(|(_, ready)| **ready) {
             if self.processes.get_mut(index).is_some_and(Watched::attend) {

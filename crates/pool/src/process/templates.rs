@@ -1,8 +1,8 @@
 //! Templates: processes that have imported a core, from which workers are forked in milliseconds (Linux).
 //!
-//! There is one for each core and Python, started for the first worker that needs it. A template has a single thread and
-//! forks on request. A forked worker greets and enters its project like one that was started. If a template cannot be
-//! used, for whatever reason, workers are started instead.
+//! There is one for each core and Python, started for the first worker that needs it. A template has a single
+//! thread and forks on request. A forked worker greets and enters its project like one that was started. If a
+//! template cannot be used, for whatever reason, workers are started instead.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -77,8 +77,8 @@ struct Template {
     worker: Arc<Worker>,
     fingerprint: Fingerprint,
     socket: OwnedFd,
-    /// The answers to requests to fork. `None` once one did not come in time, as it could be taken for the answer to the
-    /// next request.
+    /// The answers to requests to fork. `None` once one did not come in time, as it could be taken for the
+    /// answer to the next request.
     forked: Mutex<Option<Receiver<Forked>>>,
 }
 
@@ -109,8 +109,8 @@ struct Report {
 }
 
 impl Templates {
-    /// Forks a worker. `None` if there is no template for the core: start a process instead. `on_end` is taken only by a
-    /// worker.
+    /// Forks a worker. `None` if there is no template for the core: start a process instead. `on_end` is
+    /// taken only by a worker.
     pub(super) fn fork(
         &self,
         spawner: &Arc<Spawner>,
@@ -137,7 +137,8 @@ impl Templates {
         }
     }
 
-    /// The template of a core whose files have this fingerprint. Starts it, or waits until another thread has.
+    /// The template of a core whose files have this fingerprint. Starts it, or waits until another thread
+    /// has.
     fn get(&self, spawner: &Arc<Spawner>, key: &Key, fingerprint: &Fingerprint) -> Option<Arc<Template>> {
         let mut known = self.known.lock();
         loop {

@@ -1,4 +1,5 @@
-//! How a process is ended: it is asked, then gets SIGTERM, then SIGKILL, each after the grace period of the step before.
+//! How a process is ended: it is asked, then gets SIGTERM, then SIGKILL, each after the grace period of the
+//! step before.
 
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,8 @@ struct Taken {
 }
 
 impl Termination {
-    /// Takes a step, unless that or a stronger one was taken before. The link is kept, so that the process can write until
-    /// it has ended. `None` for a template, which was asked over its socket.
+    /// Takes a step, unless that or a stronger one was taken before. The link is kept, so that the process
+    /// can write until it has ended. `None` for a template, which was asked over its socket.
     pub(super) fn request(
         &mut self,
         worker: &Worker,

@@ -16,8 +16,8 @@ use super::terminate::{Step, Termination};
 use super::worker::{Ended, Worker};
 use crate::options::Grace;
 
-/// How long to wait for a template to report the exit status of a worker that it has forked. It has nothing else to do, so
-/// only a busy machine makes it slow.
+/// How long to wait for a template to report the exit status of a worker that it has forked. It has nothing
+/// else to do, so only a busy machine makes it slow.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same where the template has ended: what it has reported before may still be on its way.
@@ -176,8 +176,8 @@ impl Watched {
             }
             None => self.exit = self.worker.process.reap(),
         }
-        // What the pipes hold now is all that it can have written itself. What comes later is another process's that has
-        // them open, and that may never stop.
+        // What the pipes hold now is all that it can have written itself. What comes later is another
+        // process's that has them open, and that may never stop.
         self.read(held);
         self.more = false;
     }

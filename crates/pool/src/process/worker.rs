@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use super::child::{Exit, Process};
 use crate::options::after;
 
-/// How long to wait for the report of a process's end. The supervisor reaps it first, which a template may take its time
-/// for, and reads its remaining output.
+/// How long to wait for the report of a process's end. The supervisor reaps it first, which a template may
+/// take its time for, and reads its remaining output.
 const REPORT: Duration = Duration::from_secs(20);
 
 /// A worker process, from its start to its end. Talking to it takes its [`Link`](super::link::Link).
@@ -64,7 +64,8 @@ impl Worker {
         self.ended.notify_all();
     }
 
-    /// Waits for the report of its end: how it ended, for a sentence that begins with "it", and its last output.
+    /// Waits for the report of its end: how it ended, for a sentence that begins with "it", and its last
+    /// output.
     pub(crate) fn report(&self) -> (String, String) {
         match self.wait_ended() {
             Some(ended) => (ended.exit.to_string(), ended.output.clone()),

@@ -1,4 +1,5 @@
-//! Refuses floats that JSON cannot express. `serde_json` writes `null` for them, which Python would read as None.
+//! Refuses floats that JSON cannot express. `serde_json` writes `null` for them, which Python would read as
+//! None.
 
 use std::fmt::{self, Display};
 

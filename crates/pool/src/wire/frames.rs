@@ -30,8 +30,8 @@ pub(crate) fn encode_text(text: &str) -> Vec<u8> {
     with_length(frame)
 }
 
-/// Fills in the length of a frame that begins with four bytes for it. Callers have checked the length against the limit
-/// on frames, which is below 4 GiB.
+/// Fills in the length of a frame that begins with four bytes for it. Callers have checked the length against
+/// the limit on frames, which is below 4 GiB.
 pub(crate) fn with_length(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::try_from(frame.len() - PREFIX).unwrap_or(u32::MAX).to_le_bytes();
     for (place, byte) in frame.iter_mut().zip(length) {

@@ -71,8 +71,8 @@ fn end_of_number(json: &[u8], start: usize) -> usize {
 
 /// The path to the first integer beyond 64 bits below `place`.
 ///
-/// Lists and objects are taken apart by the parser, one level at a time, so that this knows no more of JSON's syntax than
-/// how a value begins. Only for an error: each level is read again.
+/// Lists and objects are taken apart by the parser, one level at a time, so that this knows no more of JSON's
+/// syntax than how a value begins. Only for an error: each level is read again.
 fn path_to_integer(json: &RawValue, place: String) -> Option<String> {
     let text = json.get();
     match text.as_bytes().first()? {

@@ -284,7 +284,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The group, as a test may have left others in it. There is none where the worker has ended, and been waited for.
+        // The group, as a test may have left others in it. There is none where the worker has ended, and been
+        // waited for.
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             let _ = rustix::process::kill_process_group(pid_of(self.pid()), rustix::process::Signal::KILL);
             let _ = self.child.wait();

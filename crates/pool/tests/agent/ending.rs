@@ -223,7 +223,7 @@ fn a_signals_handler_that_raises_between_calls_ends_the_worker_with_the_reason()
         worker.pipes.result("bad_signals:raises_when_it_comes", json!([]));
         worker.kill(Signal::ALARM);
         assert_eq!(worker.wait().code(), Some(70));
-        assert!(worker.stderr().contains("the worker cannot go on"), "{}", worker.stderr());
+        assert!(worker.stderr().contains("the worker has failed"), "{}", worker.stderr());
         assert!(worker.stderr().contains("at no good moment"), "{}", worker.stderr());
     });
 }

@@ -1,5 +1,5 @@
-//! Nothing is left: when a pool goes, when a worker goes, when the daemon goes. Each in a process of its own, as it counts
-//! what the process has.
+//! Nothing is left: when a pool goes, when a worker goes, when the daemon goes. Each in a process of its own,
+//! as it counts what the process has.
 
 use std::io::{BufRead, BufReader};
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Plugins that harm their process. Each test is a process of its own, which has as many descriptors, threads and children
-//! at the end as at the beginning.
+//! Plugins that harm their process. Each test is a process of its own, which has as many descriptors, threads
+//! and children at the end as at the beginning.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,8 @@ use sgtk_pool::{Call, Delivery, PoolError, WorkerPool};
 
 use crate::support::{LONG, Studio, out_of_time, until};
 
-/// In the environment of all that the pool starts, so that the test finds those that nobody knows of any more.
+/// In the environment of all that the pool starts, so that the test finds those that nobody knows of any
+/// more.
 const MARK: &str = "SGTK_HOST_MISBEHAVING";
 
 /// Calls for a project that does harm while another goes on.
@@ -38,8 +39,8 @@ impl Harm<'_> {
         }
     }
 
-    /// Makes a call that does not come back. A limit that was up before the call was sent, on a busy machine, says nothing
-    /// of the harm that it does.
+    /// Makes a call that does not come back. A limit that was up before the call was sent, on a busy machine,
+    /// says nothing of the harm that it does.
     fn runs_out_of_time(&self, call: impl Fn(Duration) -> Call) {
         let error = out_of_time(|limit| self.call(call(limit)));
         assert_eq!(error.delivery(), Delivery::MayHaveRun, "{error}");
@@ -103,8 +104,8 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// The processes that the pool, or what it has started, has started, but for those that have ended and are another's to
-/// wait for.
+/// The processes that the pool, or what it has started, has started, but for those that have ended and are
+/// another's to wait for.
 fn marked() -> Vec<u32> {
     let mark = format!("{MARK}={}", std::process::id());
     let processes = fs::read_dir("/proc").unwrap().flatten();

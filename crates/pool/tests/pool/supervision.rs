@@ -238,7 +238,8 @@ fn a_worker_is_asked_to_end_and_terminated_only_where_it_does_not_and_killed_onl
         std::fs::read_to_string(&told).unwrap_or_default()
     };
     assert_eq!(ends(false, LONG), "asked ");
-    // What notices everything and goes on is killed when it has had its time for each, be that long enough on this machine.
+    // What notices everything and goes on is killed when it has had its time for each, be that long enough on
+    // this machine.
     let mut grace = Duration::from_millis(200);
     while ends(true, grace) != "asked terminated " {
         grace *= 2;

@@ -45,8 +45,8 @@ impl Studio {
     }
 }
 
-/// The error of a call that never comes back, and whose time is up after it was sent. How long it takes until it is sent
-/// depends on the machine, so the limit that `call` is given grows until that is enough.
+/// The error of a call that never comes back, and whose time is up after it was sent. How long it takes until
+/// it is sent depends on the machine, so the limit that `call` is given grows until that is enough.
 #[track_caller]
 pub(crate) fn out_of_time(call: impl Fn(Duration) -> Result<Value, PoolError>) -> PoolError {
     let mut limit = Duration::from_millis(100);
@@ -60,8 +60,8 @@ pub(crate) fn out_of_time(call: impl Fn(Duration) -> Result<Value, PoolError>) -
     panic!("never sent");
 }
 
-/// A submitted call whose time is not up yet when it is polled, and is later: the limit that `submit` is given grows until
-/// that is so.
+/// A submitted call whose time is not up yet when it is polled, and is later: the limit that `submit` is
+/// given grows until that is so.
 #[track_caller]
 pub(crate) fn still_pending<T: DeserializeOwned + 'static>(
     context: &mut Context<'_>,
