@@ -1,7 +1,8 @@
 //! Swapping projects, against the least that it could take and against what the published recipe does instead.
 //!
 //! For cores of 50 to 1,000 modules: `floor` takes the same names out of `sys.modules` and puts them in again, one by one
-//! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again;
+//! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again; `own_thread` does so on a thread that is
+//! attached for each lease;
 //! `recipe` is the published recipe importing the same core anew.
 
 use std::ffi::CString;
@@ -50,6 +51,19 @@ fn swaps(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("swap_back", modules), |bencher| {
             Python::attach(|py| bencher.iter(|| drop(host.lease(py, "a").unwrap())));
+        });
+        group.bench_function(BenchmarkId::new("own_thread", modules), |bencher| {
+            // On a thread of Rust's, which is attached for each lease.
+            bencher.iter_custom(|times| {
+                let lease = || host.with_sgtk("a", |_| Ok(())).unwrap();
+                let timed = || {
+                    lease();
+                    let start = Instant::now();
+                    (0..times).for_each(|_| lease());
+                    start.elapsed()
+                };
+                std::thread::scope(|scope| scope.spawn(timed).join().unwrap())
+            });
         });
         drop((names, host));
         group.sample_size(10);

@@ -16,9 +16,11 @@ use super::imports::on_import::{Imported, OnImport, Purpose, ScriptUser};
 use super::imports::variables::ProjectVariables;
 use super::imports::wrappers;
 use super::inner::Inner;
+#[cfg(unix)]
+use super::lease::umask;
 use super::ownership::rules::DeclaredNames;
 use super::python::import::import_for_host;
-use super::python::zip_code;
+use super::python::{folder, zip_code};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
@@ -249,6 +251,9 @@ impl HostBuilder {
         Python::attach(|py| {
             world::prepare(py)?;
             zip_code::install(py)?;
+            folder::install(py)?;
+            #[cfg(unix)]
+            umask::install(py)?;
             wrappers::install(py)
         })?;
         let settings = Settings {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod builder;
+mod command;
 mod dependent;
 mod gate;
 mod handle;

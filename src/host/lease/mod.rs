@@ -3,6 +3,8 @@
 pub(crate) mod pin;
 pub(crate) mod quiet;
 pub(crate) mod turn;
+#[cfg(unix)]
+pub(crate) mod umask;
 
 use std::fmt;
 use std::ops::Deref;

@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 
 use super::quiet::wait_for_imports;
 use super::turn::{Turn, ask, put_outside, refuse_nesting, report};
+#[cfg(unix)]
+use super::umask;
 use crate::error::{Error, Result};
 use crate::host::gate::{GATE, Grant, Key, Manner, Released, held};
 use crate::host::ownership::import_state::ImportState;
@@ -98,6 +100,10 @@ impl Pin {
                 wait_for_imports(py, &self.state);
             }
             held::pop();
+            #[cfg(unix)]
+            if !held::holds_any() {
+                umask::put_back();
+            }
             if GATE.release() != Released::Last {
                 return Ok(());
             }

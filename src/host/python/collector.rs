@@ -1,5 +1,7 @@
 //! The garbage collector, paused.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 #[cfg(Py_3_10)]
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,8 +12,10 @@ pub(crate) struct CollectorPaused<'py> {
     // Not attached for again when dropped: attaching lets go of what detached threads have dropped, which runs
     // destructors.
     py: Python<'py>,
-    was_enabled: bool,
 }
+
+/// Whether the collector runs when the pause is over. Read and written with the interpreter held.
+static RUNS_AFTERWARDS: AtomicBool = AtomicBool::new(true);
 
 impl<'py> CollectorPaused<'py> {
     /// To be called before the first of them is made.
@@ -20,13 +24,24 @@ impl<'py> CollectorPaused<'py> {
     }
 
     pub(crate) fn new(py: Python<'py>) -> Self {
-        Self { py, was_enabled: set_collector(py, false) }
+        RUNS_AFTERWARDS.store(set_collector(py, false), Ordering::Relaxed);
+        Self { py }
+    }
+
+    /// Whether the collector was on before the pause, and is afterwards.
+    pub(crate) fn runs_afterwards() -> bool {
+        RUNS_AFTERWARDS.load(Ordering::Relaxed)
+    }
+
+    /// Has the collector on or off after the pause.
+    pub(crate) fn set_runs_afterwards(on: bool) {
+        RUNS_AFTERWARDS.store(on, Ordering::Relaxed);
     }
 }
 
 impl Drop for CollectorPaused<'_> {
     fn drop(&mut self) {
-        if self.was_enabled {
+        if Self::runs_afterwards() {
             set_collector(self.py, true);
         }
     }

@@ -5,6 +5,7 @@
 pub(crate) mod bytecode;
 pub(crate) mod collector;
 pub(crate) mod contents;
+pub(crate) mod folder;
 pub(crate) mod frames;
 pub(crate) mod import;
 pub(crate) mod import_caches;

@@ -18,6 +18,13 @@ pub(crate) fn module_dict<'py>(module: &Bound<'py, PyAny>) -> Option<Bound<'py, 
     Some(module.dict())
 }
 
+/// The dictionary of a module that is loaded under this name.
+pub(crate) fn loaded<'py>(py: Python<'py>, name: &Py<PyString>) -> Option<Bound<'py, PyDict>> {
+    // SAFETY: the interpreter is held; PyImport_GetModuleDict gives a borrowed reference to a dictionary that it keeps.
+    let modules = unsafe { Bound::from_borrowed_ptr(py, ffi::PyImport_GetModuleDict()) };
+    module_dict(&modules.cast::<PyDict>().ok()?.get_item(name).ok()??)
+}
+
 /// Where a module comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {

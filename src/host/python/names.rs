@@ -14,6 +14,7 @@ static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 pub(crate) struct Names {
     pub(crate) builtins: Py<PyString>,
     pub(crate) cache: Py<PyString>,
+    pub(crate) default_timeout: Py<PyString>,
     pub(crate) dict: Py<PyString>,
     pub(crate) disable: Py<PyString>,
     pub(crate) file: Py<PyString>,
@@ -27,7 +28,9 @@ pub(crate) struct Names {
     pub(crate) owner: Py<PyString>,
     pub(crate) path: Py<PyString>,
     pub(crate) path_list: Py<PyString>,
+    pub(crate) set_default_timeout: Py<PyString>,
     pub(crate) sgtk: Py<PyString>,
+    pub(crate) socket: Py<PyString>,
     pub(crate) spec: Py<PyString>,
     pub(crate) tank: Py<PyString>,
 }
@@ -46,6 +49,7 @@ impl Names {
             Self {
                 builtins: intern("__builtins__"),
                 cache: intern("_cache"),
+                default_timeout: intern("getdefaulttimeout"),
                 dict: intern("__dict__"),
                 disable: intern("_disable"),
                 file: intern("__file__"),
@@ -59,7 +63,9 @@ impl Names {
                 owner: intern("owner"),
                 path: intern("__path__"),
                 path_list: intern("_path"),
+                set_default_timeout: intern("setdefaulttimeout"),
                 sgtk: intern("sgtk"),
+                socket: intern("_socket"),
                 spec: intern("__spec__"),
                 tank: intern("tank"),
             }

@@ -5,6 +5,7 @@
 //! replaced is kept alive until everything is in place and the world is unlocked.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -200,6 +201,11 @@ impl World {
     /// As the function [`modules_of`], where the state was not retired.
     pub(crate) fn modules_of<'py>(&self, py: Python<'py>, state: &ImportState) -> Option<Bound<'py, PyDict>> {
         Some(self.shares.get(&state.id())?.modules.by_name(py).clone())
+    }
+
+    /// The variables of the environment that the project in place has changed, with the daemon's values.
+    pub(crate) fn daemons_variables(&self, py: Python<'_>) -> Vec<(OsString, Option<OsString>)> {
+        if self.in_place.is_none() { Vec::new() } else { self.parts.environment.daemons_variables(py) }
     }
 
     /// Whether the project that is in place hides modules of the daemon's. Needs no lock.

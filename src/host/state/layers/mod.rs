@@ -9,6 +9,7 @@ mod ambient;
 pub(crate) mod dict;
 pub(crate) mod list;
 pub(crate) mod overlay;
+pub(crate) mod setting;
 
 use pyo3::prelude::*;
 

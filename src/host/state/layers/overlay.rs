@@ -110,6 +110,16 @@ impl OverlayLayer {
         })
     }
 
+    /// The entries that the live dictionary has otherwise, with the daemon's values.
+    pub(crate) fn changed(&self, py: Python<'_>) -> Vec<Change> {
+        let base = self.base.dict(py);
+        let daemons = |key: Py<PyAny>| {
+            let value = contents::get(base, key.bind(py)).map(Bound::unbind);
+            (key, value)
+        };
+        self.differences(py).into_iter().map(|(key, _)| daemons(key)).collect()
+    }
+
     /// Takes what changed into the share, puts the daemon's own entries in place, and returns those that were put.
     pub(crate) fn leave(
         &self,

@@ -6,6 +6,7 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::time_zone::{TimeZone, Zone};
 use crate::host::state::layers::Replaced;
 use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
@@ -13,40 +14,64 @@ use crate::host::state::part::{Part, Visit};
 /// The variable that names the pipeline configuration which Toolkit runs for.
 pub(crate) const CURRENT_PC: &str = "TANK_CURRENT_PC";
 
+/// The variable that names the time zone.
+const TIME_ZONE: &str = "TZ";
+
 /// See the module's documentation.
-pub(crate) struct Environment(OverlayLayer);
+pub(crate) struct Environment {
+    layer: OverlayLayer,
+    time_zone: TimeZone,
+    /// The daemon's.
+    zone: Zone,
+}
+
+/// What a project has changed of the environment.
+pub(crate) struct OwnEnvironment {
+    share: OverlayShare,
+    zone: Zone,
+}
 
 impl Part for Environment {
-    type Share = OverlayShare;
+    type Share = OwnEnvironment;
 
     fn new(py: Python<'_>) -> PyResult<Self> {
         let environ = py.import("os")?.getattr("environ")?.getattr("_data")?.cast_into::<PyDict>()?;
-        Ok(Self(OverlayLayer::new(&environ, &[])))
+        let (layer, time_zone) = (OverlayLayer::new(&environ, &[]), TimeZone::find(py)?);
+        Ok(Self { layer, time_zone, zone: Zone::default() })
     }
 
-    fn empty(_: Python<'_>) -> OverlayShare {
-        OverlayShare::new()
+    fn empty(_: Python<'_>) -> OwnEnvironment {
+        OwnEnvironment { share: OverlayShare::new(), zone: Zone::default() }
     }
 
-    fn enter(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
+        let py = visit.py;
+        std::mem::replace(&mut self.zone, self.time_zone.now(py)).let_go(visit.replaced);
         // The first import is to find the variable cleared, and sets it or not.
         let folder = if visit.is_first { None } else { visit.state.location().current_pc() };
-        let current_pc = current_pc(visit.py, folder);
-        let differs = self.0.enter(visit.py, share, Some(current_pc), visit.replaced, |_| false)?;
-        set_process_environment(visit.py, differs);
-        Ok(())
+        let current_pc = current_pc(py, folder);
+        let differs = self.layer.enter(py, &mut own.share, Some(current_pc), visit.replaced, |_| false)?;
+        set_process_environment(py, differs);
+        if names_time_zone(py, differs) { self.time_zone.set(py, &own.zone) } else { Ok(()) }
     }
 
-    fn leave(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
-        let restored = self.0.leave(visit.py, share, visit.replaced)?;
-        set_process_environment(visit.py, &restored);
-        Ok(())
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
+        let py = visit.py;
+        let restored = self.layer.leave(py, &mut own.share, visit.replaced)?;
+        set_process_environment(py, &restored);
+        if !names_time_zone(py, &restored) {
+            return Ok(());
+        }
+        std::mem::replace(&mut own.zone, self.time_zone.now(py)).let_go(visit.replaced);
+        self.time_zone.set(py, &self.zone)
     }
 
-    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
         let key = environment_key(visit.py, CURRENT_PC);
         let is_current_pc = |change: &Change| change.0.bind(visit.py).eq(&key).unwrap_or(false);
-        self.0.keep_for_daemon(visit.py, share, visit.replaced, is_current_pc)
+        self.layer.keep_for_daemon(visit.py, &own.share, visit.replaced, is_current_pc)?;
+        std::mem::replace(&mut self.zone, self.time_zone.now(visit.py)).let_go(visit.replaced);
+        Ok(())
     }
 }
 
@@ -54,7 +79,7 @@ impl Environment {
     /// Gives `TANK_CURRENT_PC` a value, or none, as the code of the project that is in place might.
     pub(crate) fn set_current_pc(&self, py: Python<'_>, folder: Option<&Path>) -> PyResult<()> {
         let change = [current_pc(py, folder)];
-        self.0.put(py, &change)?;
+        self.layer.put(py, &change)?;
         set_process_environment(py, &change);
         Ok(())
     }
@@ -65,20 +90,32 @@ impl Environment {
             .iter()
             .map(|(name, value)| (environment_key(py, name), Some(environment_value(py, Path::new(value)))))
             .collect();
-        self.0.put(py, &changes)?;
+        self.layer.put(py, &changes)?;
         set_process_environment(py, &changes);
         Ok(())
+    }
+
+    /// The variables that are not the daemon's own now, with the daemon's values.
+    pub(crate) fn daemons_variables(&self, py: Python<'_>) -> Vec<(OsString, Option<OsString>)> {
+        let text = |text: &Py<PyAny>| variable_text(text.bind(py));
+        let changed = self.layer.changed(py).into_iter();
+        changed.filter_map(|(name, value)| Some((text(&name)?, value.as_ref().and_then(text)))).collect()
     }
 
     /// Gives a share that was never in place the changes of another.
     pub(crate) fn inherit(
         py: Python<'_>,
-        from: &OverlayShare,
-        to: &mut OverlayShare,
+        from: &OwnEnvironment,
+        to: &mut OwnEnvironment,
         replaced: &mut Replaced,
     ) {
-        replaced.extend(std::mem::replace(to, from.inherited(py)).into_values());
+        replaced.extend(std::mem::replace(&mut to.share, from.share.inherited(py)).into_values());
     }
+}
+
+fn names_time_zone(py: Python<'_>, changes: &[Change]) -> bool {
+    let key = environment_key(py, TIME_ZONE);
+    changes.iter().any(|(name, _)| name.bind(py).eq(&key).unwrap_or(false))
 }
 
 fn current_pc(py: Python<'_>, folder: Option<&Path>) -> Change {

@@ -8,6 +8,39 @@ use pyo3::types::PyDict;
 
 use crate::host::python::contents;
 use crate::host::python::names::Names;
+use crate::host::state::layers::setting::Setting;
+
+/// `logging.disable`: below this level nothing is logged, by whatever logger.
+pub(crate) struct LogSwitch {
+    manager: Py<PyDict>,
+    root: Py<PyAny>,
+    loggers: Py<PyDict>,
+}
+
+impl Setting for LogSwitch {
+    type Value = i64;
+
+    fn find(py: Python<'_>) -> PyResult<Self> {
+        let logger = py.import("logging")?.getattr("Logger")?;
+        let manager = logger.getattr("manager")?;
+        Ok(Self {
+            manager: manager.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
+            root: logger.getattr("root")?.unbind(),
+            loggers: manager.getattr("loggerDict")?.cast_into::<PyDict>()?.unbind(),
+        })
+    }
+
+    fn get(&self, py: Python<'_>) -> Option<i64> {
+        self.manager.bind(py).get_item(&Names::of(py).disable).ok()??.extract().ok()
+    }
+
+    fn set(&self, py: Python<'_>, level: &i64) -> PyResult<()> {
+        self.manager.bind(py).set_item(&Names::of(py).disable, level)?;
+        forget(self.loggers.bind(py));
+        forget_one(self.root.bind(py));
+        Ok(())
+    }
+}
 
 /// The levels that count for loggers of all projects: `logging.disable`'s, and the root logger's.
 pub(crate) type Levels = [Option<i64>; 2];
@@ -36,12 +69,16 @@ impl LevelsForAll {
 
 /// Has these loggers find out anew which levels they let through. Runs no Python code: the caches are of plain values.
 pub(crate) fn forget(loggers: &Bound<'_, PyDict>) {
-    let names = Names::of(loggers.py());
     for (_, logger) in contents::items(loggers) {
-        let attributes = logger.getattr(&names.dict).ok().and_then(|dict| dict.cast_into::<PyDict>().ok());
-        let cache = attributes.and_then(|dict| dict.get_item(&names.cache).ok().flatten());
-        if let Some(cache) = cache.and_then(|cache| cache.cast_into::<PyDict>().ok()) {
-            cache.clear();
-        }
+        forget_one(&logger);
+    }
+}
+
+fn forget_one(logger: &Bound<'_, PyAny>) {
+    let names = Names::of(logger.py());
+    let attributes = logger.getattr(&names.dict).ok().and_then(|dict| dict.cast_into::<PyDict>().ok());
+    let cache = attributes.and_then(|dict| dict.get_item(&names.cache).ok().flatten());
+    if let Some(cache) = cache.and_then(|cache| cache.cast_into::<PyDict>().ok()) {
+        cache.clear();
     }
 }

@@ -3,14 +3,19 @@
 mod bindings;
 pub(crate) mod environment;
 mod finders;
+mod interpreter_settings;
 mod log_levels;
 mod loggers;
 pub(super) mod modules;
+mod network_settings;
 mod search_path;
 mod sys_attributes;
+mod time_zone;
+mod working_folder;
 
 use pyo3::prelude::*;
 
+use super::layers::setting::SettingPart;
 use super::part::{Part, Visit};
 
 /// Declares the parts, in the order in which they are put in place and taken out.
@@ -78,6 +83,22 @@ parts! {
     sys: sys_attributes::SysAttributes,
     /// The environment.
     environment: environment::Environment,
+    /// `sys.setrecursionlimit`.
+    recursion_limit: SettingPart<interpreter_settings::RecursionLimit>,
+    /// `sys.setswitchinterval`.
+    switch_interval: SettingPart<interpreter_settings::SwitchInterval>,
+    /// `gc.enable` and `gc.disable`.
+    collector: SettingPart<interpreter_settings::Collector>,
+    /// `urllib.request.install_opener`.
+    opener: SettingPart<network_settings::Opener>,
+    /// `ssl._create_default_https_context`.
+    https_context: SettingPart<network_settings::HttpsContext>,
+    /// `socket.setdefaulttimeout`.
+    socket_timeout: SettingPart<network_settings::SocketTimeout>,
+    /// The current folder.
+    working_folder: working_folder::WorkingFolder,
+    /// `logging.disable`. Before the loggers, which remember what it lets through.
+    log_switch: SettingPart<log_levels::LogSwitch>,
     /// The loggers.
     loggers: loggers::Loggers,
 }

@@ -1,0 +1,92 @@
+//! A setting of the process's: one value, of which each project may have its own.
+
+use pyo3::prelude::*;
+
+use super::Replaced;
+use crate::host::state::part::{Part, Visit};
+
+/// How a setting is read and made. Runs no Python code.
+pub(crate) trait Setting: Sized {
+    /// What it is set to.
+    type Value: PartialEq;
+
+    /// Finds out where the setting is.
+    fn find(py: Python<'_>) -> PyResult<Self>;
+
+    /// What it is set to now; nothing where the module that has it is not loaded.
+    fn get(&self, py: Python<'_>) -> Option<Self::Value>;
+
+    /// Sets it.
+    fn set(&self, py: Python<'_>, value: &Self::Value) -> PyResult<()>;
+
+    /// What it is set to where its module was just loaded, as far as that is known.
+    fn initial(&self, _py: Python<'_>) -> Option<Self::Value> {
+        None
+    }
+
+    /// Keeps what a value holds until it can be dropped.
+    fn let_go(value: Self::Value, replaced: &mut Replaced) {
+        let _ = replaced;
+        drop(value);
+    }
+}
+
+/// A setting as a part of the import state: what a project sets is its own, and the daemon's comes back when it leaves.
+pub(crate) struct SettingPart<S: Setting> {
+    setting: S,
+    /// The daemon's.
+    base: Option<S::Value>,
+}
+
+impl<S: Setting> Part for SettingPart<S> {
+    /// The project's, where that is another than the daemon's.
+    type Share = Option<S::Value>;
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self { setting: S::find(py)?, base: None })
+    }
+
+    fn empty(_: Python<'_>) -> Self::Share {
+        None
+    }
+
+    fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
+        let now = self.setting.get(visit.py);
+        let entered = match own {
+            Some(own) if now.as_ref() != Some(own) => self.setting.set(visit.py, own),
+            _ => Ok(()),
+        };
+        let before = std::mem::replace(&mut self.base, now);
+        before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        entered
+    }
+
+    fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
+        let now = self.setting.get(visit.py);
+        if self.base.is_none() {
+            self.base = self.setting.initial(visit.py);
+        }
+        let (now, left) = match &self.base {
+            Some(base) if now.as_ref() != Some(base) => (now, self.setting.set(visit.py, base)),
+            _ => {
+                now.into_iter().for_each(|now| S::let_go(now, visit.replaced));
+                (None, Ok(()))
+            }
+        };
+        let before = std::mem::replace(own, now);
+        before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        left
+    }
+
+    fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
+        let now = self.setting.get(visit.py);
+        let is_own = own.is_some() && *own == now;
+        if is_own {
+            now.into_iter().for_each(|now| S::let_go(now, visit.replaced));
+        } else {
+            let before = std::mem::replace(&mut self.base, now);
+            before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        }
+        Ok(())
+    }
+}

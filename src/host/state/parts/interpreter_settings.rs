@@ -1,0 +1,78 @@
+//! Settings of the interpreter: the recursion limit, the switch interval, whether the collector runs.
+
+use std::ffi::c_int;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::host::python::collector::CollectorPaused;
+use crate::host::state::layers::setting::Setting;
+
+/// How deep calls may nest.
+pub(crate) struct RecursionLimit;
+
+impl Setting for RecursionLimit {
+    type Value = c_int;
+
+    fn find(_: Python<'_>) -> PyResult<Self> {
+        Ok(Self)
+    }
+
+    fn get(&self, _: Python<'_>) -> Option<c_int> {
+        // SAFETY: the interpreter is held; reads a number.
+        Some(unsafe { ffi::Py_GetRecursionLimit() })
+    }
+
+    fn set(&self, _: Python<'_>, limit: &c_int) -> PyResult<()> {
+        // SAFETY: the interpreter is held; the limit is one that it had before.
+        unsafe { ffi::Py_SetRecursionLimit(*limit) };
+        Ok(())
+    }
+}
+
+/// How long a thread may hold the interpreter before it is asked for it, in seconds.
+pub(crate) struct SwitchInterval {
+    /// C functions of `sys`.
+    get: Py<PyAny>,
+    set: Py<PyAny>,
+}
+
+impl Setting for SwitchInterval {
+    type Value = f64;
+
+    fn find(py: Python<'_>) -> PyResult<Self> {
+        let sys = py.import("sys")?;
+        Ok(Self {
+            get: sys.getattr("getswitchinterval")?.unbind(),
+            set: sys.getattr("setswitchinterval")?.unbind(),
+        })
+    }
+
+    fn get(&self, py: Python<'_>) -> Option<f64> {
+        self.get.bind(py).call0().ok()?.extract().ok()
+    }
+
+    fn set(&self, py: Python<'_>, seconds: &f64) -> PyResult<()> {
+        self.set.bind(py).call1((*seconds,)).map(drop)
+    }
+}
+
+/// Whether the garbage collector runs by itself. It is paused while states change, so this is about what follows.
+pub(crate) struct Collector;
+
+impl Setting for Collector {
+    type Value = bool;
+
+    fn find(_: Python<'_>) -> PyResult<Self> {
+        Ok(Self)
+    }
+
+    fn get(&self, _: Python<'_>) -> Option<bool> {
+        Some(CollectorPaused::runs_afterwards())
+    }
+
+    fn set(&self, _: Python<'_>, on: &bool) -> PyResult<()> {
+        CollectorPaused::set_runs_afterwards(*on);
+        Ok(())
+    }
+}
