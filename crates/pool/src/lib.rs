@@ -58,3 +58,8 @@ pub use sgtk_config::{
     PythonError, SettingError, StudioFallback,
 };
 pub use stats::{PoolStats, ProjectStats, WorkerState};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

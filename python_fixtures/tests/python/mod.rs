@@ -11,12 +11,12 @@ use sgtk_host_fixtures::{Configs, host_libraries, host_packages, recipe};
 /// The script finds the base folder as `BASE`, the recipe as `import_sgtk`, `python(folder)` for the `python` folder of
 /// one with `install/core`, and `attempt(function, *arguments)` for `"Type: message"` of what it raises or `"fine"`.
 #[allow(dead_code, reason = "tests of bootstraps have a studio instead")]
-pub fn run(configs: &Configs, script: &str) -> Vec<String> {
+pub(crate) fn run(configs: &Configs, script: &str) -> Vec<String> {
     run_with(&configs.base(), |_| (), script)
 }
 
 /// The same with another base folder and changes to the command.
-pub fn run_with(base: &Path, prepare: impl FnOnce(&mut Command), script: &str) -> Vec<String> {
+pub(crate) fn run_with(base: &Path, prepare: impl FnOnce(&mut Command), script: &str) -> Vec<String> {
     let prelude = "\
 import importlib.util, logging, os, sys, warnings
 warnings.simplefilter('error', RuntimeWarning)
