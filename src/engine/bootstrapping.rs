@@ -13,6 +13,7 @@ use super::attempt::Attempt;
 use super::callbacks::BootstrapCallbacks;
 use super::engine::Engine;
 use super::failure::BootstrapFailure;
+use super::file_watch::FileWatch;
 use super::folder_turn::{self, FolderTurn};
 use super::info::EngineInfo;
 use super::live::{self, LiveEngine, THREADS_GRACE};
@@ -138,7 +139,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             }
         });
         match bootstrapped {
-            Ok((engine, info)) => Ok(Outcome::Engine(self.succeed(engine, info))),
+            Ok((engine, info, files)) => Ok(Outcome::Engine(self.succeed(engine, info, files))),
             Err(error) => {
                 let locked = self.attempt.locked();
                 let reached = self.attempt.fraction();
@@ -149,7 +150,7 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     /// The steps. The interpreter is to be cleaned up where one fails.
-    fn engine(&self) -> Result<(Py<PyAny>, EngineInfo)> {
+    fn engine(&self) -> Result<(Py<PyAny>, EngineInfo, FileWatch)> {
         let py = self.py;
         let limit = self.bootstrap.timeout();
         let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
@@ -178,7 +179,9 @@ impl<'a, 'py> Begun<'a, 'py> {
         let info = info.map_err(|error| self.exception(error))?;
         self.state.settle(py, info.configuration.clone()).map_err(|error| self.failure(error))?;
         self.filters.keep_list().map_err(|error| self.exception(error))?;
-        Ok((engine.unbind(), info))
+        let files = FileWatch::start(&self.state, &engine, self.folder.object());
+        let files = files.map_err(|error| self.exception(error))?;
+        Ok((engine.unbind(), info, files))
     }
 
     fn toolkits_part(&self) -> PyResult<Bound<'py, PyAny>> {
@@ -195,7 +198,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         steps_in_python::call_with(py, "bootstrap", (sgtk, options, enter, progress), &named)
     }
 
-    fn succeed(self, engine: Py<PyAny>, info: EngineInfo) -> Engine {
+    fn succeed(self, engine: Py<PyAny>, info: EngineInfo, files: FileWatch) -> Engine {
         let py = self.py;
         let micros = self.since.elapsed().as_micros() as u64;
         tracing::info!(
@@ -209,7 +212,8 @@ impl<'a, 'py> Begun<'a, 'py> {
             tracing::warn!("not as asked for: {difference}");
         }
         let root_handlers = self.root_handlers.appeared().unwrap_or_default();
-        let engine = LiveEngine::register(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
+        let state = Arc::clone(&self.state);
+        let engine = LiveEngine::register(info, state, engine, root_handlers, files, self.secrets);
         self.attempt.complete(py);
         drop(self.turn);
         self.state.retire_those_before(py);

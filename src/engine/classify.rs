@@ -33,6 +33,8 @@ const CONFIGURATION: &[&str] = &[
     "TankInvalidCoreLocationError",
     "TankNotPipelineConfigurationError",
     "UnresolvableCoreConfigurationError",
+    // Of `steps.py`.
+    "UnexpectedOutcome",
 ];
 
 /// The kind of failure that a Python exception at that step means. The exception that it was raised for counts as well: it

@@ -47,7 +47,7 @@ impl Drop for FolderTurn<'_> {
 /// of the gate's, so that other projects go on meanwhile.
 ///
 /// # Errors
-/// [`Error::Bootstrap`] of the kind time limit once the bootstrap's own limit is over, [`Error::HostShutDown`],
+/// [`Error::Bootstrap`] of the kind timeout once the bootstrap's own limit is over, [`Error::HostShutDown`],
 /// [`Error::Interpreter`].
 pub(super) fn wait<'py>(
     py: Python<'py>,

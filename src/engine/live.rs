@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 
+use super::file_watch::FileWatch;
 use super::info::EngineInfo;
 use super::{root_handlers, steps_in_python};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub(super) struct LiveEngine {
     engine: Mutex<Option<Py<PyAny>>>,
     /// What it has added to the root logger.
     root_handlers: Mutex<Vec<Py<PyAny>>>,
+    /// Until it was destroyed.
+    files: Mutex<Option<FileWatch>>,
     /// Kept out of errors and logs as long as the engine can show them.
     _secrets: Secrets,
 }
@@ -43,6 +46,7 @@ impl LiveEngine {
         state: Arc<PrivateState>,
         engine: Py<PyAny>,
         root_handlers: Vec<Py<PyAny>>,
+        files: FileWatch,
         secrets: Secrets,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
@@ -50,6 +54,7 @@ impl LiveEngine {
             state,
             engine: Mutex::new(Some(engine)),
             root_handlers: Mutex::new(root_handlers),
+            files: Mutex::new(Some(files)),
             _secrets: secrets,
         });
         alive().push(Arc::clone(&engine));
@@ -115,6 +120,8 @@ impl LiveEngine {
         let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));
         drop(engine);
         self.unregister();
+        let files = self.files.lock().take();
+        drop(files);
         let modules = self.state.modules(py);
         self.state.retire(py);
         tracing::info!(

@@ -10,6 +10,7 @@ mod classify;
 )]
 mod engine;
 mod failure;
+mod file_watch;
 mod folder_turn;
 mod info;
 mod lease;

@@ -28,6 +28,7 @@ pub use lease::Lease;
 pub(crate) use lease::pin::Pin;
 pub(crate) use lease::turn::Turn;
 pub(crate) use private_state::PrivateState;
+pub(crate) use python::frames::running_globals;
 pub(crate) use python::time_limit::TimeLimit;
 pub(crate) use python::warning_filters::WarningFilters;
 pub use recipe::import_sgtk;

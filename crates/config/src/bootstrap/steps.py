@@ -12,6 +12,10 @@ import sys
 # Modules of swapped cores whose code may still be running.
 _swapped = []
 
+# The files of this process's engine, and what looks at them.
+_watched = []
+_watching = []
+
 
 class UnexpectedOutcome(Exception):
     """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
@@ -34,9 +38,12 @@ def bootstrap(
     :param learn: called with each key that comes up: see `learn_keys`.
     :param turn: the `FolderTurn` of this bootstrap, which the caller ends; without it, one that ends here.
     """
-    own = FolderTurn(seconds=options.get("time_limit")) if turn is None else None
+    own = FolderTurn(seconds=options.get("timeout")) if turn is None else None
     try:
-        return _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+        engine = _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+        if own is not None:
+            _keep_own_files(engine, own)
+        return engine
     finally:
         if own is not None:
             own.end()
@@ -61,6 +68,36 @@ def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engi
         errors.end()
     _compare(engine, options, errors, starting)
     return engine
+
+
+def own_files(engine, turn):
+    """The engine's `OwnFiles`: its core's, and its configuration's where bootstraps rewrite that. Within the turn."""
+    core = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["tank"].__file__))))
+    path = os.path.abspath(pipeline_configuration_path(engine))
+    folders = [core, path] if path == turn.folder else [core]
+    label = _text(lambda: "%s (%s)" % (engine.context, engine.instance_name)) or engine.instance_name
+    files = OwnFiles(label, folders)
+    sys.meta_path.insert(0, files)
+    return files
+
+
+def _keep_own_files(engine, turn):
+    """Has this process, which is one engine's, read nothing that another bootstrap has put into the engine's folders."""
+    # A bootstrap before in this process had its own.
+    _watched[:] = [own_files(engine, turn)]
+    if _watching or not hasattr(sys, "addaudithook"):
+        return
+
+    def audit(event, args):
+        if event in ("open", "os.listdir", "os.scandir") and args and isinstance(args[0], (str, bytes)):
+            for files in _watched:
+                if not files.has(os.fsdecode(args[0])):
+                    continue
+                if sys._getframe(1).f_globals.get("__name__") not in SHOWS_LINES:
+                    files.check(event, *args)
+
+    sys.addaudithook(audit)
+    _watching.append(audit)
 
 
 def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn):
@@ -177,14 +214,6 @@ def _files_of_core(module):
     install = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(module.__file__))))
     files = [os.path.join(install, *parts) for parts in (("info.yml",), ("python", "tank", "__init__.py"))]
     return sys.modules.get("tank"), [_stamp(file) for file in files]
-
-
-def _stamp(file):
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _compare(engine, options, errors, starting):
@@ -502,3 +531,5 @@ def destroy():
             engine.destroy()
     finally:
         tank.LogManager().uninitialize_base_file_handler()
+        del _watched[:]
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, OwnFiles)]
