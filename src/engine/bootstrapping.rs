@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::PyDict;
 use sgtk_config::Bootstrap;
 use sgtk_config::keys::Secrets;
 
 use super::attempt::Attempt;
 use super::callbacks::BootstrapCallbacks;
+use super::classify;
 use super::engine::Engine;
 use super::failure::BootstrapFailure;
 use super::file_watch::FileWatch;
@@ -19,9 +20,9 @@ use super::info::EngineInfo;
 use super::live::{self, LiveEngine, THREADS_GRACE};
 use super::root_handlers::{self, RootHandlers};
 use super::step::BootstrapStep;
-use super::{classify, steps_in_python};
 use crate::error::{Error, Result};
-use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters};
+use crate::host::steps_in_python;
+use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters, learn_function};
 use crate::interpreter::{Interpreter, InterpreterError};
 
 impl Host {
@@ -51,7 +52,6 @@ impl Host {
         self.refuse_if_closed(&bootstrap.to_string())?;
         live::end_with_the_interpreter(self);
         Python::attach(|py| {
-            steps_in_python::prepare(py)?;
             let mut before = Before::default();
             loop {
                 match Begun::begin(py, self, bootstrap, callbacks, before)?.go_through()? {
@@ -193,7 +193,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         named.set_item("swap_core", swap_core)?;
         named.set_item("make_user", self.callbacks.user_function(py)?)?;
         named.set_item("before_engine", self.callbacks.pre_engine_function(py)?)?;
-        named.set_item("learn", learn_function(py, &self.secrets)?)?;
+        named.set_item("learn", learn_function(py, self.secrets.learner())?)?;
         named.set_item("turn", self.folder.object())?;
         steps_in_python::call_with(py, "bootstrap", (sgtk, options, enter, progress), &named)
     }
@@ -270,16 +270,6 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn bootstrap_error(&self, step: BootstrapStep, kind: BootstrapFailure, cause: Error) -> Error {
         Error::Bootstrap { target: self.bootstrap.to_string(), step, kind, cause: Box::new(cause) }
     }
-}
-
-/// A function that has a key hidden as long as the secrets are.
-fn learn_function<'py>(py: Python<'py>, secrets: &Secrets) -> PyResult<Bound<'py, PyCFunction>> {
-    let learner = secrets.learner();
-    let learn = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-        learner.learn(&arguments.get_item(0)?.extract::<String>()?);
-        Ok::<_, PyErr>(())
-    };
-    PyCFunction::new_closure(py, None, None, learn)
 }
 
 /// JSON as Python's own values.

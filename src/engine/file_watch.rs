@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::types::{PyString, PyTuple};
 
-use super::steps_in_python;
+use crate::host::steps_in_python;
 use crate::host::{PrivateState, running_globals};
 use crate::python_error::python_error;
 

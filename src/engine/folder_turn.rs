@@ -8,9 +8,9 @@ use sgtk_config::Bootstrap;
 
 use super::failure::BootstrapFailure;
 use super::step::BootstrapStep;
-use super::steps_in_python;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::host::steps_in_python;
 use crate::interpreter::{Interpreter, InterpreterError};
 
 /// How often a lock that somebody else holds is tried again: the system has no wait with a limit for it.

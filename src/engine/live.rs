@@ -8,8 +8,9 @@ use pyo3::prelude::*;
 
 use super::file_watch::FileWatch;
 use super::info::EngineInfo;
-use super::{root_handlers, steps_in_python};
+use super::root_handlers;
 use crate::error::{Error, Result};
+use crate::host::steps_in_python;
 use crate::host::{Dependent, Host, PrivateState, wait_for_all};
 use crate::python_error::python_error;
 use sgtk_config::keys::Secrets;

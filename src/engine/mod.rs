@@ -17,7 +17,6 @@ mod lease;
 mod live;
 mod root_handlers;
 mod step;
-mod steps_in_python;
 
 pub use callbacks::{BootstrapCallbacks, Progress};
 pub use engine::Engine;

@@ -21,3 +21,4 @@ mod recipe;
 mod rewritten;
 mod steered;
 mod support;
+mod unattended;

@@ -20,6 +20,8 @@ pub const STEPS: &str = concat!(
     "\n\n",
     include_str!("own_files.py"),
     "\n\n",
+    include_str!("unattended.py"),
+    "\n\n",
     include_str!("steps.py"),
 );
 

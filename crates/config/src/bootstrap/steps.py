@@ -50,11 +50,20 @@ def bootstrap(
 
 
 def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn):
+    be_unattended()
     set_variables(options)
+    hurry(options.get("timeout"))
+    try:
+        return _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn)
+    finally:
+        relax()
+
+
+def _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn):
     learn_keys(learn)
-    site_timeout = options.get("site_timeout")
+    ask_nobody()
     enter("authenticate")
-    limit_site_calls(site_timeout)
+    limit_site_calls(options.get("site_timeout"))
     user = make_user(sgtk) if make_user else _user(sgtk, options)
     sgtk.set_authenticated_user(user)
 
@@ -311,6 +320,7 @@ def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
             tank.LogManager().initialize_base_file_handler_from_path(log_file)
         limit_site_calls(site_timeout)
         learn_keys(learn)
+        ask_nobody()
         errors.begin()
         enter("start core")
 
@@ -355,29 +365,6 @@ def swap_in_this_process(core_path):
     # Both names, as a core's modules use either.
     __import__("sgtk")
     __import__("tank")
-
-
-def limit_site_calls(seconds):
-    """
-    Gives connections that are made from now on with the loaded core's client a limit, in seconds, for each try of a
-    call. The client's own default is none: a site that hangs is waited for for ever.
-    """
-    if seconds is None:
-        return
-    from tank_vendor.shotgun_api3 import shotgun
-
-    original = shotgun._Config.__init__
-    if hasattr(original, "sgtk_host_limit"):
-        original = original.sgtk_host_limit
-
-    @functools.wraps(original)
-    def limited(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        if self.timeout_secs is None:
-            self.timeout_secs = seconds
-
-    limited.sgtk_host_limit = original
-    shotgun._Config.__init__ = limited
 
 
 #: The attributes of a connection's settings that nobody is to see.
