@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::file_watch::FileWatch;
@@ -76,6 +77,26 @@ impl LiveEngine {
         let engine = self.handle().as_ref().map(|engine| engine.clone_ref(py));
         let engine = engine.ok_or_else(|| Error::Dropped { project: self.info.target.clone() })?;
         Ok(engine.into_bound(py))
+    }
+
+    /// As [`object`](Self::object), for `sgtk`, the core that is in place: where the engine's own code has put another in its
+    /// place, by `sgtk.platform.restart` or a change of context, that one, from now on.
+    pub(super) fn current<'py>(&self, sgtk: &Bound<'py, PyModule>) -> Result<Bound<'py, PyAny>> {
+        let py = sgtk.py();
+        let engine = self.object(py)?;
+        let current = sgtk
+            .getattr(intern!(py, "platform"))
+            .and_then(|platform| platform.call_method0(intern!(py, "current_engine")));
+        match current {
+            Ok(current) if !current.is_none() && !current.is(&engine) => {
+                if let Some(engine) = &mut *self.handle() {
+                    *engine = current.clone().unbind();
+                }
+                Ok(current)
+            }
+            // Destroyed by its own code, perhaps, which the caller sees from the object.
+            _ => Ok(engine),
+        }
     }
 
     /// Destroys the engine in its own state, after all who lease it have let go of it, and gives its memory back. Once; later

@@ -217,7 +217,9 @@ impl Gate {
             // The gate's lock is taken before a waiter's.
             drop(granted);
             if left > every {
-                if let Some(holder) = Self::holder(&self.inner()) {
+                // Unlocked before it is told.
+                let holder = Self::holder(&self.inner());
+                if let Some(holder) = holder {
                     tell(&holder);
                 }
                 continue;
