@@ -18,7 +18,8 @@ on standard input, one JSON object a line, and answers each with one on standard
 A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metrics`; `read` means every read, `*` every
 request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong), `{"refuse": [code, message]}`
 (another exception of the site), `{"status": 502}`, `{"delay": seconds}` (and then answers), `"hang"` (until released, and
-then answers), `"hang_up"` (in the middle of the answer), `"garbage"` (an answer that is no JSON), `"no_http"` (one that is
+then answers), `"hang_up"` (in the middle of the answer), `"garbage"` (an answer that is no JSON), `"page"`
+(HTML with the status 200), `"no_http"` (one that is
 no HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and kept,
 never told.
 """
@@ -215,6 +216,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(does["status"], b"<html>it is not your fault</html>\n", "text/html")
         if does == "garbage":
             return self.send(200, b'{"results": [{"type": "Proj', "application/json")
+        if does == "page":
+            return self.send(200, b"<html>please log in</html>\n", "text/html")
         if does == "no_http":
             self.close_connection = True
             return self.wfile.write(b"\x00\xff this is no answer \r\n\r\n")

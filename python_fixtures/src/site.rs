@@ -52,6 +52,8 @@ pub enum Fault {
     HangUp,
     /// The answer is cut off and no JSON.
     Garbage,
+    /// A page of HTML with the status 200: a proxy's.
+    Page,
     /// The answer is no HTTP.
     NoHttp,
 }
@@ -323,6 +325,7 @@ impl Fault {
             Fault::Hang => json!("hang"),
             Fault::HangUp => json!("hang_up"),
             Fault::Garbage => json!("garbage"),
+            Fault::Page => json!("page"),
             Fault::NoHttp => json!("no_http"),
         }
     }

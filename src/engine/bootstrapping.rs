@@ -5,22 +5,24 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::PyDict;
 use sgtk_config::Bootstrap;
 use sgtk_config::keys::Secrets;
 
 use super::attempt::Attempt;
 use super::callbacks::BootstrapCallbacks;
+use super::classify;
 use super::engine::Engine;
 use super::failure::BootstrapFailure;
+use super::file_watch::FileWatch;
 use super::folder_turn::{self, FolderTurn};
 use super::info::EngineInfo;
 use super::live::{self, LiveEngine, THREADS_GRACE};
 use super::root_handlers::{self, RootHandlers};
 use super::step::BootstrapStep;
-use super::{classify, steps_in_python};
 use crate::error::{Error, Result};
-use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters};
+use crate::host::steps_in_python;
+use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters, learn_function};
 use crate::interpreter::{Interpreter, InterpreterError};
 
 impl Host {
@@ -50,7 +52,6 @@ impl Host {
         self.refuse_if_closed(&bootstrap.to_string())?;
         live::end_with_the_interpreter(self);
         Python::attach(|py| {
-            steps_in_python::prepare(py)?;
             let mut before = Before::default();
             loop {
                 match Begun::begin(py, self, bootstrap, callbacks, before)?.go_through()? {
@@ -138,7 +139,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             }
         });
         match bootstrapped {
-            Ok((engine, info)) => Ok(Outcome::Engine(self.succeed(engine, info))),
+            Ok((engine, info, files)) => Ok(Outcome::Engine(self.succeed(engine, info, files))),
             Err(error) => {
                 let locked = self.attempt.locked();
                 let reached = self.attempt.fraction();
@@ -149,7 +150,7 @@ impl<'a, 'py> Begun<'a, 'py> {
     }
 
     /// The steps. The interpreter is to be cleaned up where one fails.
-    fn engine(&self) -> Result<(Py<PyAny>, EngineInfo)> {
+    fn engine(&self) -> Result<(Py<PyAny>, EngineInfo, FileWatch)> {
         let py = self.py;
         let limit = self.bootstrap.timeout();
         let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
@@ -178,7 +179,9 @@ impl<'a, 'py> Begun<'a, 'py> {
         let info = info.map_err(|error| self.exception(error))?;
         self.state.settle(py, info.configuration.clone()).map_err(|error| self.failure(error))?;
         self.filters.keep_list().map_err(|error| self.exception(error))?;
-        Ok((engine.unbind(), info))
+        let files = FileWatch::start(&self.state, &engine, self.folder.object());
+        let files = files.map_err(|error| self.exception(error))?;
+        Ok((engine.unbind(), info, files))
     }
 
     fn toolkits_part(&self) -> PyResult<Bound<'py, PyAny>> {
@@ -190,12 +193,12 @@ impl<'a, 'py> Begun<'a, 'py> {
         named.set_item("swap_core", swap_core)?;
         named.set_item("make_user", self.callbacks.user_function(py)?)?;
         named.set_item("before_engine", self.callbacks.pre_engine_function(py)?)?;
-        named.set_item("learn", learn_function(py, &self.secrets)?)?;
+        named.set_item("learn", learn_function(py, self.secrets.learner())?)?;
         named.set_item("turn", self.folder.object())?;
         steps_in_python::call_with(py, "bootstrap", (sgtk, options, enter, progress), &named)
     }
 
-    fn succeed(self, engine: Py<PyAny>, info: EngineInfo) -> Engine {
+    fn succeed(self, engine: Py<PyAny>, info: EngineInfo, files: FileWatch) -> Engine {
         let py = self.py;
         let micros = self.since.elapsed().as_micros() as u64;
         tracing::info!(
@@ -209,7 +212,8 @@ impl<'a, 'py> Begun<'a, 'py> {
             tracing::warn!("not as asked for: {difference}");
         }
         let root_handlers = self.root_handlers.appeared().unwrap_or_default();
-        let engine = LiveEngine::register(info, Arc::clone(&self.state), engine, root_handlers, self.secrets);
+        let state = Arc::clone(&self.state);
+        let engine = LiveEngine::register(info, state, engine, root_handlers, files, self.secrets);
         self.attempt.complete(py);
         drop(self.turn);
         self.state.retire_those_before(py);
@@ -266,16 +270,6 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn bootstrap_error(&self, step: BootstrapStep, kind: BootstrapFailure, cause: Error) -> Error {
         Error::Bootstrap { target: self.bootstrap.to_string(), step, kind, cause: Box::new(cause) }
     }
-}
-
-/// A function that has a key hidden as long as the secrets are.
-fn learn_function<'py>(py: Python<'py>, secrets: &Secrets) -> PyResult<Bound<'py, PyCFunction>> {
-    let learner = secrets.learner();
-    let learn = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-        learner.learn(&arguments.get_item(0)?.extract::<String>()?);
-        Ok::<_, PyErr>(())
-    };
-    PyCFunction::new_closure(py, None, None, learn)
 }
 
 /// JSON as Python's own values.

@@ -33,6 +33,22 @@ const CONFIGURATION: &[&str] = &[
     "TankInvalidCoreLocationError",
     "TankNotPipelineConfigurationError",
     "UnresolvableCoreConfigurationError",
+    // Of `steps.py`.
+    "UnexpectedOutcome",
+];
+
+/// The client's package, wherever a core keeps it.
+const CLIENT: &str = "shotgun_api3";
+/// What code raises that is given something else than it expects.
+const STUMBLES: &[&str] = &[
+    "JSONDecodeError",
+    "UnicodeDecodeError",
+    "AttributeError",
+    "TypeError",
+    "KeyError",
+    "IndexError",
+    "ValueError",
+    "ShotgunError",
 ];
 
 /// The kind of failure that a Python exception at that step means. The exception that it was raised for counts as well: it
@@ -40,12 +56,43 @@ const CONFIGURATION: &[&str] = &[
 pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -> BootstrapFailure {
     let mut chain = vec![class_names(py, error)];
     let mut next = cause(py, error);
+    let mut is_sites = is_of_sites_answer(py, error);
     // Chains are short; a circle, which Python code can make, ends here too.
     while let Some(error) = next.filter(|_| chain.len() < 20) {
         chain.push(class_names(py, &error));
+        is_sites |= is_of_sites_answer(py, &error);
         next = cause(py, &error);
     }
-    of_classes(&chain, step)
+    match of_classes(&chain, step) {
+        // A client that cannot make sense of an answer raises whatever it stumbles over.
+        BootstrapFailure::Other | BootstrapFailure::Engine | BootstrapFailure::Configuration if is_sites => {
+            BootstrapFailure::SiteUnreachable
+        }
+        kind => kind,
+    }
+}
+
+/// Whether the client itself has raised the exception over what it was answered: a proxy's page, say, or JSON that is cut.
+/// Its own exceptions say what they are, but for the plain `ShotgunError`.
+fn is_of_sites_answer(py: Python<'_>, error: &PyErr) -> bool {
+    let classes = class_names(py, error);
+    let is = |names: &[&str]| classes.first().is_some_and(|class| names.contains(&class.as_str()));
+    is(STUMBLES) && raised_in(py, error).is_some_and(|module| module.split('.').any(|part| part == CLIENT))
+}
+
+/// The module whose code has raised the exception, but for the one that reads JSON.
+fn raised_in(py: Python<'_>, error: &PyErr) -> Option<String> {
+    let mut module = None;
+    let mut next = error.traceback(py).map(Bound::into_any);
+    while let Some(entry) = next.filter(|entry| !entry.is_none()) {
+        let globals = entry.getattr("tb_frame").and_then(|frame| frame.getattr("f_globals")).ok()?;
+        let name = globals.get_item("__name__").and_then(|name| name.extract::<String>()).unwrap_or_default();
+        if !name.starts_with("json") {
+            module = Some(name);
+        }
+        next = entry.getattr("tb_next").ok();
+    }
+    module
 }
 
 fn of_classes(chain: &[Vec<String>], step: BootstrapStep) -> BootstrapFailure {
@@ -56,12 +103,14 @@ fn of_classes(chain: &[Vec<String>], step: BootstrapStep) -> BootstrapFailure {
         _ if among(TIME_LIMIT) => BootstrapFailure::TimedOut,
         _ if among(AUTHENTICATION) => BootstrapFailure::Authentication,
         _ if among(SITE) => BootstrapFailure::SiteUnreachable,
-        // A proxy's page in place of JSON, for example.
-        BootstrapStep::ResolveConfiguration if outermost(&["JSONDecodeError"]) => {
-            BootstrapFailure::SiteUnreachable
-        }
         _ if outermost(ENGINE) => BootstrapFailure::Engine,
         _ if outermost(CONFIGURATION) => BootstrapFailure::Configuration,
+        // Files of the configuration, its core or a bundle that cannot be copied or read.
+        BootstrapStep::ResolveConfiguration | BootstrapStep::StartCore | BootstrapStep::CacheBundles
+            if outermost(&["OSError"]) =>
+        {
+            BootstrapFailure::Configuration
+        }
         BootstrapStep::StartEngine => BootstrapFailure::Engine,
         // What Toolkit raises for want of a better class.
         BootstrapStep::ResolveConfiguration | BootstrapStep::StartCore | BootstrapStep::CacheBundles
@@ -117,6 +166,7 @@ mod tests {
         let refused: &[&str] = &["ConnectionRefusedError", "ConnectionError", "OSError", "Exception"];
         let engine: &[&str] = &["TankMissingEngineError", "TankEngineInitError", "TankError", "Exception"];
         let bootstrap: &[&str] = &["TankBootstrapError", "TankError", "Exception"];
+        let copy: &[&str] = &["Error", "OSError", "Exception"];
         let plain: &[&str] = &["ZeroDivisionError", "ArithmeticError", "Exception"];
         for (chain, step, expected) in [
             (&[fault][..], ResolveConfiguration, Authentication),
@@ -129,6 +179,8 @@ mod tests {
             (&[&["TankError", "Exception"]], ResolveConfiguration, Configuration),
             (&[&["TankError", "Exception"]], Verify, Other),
             (&[plain, engine], ResolveConfiguration, Other),
+            (&[copy], ResolveConfiguration, Configuration),
+            (&[copy], Verify, Other),
         ] {
             assert_eq!(kind(chain, step), expected, "{chain:?} at {step}");
         }

@@ -60,8 +60,8 @@ impl Engine {
     /// damaged its modules.
     pub fn lease<'a>(&'a self, py: Python<'a>) -> Result<EngineLease<'a>> {
         let pin = self.live.state.pin(py)?;
-        let engine = self.live.object(py)?;
         let sgtk = self.live.state.sgtk(py)?;
+        let engine = self.live.current(&sgtk)?;
         Ok(EngineLease { engine, sgtk, info: &self.live.info, pin })
     }
 

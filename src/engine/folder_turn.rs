@@ -8,9 +8,9 @@ use sgtk_config::Bootstrap;
 
 use super::failure::BootstrapFailure;
 use super::step::BootstrapStep;
-use super::steps_in_python;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::host::steps_in_python;
 use crate::interpreter::{Interpreter, InterpreterError};
 
 /// How often a lock that somebody else holds is tried again: the system has no wait with a limit for it.
@@ -47,7 +47,7 @@ impl Drop for FolderTurn<'_> {
 /// of the gate's, so that other projects go on meanwhile.
 ///
 /// # Errors
-/// [`Error::Bootstrap`] of the kind time limit once the bootstrap's own limit is over, [`Error::HostShutDown`],
+/// [`Error::Bootstrap`] of the kind timeout once the bootstrap's own limit is over, [`Error::HostShutDown`],
 /// [`Error::Interpreter`].
 pub(super) fn wait<'py>(
     py: Python<'py>,

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use sgtk_config::{Difference, Entity};
 
-use super::steps_in_python;
+use crate::host::steps_in_python;
 
 /// An engine, in values of its own: nothing of the interpreter is kept alive.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,14 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::file_watch::FileWatch;
 use super::info::EngineInfo;
-use super::{root_handlers, steps_in_python};
+use super::root_handlers;
 use crate::error::{Error, Result};
+use crate::host::steps_in_python;
 use crate::host::{Dependent, Host, PrivateState, wait_for_all};
 use crate::python_error::python_error;
 use sgtk_config::keys::Secrets;
@@ -32,6 +35,8 @@ pub(super) struct LiveEngine {
     engine: Mutex<Option<Py<PyAny>>>,
     /// What it has added to the root logger.
     root_handlers: Mutex<Vec<Py<PyAny>>>,
+    /// Until it was destroyed.
+    files: Mutex<Option<FileWatch>>,
     /// Kept out of errors and logs as long as the engine can show them.
     _secrets: Secrets,
 }
@@ -43,6 +48,7 @@ impl LiveEngine {
         state: Arc<PrivateState>,
         engine: Py<PyAny>,
         root_handlers: Vec<Py<PyAny>>,
+        files: FileWatch,
         secrets: Secrets,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
@@ -50,6 +56,7 @@ impl LiveEngine {
             state,
             engine: Mutex::new(Some(engine)),
             root_handlers: Mutex::new(root_handlers),
+            files: Mutex::new(Some(files)),
             _secrets: secrets,
         });
         alive().push(Arc::clone(&engine));
@@ -70,6 +77,26 @@ impl LiveEngine {
         let engine = self.handle().as_ref().map(|engine| engine.clone_ref(py));
         let engine = engine.ok_or_else(|| Error::Dropped { project: self.info.target.clone() })?;
         Ok(engine.into_bound(py))
+    }
+
+    /// As [`object`](Self::object), for `sgtk`, the core that is in place: where the engine's own code has put another in its
+    /// place, by `sgtk.platform.restart` or a change of context, that one, from now on.
+    pub(super) fn current<'py>(&self, sgtk: &Bound<'py, PyModule>) -> Result<Bound<'py, PyAny>> {
+        let py = sgtk.py();
+        let engine = self.object(py)?;
+        let current = sgtk
+            .getattr(intern!(py, "platform"))
+            .and_then(|platform| platform.call_method0(intern!(py, "current_engine")));
+        match current {
+            Ok(current) if !current.is_none() && !current.is(&engine) => {
+                if let Some(engine) = &mut *self.handle() {
+                    *engine = current.clone().unbind();
+                }
+                Ok(current)
+            }
+            // Destroyed by its own code, perhaps, which the caller sees from the object.
+            _ => Ok(engine),
+        }
     }
 
     /// Destroys the engine in its own state, after all who lease it have let go of it, and gives its memory back. Once; later
@@ -115,6 +142,8 @@ impl LiveEngine {
         let destroyed = destroyed.and(self.remove_root_handlers(py).map_err(failed));
         drop(engine);
         self.unregister();
+        let files = self.files.lock().take();
+        drop(files);
         let modules = self.state.modules(py);
         self.state.retire(py);
         tracing::info!(

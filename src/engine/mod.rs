@@ -10,13 +10,13 @@ mod classify;
 )]
 mod engine;
 mod failure;
+mod file_watch;
 mod folder_turn;
 mod info;
 mod lease;
 mod live;
 mod root_handlers;
 mod step;
-mod steps_in_python;
 
 pub use callbacks::{BootstrapCallbacks, Progress};
 pub use engine::Engine;

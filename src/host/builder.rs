@@ -13,6 +13,7 @@ use sgtk_config::{Configs, SettingError, plugin_folder};
 use super::handle::Host;
 use super::imports::first::Settings;
 use super::imports::on_import::{Imported, OnImport, Purpose, ScriptUser};
+use super::imports::unattended::prepare_core;
 use super::imports::variables::ProjectVariables;
 use super::imports::wrappers;
 use super::inner::Inner;
@@ -20,7 +21,7 @@ use super::inner::Inner;
 use super::lease::umask;
 use super::ownership::rules::DeclaredNames;
 use super::python::import::import_for_host;
-use super::python::{folder, zip_code};
+use super::python::{folder, steps_in_python, zip_code};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
@@ -53,6 +54,7 @@ pub struct HostBuilder {
     on_import: OnImport,
     script_user: Option<ScriptUser>,
     project_env: ProjectVariables,
+    site_timeout: Option<Duration>,
 }
 
 impl Default for HostBuilder {
@@ -72,6 +74,7 @@ impl Default for HostBuilder {
             on_import: OnImport::default(),
             script_user: None,
             project_env: ProjectVariables::default(),
+            site_timeout: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -200,6 +203,15 @@ impl HostBuilder {
         self
     }
 
+    /// How long one try of a call to the site may wait for an answer, `None` for ever, as Toolkit does; the client may try up
+    /// to three times. For connections that projects' cores make in leases and after [`import_sgtk`](crate::import_sgtk) and
+    /// that have no limit of their own; engines have [`BootstrapBuilder::site_timeout`](crate::BootstrapBuilder::site_timeout).
+    /// Default: 60 s.
+    pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.site_timeout = timeout.into();
+        self
+    }
+
     /// Makes the host, and starts the interpreter if the process has none.
     ///
     /// # Errors
@@ -228,9 +240,14 @@ impl HostBuilder {
         if let Some(both) = self.exempt.iter().find(|name| self.per_project.contains(name)) {
             return Err(setting("exempt", both, "it is among those of `per_project` too"));
         }
+        if self.site_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(setting("site_timeout", "0 s", "no site answers in that time"));
+        }
         self.project_env.check()?;
         let mut on_import = OnImport::default();
         let secrets = Secrets::in_use(self.script_user.iter().flat_map(ScriptUser::secrets));
+        let (learner, site_timeout) = (secrets.learner(), self.site_timeout);
+        on_import.add(move |sgtk, about| prepare_core(sgtk.py(), about, site_timeout, &learner));
         if let Some(user) = self.script_user {
             on_import.add(
                 move |sgtk, about| {
@@ -250,6 +267,7 @@ impl HostBuilder {
         }
         Python::attach(|py| {
             world::prepare(py)?;
+            steps_in_python::prepare(py)?;
             zip_code::install(py)?;
             folder::install(py)?;
             #[cfg(unix)]

@@ -8,8 +8,9 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use sgtk_config::{Configs, CoreLocation};
 
-use super::gate::{Key, Manner};
+use super::gate::{Key, Manner, held};
 use super::handle::Host;
+use super::imports::caller;
 use super::imports::first::Wanted;
 use super::imports::on_import::Purpose;
 use super::lease::pin::Pin;
@@ -172,6 +173,13 @@ impl PrivateState {
     /// [`Error::NotInPlace`].
     pub(crate) fn sgtk<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyModule>> {
         sgtk_in_place(py, &*self.current()?)
+    }
+
+    /// Whether the code that is running on this thread is the state's: the thread holds it, or, off its turn, the code is
+    /// from its modules.
+    pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
+        held::holds(&self.key)
+            || caller::owner_of_running_code(py).is_some_and(|state| *state.key() == self.key)
     }
 
     /// How many modules it owns, when it is parked.

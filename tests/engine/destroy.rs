@@ -160,3 +160,23 @@ fn the_interpreters_shutdown_destroys_all_engines() {
         engine.destroy().unwrap();
     });
 }
+
+#[test]
+fn after_a_restart_the_handle_gives_the_engine_that_is_alive() {
+    alone("destroy::after_a_restart_the_handle_gives_the_engine_that_is_alive", || {
+        let studio = studio();
+        let host = host(&studio);
+        let engine = bootstrap(&host, &studio, 177);
+        let before = engine.with(|engine| Ok(engine.engine().clone().unbind())).unwrap();
+        engine.with(|engine| engine.sgtk().getattr("platform")?.call_method0("restart").map(drop)).unwrap();
+        engine
+            .with(|engine| {
+                let current = engine.sgtk().getattr("platform")?.call_method0("current_engine")?;
+                assert!(engine.engine().is(&current) && !engine.engine().is(before.bind(engine.py())));
+                Ok(())
+            })
+            .unwrap();
+        drop(before);
+        engine.destroy().unwrap();
+    });
+}

@@ -336,3 +336,32 @@ fn a_failure_while_bundles_are_cached_names_that_step() {
         watch.next_works();
     });
 }
+
+#[test]
+fn an_answer_that_is_no_sites_is_told_as_such_at_every_step() {
+    alone("failures::an_answer_that_is_no_sites_is_told_as_such_at_every_step", || {
+        let studio = studio();
+        let host = host(&studio);
+        for fault in [Fault::Page, Fault::Garbage] {
+            for call in ["info", "read"] {
+                studio.site().fault(call, fault.clone()).unwrap();
+                let error = host.bootstrap(&options(&studio, 176).build().unwrap()).unwrap_err();
+                let Error::Bootstrap { kind, .. } = &error else { panic!("{error}") };
+                assert_eq!(*kind, SiteUnreachable, "{fault:?} of {call}: {error}");
+                studio.site().clear_faults().unwrap();
+            }
+            // By the project's own core, in the last step but one.
+            let asks = BootstrapCallbacks::new().pre_engine_start(|context| {
+                let user = context.py().import("sgtk")?.call_method0("get_authenticated_user")?;
+                let connection = user.call_method0("create_sg_connection")?;
+                // As the client does where its answer is none.
+                connection.call_method1("_call_rpc", ("nonsense", context.py().None())).map(drop)
+            });
+            studio.site().fault("nonsense", Fault::Garbage).unwrap();
+            let error = host.bootstrap_with(&options(&studio, 177).build().unwrap(), &asks).unwrap_err();
+            let Error::Bootstrap { kind, step, .. } = &error else { panic!("{error}") };
+            assert_eq!((*kind, *step), (SiteUnreachable, StartEngine), "{error}");
+            studio.site().clear_faults().unwrap();
+        }
+    });
+}

@@ -17,4 +17,5 @@ mod recipe;
 mod shared_objects;
 mod support;
 mod swaps;
+mod unattended;
 mod upgrades;

@@ -182,37 +182,66 @@ impl Gate {
         }
     }
 
+    /// As [`wait_telling`](Self::wait_telling), telling nobody.
+    #[cfg(test)]
+    pub(crate) fn wait(&self, waiting: &Waiting, timeout: Option<Duration>) -> Result<Grant, TimedOut> {
+        self.wait_telling(waiting, timeout, Duration::MAX, |_| ())
+    }
+
     /// Blocks until the turn comes, `timeout` at most.
+    /// `tell` is called with the project that is in the way each time that `every` has passed.
     ///
     /// # Errors
     ///
     /// [`TimedOut`] after `timeout`; the place in the queue is given up.
-    pub(crate) fn wait(&self, waiting: &Waiting, timeout: Option<Duration>) -> Result<Grant, TimedOut> {
+    pub(crate) fn wait_telling(
+        &self,
+        waiting: &Waiting,
+        timeout: Option<Duration>,
+        every: Duration,
+        tell: impl Fn(&str),
+    ) -> Result<Grant, TimedOut> {
         let waiter = &waiting.waiter;
-        let mut granted = waiter.granted.lock();
-        let is_waiting = |granted: &mut Option<Grant>| granted.is_none();
-        match timeout {
-            None => waiter.wake.wait_while(&mut granted, is_waiting),
-            Some(timeout) => drop(waiter.wake.wait_while_for(&mut granted, is_waiting, timeout)),
+        let start = Instant::now();
+        loop {
+            let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(start.elapsed()));
+            let mut granted = waiter.granted.lock();
+            let is_waiting = |granted: &mut Option<Grant>| granted.is_none();
+            match left.min(every) {
+                Duration::MAX => waiter.wake.wait_while(&mut granted, is_waiting),
+                slice => drop(waiter.wake.wait_while_for(&mut granted, is_waiting, slice)),
+            }
+            if let Some(grant) = *granted {
+                return Ok(grant);
+            }
+            // The gate's lock is taken before a waiter's.
+            drop(granted);
+            if left > every {
+                // Unlocked before it is told.
+                let holder = Self::holder(&self.inner());
+                if let Some(holder) = holder {
+                    tell(&holder);
+                }
+                continue;
+            }
+            let mut inner = self.inner();
+            // The turn may have come between the end of the wait and the lock: then it is ours to use.
+            if let Some(grant) = *waiter.granted.lock() {
+                return Ok(grant);
+            }
+            inner.queue.retain(|other| !Arc::ptr_eq(other, waiter));
+            let holder = Self::holder(&inner);
+            // With this one gone, the next may be able to share what is in place.
+            Self::admit(&mut inner);
+            return Err(TimedOut { holder });
         }
-        if let Some(grant) = *granted {
-            return Ok(grant);
-        }
-        // The gate's lock is taken before a waiter's.
-        drop(granted);
-        let mut inner = self.inner();
-        // The turn may have come between the end of the wait and the lock: then it is ours to use.
-        if let Some(grant) = *waiter.granted.lock() {
-            return Ok(grant);
-        }
-        inner.queue.retain(|other| !Arc::ptr_eq(other, waiter));
-        let holder = match &inner.phase {
+    }
+
+    fn holder(inner: &Inner) -> Option<String> {
+        match &inner.phase {
             Phase::Free => None,
             Phase::Moving(key) | Phase::InPlace(key, _) => Some(key.project().to_owned()),
-        };
-        // With this one gone, the next may be able to share what is in place.
-        Self::admit(&mut inner);
-        Err(TimedOut { holder })
+        }
     }
 
     /// The project that a [`Grant::Enter`] was for is in place, with the caller as its first holder.
@@ -292,6 +321,26 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits_long_is_told_again_and_again_who_holds_the_turn_and_keeps_its_place() {
+        let gate = Gate::new();
+        let (a, b) = (Key::unique("a"), Key::unique("b"));
+        assert!(granted(gate.request(&a, Manner::Queue)).is_some());
+        gate.entered();
+        let Answer::Queued(waiting) = gate.request(&b, Manner::Queue) else { panic!("b goes in beside a") };
+        let told = Mutex::new(Vec::new());
+        let tell = |holder: &str| {
+            let mut told = told.lock();
+            told.push(holder.to_owned());
+            if told.len() == 3 {
+                assert_eq!(gate.release(), Released::Last);
+                gate.left();
+            }
+        };
+        let grant = gate.wait_telling(&waiting, None, Duration::from_millis(1), tell).unwrap();
+        assert_eq!((grant, &told.lock()[..3]), (Grant::Enter, &["a", "a", "a"].map(str::to_owned)[..]));
+    }
 
     fn granted(answer: Answer) -> Option<Grant> {
         match answer {

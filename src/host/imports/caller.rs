@@ -76,6 +76,12 @@ fn owner_by_marks(
     Some(owner)
 }
 
+/// Whose the code is that is running, whatever others it goes through.
+pub(crate) fn owner_of_running_code(py: Python<'_>) -> Option<Arc<ImportState>> {
+    // A name that any project has.
+    owner_from_frames(py, intern!(py, "tank")).map(|state| state.current())
+}
+
 /// Whose the innermost code is that decides on an import of that name: a project's, or another module's where no project
 /// has modules of that name. Code that a lease of this thread was taken from does not decide.
 fn owner_from_frames(py: Python<'_>, name: &Bound<'_, PyAny>) -> Option<Arc<ImportState>> {

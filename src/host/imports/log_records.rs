@@ -24,6 +24,21 @@ fn handler_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.run(
         c"
 import logging
+import sys
+
+HANDLE = logging.Handler.handle.__code__
+
+def is_echo(record, message):
+    # Engines without a log of their own write each record to another logger of Toolkit's, from within a handler.
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is HANDLE:
+            other = frame.f_locals.get('record')
+            if other is not None and other is not record and other.name.partition('.')[0] in ('sgtk', 'tank'):
+                if other.getMessage() in message:
+                    return True
+        frame = frame.f_back
+    return False
 
 class TracingHandler(logging.Handler):
     'Hands records to the Rust host.'
@@ -39,6 +54,8 @@ class TracingHandler(logging.Handler):
         except Exception as error:
             message = f'{record.msg!r} (cannot be formatted: {error!r})'
         try:
+            if is_echo(record, message):
+                return
             self._forward(self._project, str(record.name), int(record.levelno), message)
         except Exception:
             self.handleError(record)

@@ -7,6 +7,7 @@ pub(crate) mod late;
 pub(crate) mod log_records;
 pub(crate) mod on_import;
 mod provided;
+pub(crate) mod unattended;
 pub(crate) mod variables;
 mod wanted;
 pub(crate) mod wrappers;

@@ -10,6 +10,9 @@ use crate::host::python::frames::frame_address;
 use crate::host::state::world;
 use crate::interpreter::thread_state;
 
+/// How long a thread waits before it tells who holds the turn, and tells it again.
+const LONG: Duration = Duration::from_secs(30);
+
 /// The gate's turn to change what is in place. When it is dropped, what is to be in place outside leases is put back and
 /// the turn passed on, unless the project was [left in place](Self::leave_in_place).
 pub(crate) struct Turn<'py> {
@@ -74,7 +77,11 @@ pub(super) fn ask(py: Python<'_>, key: &Key, manner: Manner, timeout: Option<Dur
         Answer::Queued(waiting) => waiting,
     };
     // Detached: whoever has the gate needs the interpreter to give it up.
-    let outcome = py.detach(|| GATE.wait(&waiting, timeout));
+    let tell = |holder: &str| {
+        let seconds = waiting.waited().as_secs();
+        tracing::warn!(project = key.project(), holder, seconds, "a turn is held for long while others wait");
+    };
+    let outcome = py.detach(|| GATE.wait_telling(&waiting, timeout, LONG, tell));
     let waited = waiting.waited();
     tracing::debug!(project = key.project(), micros = waited.as_micros() as u64, "waited");
     outcome.map_err(|timed_out| Error::LeaseTimeout {

@@ -3,6 +3,7 @@
 //! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs no Python code.
 
 pub(crate) mod bytecode;
+pub(crate) mod children;
 pub(crate) mod collector;
 pub(crate) mod contents;
 pub(crate) mod folder;
@@ -12,6 +13,7 @@ pub(crate) mod import_caches;
 pub(crate) mod import_locks;
 pub(crate) mod modules;
 pub(crate) mod names;
+pub(crate) mod steps_in_python;
 pub(crate) mod time_limit;
 pub(crate) mod warning_filters;
 pub(crate) mod zip_code;

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyBaseException, PyTimeoutError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::children::{Children, Ending};
 use super::import::import_for_host;
 
 create_exception!(
@@ -29,7 +30,8 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Raises [`TimeLimitReached`] in this thread when the time is up, unless finished before.
 ///
-/// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting.
+/// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting. Processes that
+/// the thread has started meanwhile, which it may wait for in C, are ended.
 pub(crate) struct TimeLimit {
     thread: std::ffi::c_long,
     what: &'static str,
@@ -46,8 +48,10 @@ impl TimeLimit {
         let (finished, when_finished) = mpsc::channel::<()>();
         // Before the watch begins to wait: what strikes earlier is another limit's.
         let started = Instant::now();
+        let children = Children::now();
         let watch = move || {
             let mut wait = limit;
+            let mut end = Ending::Ask;
             // More than once, as the code may swallow what is raised in it.
             while when_finished.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 let is_finished = Python::attach(|py| {
@@ -61,6 +65,8 @@ impl TimeLimit {
                 if is_finished {
                     return;
                 }
+                children.end(end);
+                end = Ending::Kill;
                 wait = INTERRUPT_AGAIN;
             }
         };

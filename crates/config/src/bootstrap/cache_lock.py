@@ -130,6 +130,8 @@ class FolderTurn(object):
         self._lock = lock
         self._busy = busy
         self._seconds = seconds
+        #: The folder that the bootstrap rewrites; None where it rewrites none.
+        self.folder = None
 
     def watch(self):
         """Has the turn begin where Toolkit knows the folder and has not looked at it yet."""
@@ -153,6 +155,7 @@ class FolderTurn(object):
 
         log = logging.getLogger("sgtk_host.bootstrap")
         lock = lock_of(folder)
+        self.folder = os.path.abspath(folder)
         if self._lock is not None and self._lock.path == lock.path:
             return
         # The configuration of the attempt before is another one now.

@@ -15,7 +15,15 @@ pub use builder::BootstrapBuilder;
 pub use options::{CachingPolicy, Difference, DifferenceKind, STEERING_VARIABLES};
 
 /// The steps of a bootstrap in Python, for the daemon's interpreter and for workers.
-pub const STEPS: &str = concat!(include_str!("cache_lock.py"), "\n\n", include_str!("steps.py"));
+pub const STEPS: &str = concat!(
+    include_str!("cache_lock.py"),
+    "\n\n",
+    include_str!("own_files.py"),
+    "\n\n",
+    include_str!("unattended.py"),
+    "\n\n",
+    include_str!("steps.py"),
+);
 
 /// An entity of the site: what Toolkit's `{"type": "Shot", "id": 1234}` says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,7 +159,7 @@ impl Bootstrap {
             "variables": self.variables,
             "strict": self.strict,
             "site_timeout": self.site_timeout.map(|limit| limit.as_secs_f64()),
-            "time_limit": self.timeout.map(|limit| limit.as_secs_f64()),
+            "timeout": self.timeout.map(|limit| limit.as_secs_f64()),
         })
     }
 }

@@ -12,6 +12,10 @@ import sys
 # Modules of swapped cores whose code may still be running.
 _swapped = []
 
+# The files of this process's engine, and what looks at them.
+_watched = []
+_watching = []
+
 
 class UnexpectedOutcome(Exception):
     """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
@@ -34,20 +38,32 @@ def bootstrap(
     :param learn: called with each key that comes up: see `learn_keys`.
     :param turn: the `FolderTurn` of this bootstrap, which the caller ends; without it, one that ends here.
     """
-    own = FolderTurn(seconds=options.get("time_limit")) if turn is None else None
+    own = FolderTurn(seconds=options.get("timeout")) if turn is None else None
     try:
-        return _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+        engine = _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+        if own is not None:
+            _keep_own_files(engine, own)
+        return engine
     finally:
         if own is not None:
             own.end()
 
 
 def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn):
+    be_unattended()
     set_variables(options)
+    hurry(options.get("timeout"))
+    try:
+        return _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn)
+    finally:
+        relax()
+
+
+def _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn):
     learn_keys(learn)
-    site_timeout = options.get("site_timeout")
+    ask_nobody()
     enter("authenticate")
-    limit_site_calls(site_timeout)
+    limit_site_calls(options.get("site_timeout"))
     user = make_user(sgtk) if make_user else _user(sgtk, options)
     sgtk.set_authenticated_user(user)
 
@@ -61,6 +77,36 @@ def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engi
         errors.end()
     _compare(engine, options, errors, starting)
     return engine
+
+
+def own_files(engine, turn):
+    """The engine's `OwnFiles`: its core's, and its configuration's where bootstraps rewrite that. Within the turn."""
+    core = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["tank"].__file__))))
+    path = os.path.abspath(pipeline_configuration_path(engine))
+    folders = [core, path] if path == turn.folder else [core]
+    label = _text(lambda: "%s (%s)" % (engine.context, engine.instance_name)) or engine.instance_name
+    files = OwnFiles(label, folders)
+    sys.meta_path.insert(0, files)
+    return files
+
+
+def _keep_own_files(engine, turn):
+    """Has this process, which is one engine's, read nothing that another bootstrap has put into the engine's folders."""
+    # A bootstrap before in this process had its own.
+    _watched[:] = [own_files(engine, turn)]
+    if _watching or not hasattr(sys, "addaudithook"):
+        return
+
+    def audit(event, args):
+        if event in ("open", "os.listdir", "os.scandir") and args and isinstance(args[0], (str, bytes)):
+            for files in _watched:
+                if not files.has(os.fsdecode(args[0])):
+                    continue
+                if sys._getframe(1).f_globals.get("__name__") not in SHOWS_LINES:
+                    files.check(event, *args)
+
+    sys.addaudithook(audit)
+    _watching.append(audit)
 
 
 def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, errors, learn):
@@ -179,14 +225,6 @@ def _files_of_core(module):
     return sys.modules.get("tank"), [_stamp(file) for file in files]
 
 
-def _stamp(file):
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _compare(engine, options, errors, starting):
     """Notes on the engine what is not as it was asked for; an error where the options say so."""
     found = list(_differences(engine, options, errors, starting))
@@ -282,6 +320,7 @@ def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
             tank.LogManager().initialize_base_file_handler_from_path(log_file)
         limit_site_calls(site_timeout)
         learn_keys(learn)
+        ask_nobody()
         errors.begin()
         enter("start core")
 
@@ -326,29 +365,6 @@ def swap_in_this_process(core_path):
     # Both names, as a core's modules use either.
     __import__("sgtk")
     __import__("tank")
-
-
-def limit_site_calls(seconds):
-    """
-    Gives connections that are made from now on with the loaded core's client a limit, in seconds, for each try of a
-    call. The client's own default is none: a site that hangs is waited for for ever.
-    """
-    if seconds is None:
-        return
-    from tank_vendor.shotgun_api3 import shotgun
-
-    original = shotgun._Config.__init__
-    if hasattr(original, "sgtk_host_limit"):
-        original = original.sgtk_host_limit
-
-    @functools.wraps(original)
-    def limited(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        if self.timeout_secs is None:
-            self.timeout_secs = seconds
-
-    limited.sgtk_host_limit = original
-    shotgun._Config.__init__ = limited
 
 
 #: The attributes of a connection's settings that nobody is to see.
@@ -502,3 +518,5 @@ def destroy():
             engine.destroy()
     finally:
         tank.LogManager().uninitialize_base_file_handler()
+        del _watched[:]
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, OwnFiles)]

@@ -71,7 +71,7 @@ fn the_wait_has_an_end_and_a_holder_that_is_killed_holds_nothing() {
     let studio = studio();
     let script = format!(
         "{IN_THE_MIDDLE}
-told = attempt(boot, dict(OPTIONS, time_limit=0.2))
+told = attempt(boot, dict(OPTIONS, timeout=0.2))
 print(told.startswith('CacheLocked'), 'process %s on' % holder.pid in told)
 # Another project need not wait.
 print(attempt(boot, dict(OPTIONS, entity=dict(type='Project', id=177))))

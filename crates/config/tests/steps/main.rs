@@ -3,5 +3,6 @@
 mod asked;
 mod keys;
 mod locked;
+mod rewritten;
 mod steered;
 mod studio;

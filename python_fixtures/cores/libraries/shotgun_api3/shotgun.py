@@ -44,7 +44,7 @@ class ServerCapabilities(object):
     """What the site is."""
 
     def __init__(self, host, meta):
-        if not isinstance(meta, dict) or not meta.get("version"):
+        if not meta.get("version"):
             raise ShotgunError("%s did not tell its version" % host)
         self.host = host
         self.server_info = meta
@@ -176,7 +176,9 @@ class Shotgun(object):
                 raise ProtocolError(self.config.server, status, reason, headers)
             time.sleep(attempt * self.BACKOFF)
             attempt += 1
-        response = json.loads(answer.decode("utf-8"))
+        # What is no JSON is handed on as it is, as the real client does.
+        is_json = (headers.get("content-type") or "application/json").startswith("application/json")
+        response = json.loads(answer.decode("utf-8")) if is_json else answer
         if isinstance(response, dict) and response.get("exception"):
             kind = AuthenticationFault if response.get("error_code") == 102 else Fault
             raise kind(response.get("message", "no reason given"))

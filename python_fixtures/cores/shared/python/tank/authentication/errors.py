@@ -11,3 +11,7 @@ class ShotgunAuthenticationError(TankError):
 
 class IncompleteCredentials(ShotgunAuthenticationError):
     """A name or a key is missing."""
+
+
+class AuthenticationCancelled(ShotgunAuthenticationError):
+    """Whoever was asked does not want to answer."""

@@ -1,13 +1,14 @@
 """Makes users."""
 
-from .errors import IncompleteCredentials, ShotgunAuthenticationError
+from .console_authentication import ConsoleLoginHandler
+from .errors import IncompleteCredentials
 from .user import ScriptUser
 
 CORE_VERSION = "@VERSION@"
 
 
 class ShotgunAuthenticator(object):
-    """Makes users, of scripts only: there is nobody to be asked."""
+    """Makes users, of scripts; others are asked for their passwords, where anybody is there."""
 
     def __init__(self, defaults_manager=None):
         self._defaults_manager = defaults_manager
@@ -23,5 +24,6 @@ class ShotgunAuthenticator(object):
         return None
 
     def get_user(self):
-        """A user by asking somebody, who is not there."""
-        raise ShotgunAuthenticationError("there is nobody to be asked who wants in")
+        """A user by asking somebody."""
+        host, login, password = ConsoleLoginHandler().authenticate("https://studio.example", "somebody", None)
+        return ScriptUser(host, login, password)

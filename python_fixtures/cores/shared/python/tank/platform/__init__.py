@@ -19,3 +19,11 @@ def start_engine(name, tk, context):
 def current_engine():
     """The engine that runs, or None."""
     return engine.current
+
+
+def restart():
+    """Ends the engine that runs and starts it anew: another object."""
+    running = engine.current
+    name, tk, context = running.instance_name, running.sgtk, running.context
+    running.destroy()
+    return start_engine(name, tk, context)

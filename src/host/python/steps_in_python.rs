@@ -10,8 +10,8 @@ use sgtk_config::BOOTSTRAP_STEPS;
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
-/// Loads the functions, outside a bootstrap's turn: they import nothing but what every Python has loaded.
-pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+/// Loads the functions, and what of the standard library they need: while nothing is in place, so that it is the daemon's.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     FUNCTIONS.get_or_try_init(py, || load(py)).map(drop)
 }
 
@@ -27,7 +27,7 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
 }
 
 /// Calls one of the functions.
-pub(super) fn call<'py>(
+pub(crate) fn call<'py>(
     py: Python<'py>,
     name: &str,
     arguments: impl PyCallArgs<'py>,
@@ -36,7 +36,7 @@ pub(super) fn call<'py>(
 }
 
 /// As [`call`], with named arguments too.
-pub(super) fn call_with<'py>(
+pub(crate) fn call_with<'py>(
     py: Python<'py>,
     name: &str,
     arguments: impl PyCallArgs<'py>,

@@ -1,0 +1,309 @@
+"""The files of an engine's configuration and core, as they were when it was bootstrapped.
+
+Another bootstrap rewrites the folder that they lie in, while the engine lives on. What it imports late it then gets from
+memory; whatever else it reads there is an error, unless it is what it was.
+"""
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+import threading
+import weakref
+import zlib
+
+#: What an engine reads without having written it itself.
+_READ = (".py", ".yml", ".yaml", ".zip", ".cfg")
+
+_WRITES = os.O_WRONLY | os.O_RDWR
+
+#: Modules that look at sources to show lines of them, and must not fail where a failure is told.
+SHOWS_LINES = ("linecache", "tokenize")
+
+#: Larger files, in bytes, are known by their stamps alone.
+_LARGE = 32 * 1024 * 1024
+
+#: Set on threads that look at files themselves.
+_looking = threading.local()
+
+#: Sources of cores that several engines have in common, by their digests.
+_kept = weakref.WeakValueDictionary()
+
+
+class ConfigurationRewritten(RuntimeError):
+    """
+    A file of an engine's folder is another one than when the engine was bootstrapped.
+
+    No `OSError` and no `ImportError`, which code that looks for files takes for an answer.
+    """
+
+
+class OwnFiles(object):
+    """The files in an engine's folders. Also a finder for `sys.meta_path`, which serves late imports."""
+
+    def __init__(self, label, folders):
+        """
+        :param label: what errors call the engine.
+        :param folders: the folders that are the engine's; one in another counts once.
+        """
+        folders = sorted({os.path.abspath(folder) for folder in folders}, key=len)
+        self.label = label
+        self.folders = []
+        self._files = {}
+        self._names = {}
+        self._written = set()
+        self._sources = {}
+        self._archives = {}
+        for folder in folders:
+            if not self.has(folder):
+                self.folders.append(folder)
+        loaded = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
+        for folder in self.folders:
+            for path, data in self._read(folder):
+                if path.endswith(".py") and path not in loaded:
+                    self._sources[path] = _keep(data)
+                elif path.endswith(".zip") and path in sys.path:
+                    self._archives[path] = _keep(data, compress=False)
+
+    def has(self, path):
+        """Whether the path is in one of the folders."""
+        return any(path == folder or path.startswith(folder + os.sep) for folder in self.folders)
+
+    def check(self, event, path, mode=None, flags=0):
+        """
+        Looks at what the engine's own code is about to do: for audit hooks.
+
+        :param event: `open`, `os.listdir` or `os.scandir`.
+        :raises ConfigurationRewritten: where it would get something else than at the bootstrap.
+        """
+        if getattr(_looking, "on", False):
+            return
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        path = os.path.abspath(path)
+        if event == "open" and _is_writing(mode, flags):
+            self._written.add(path)
+            return
+        path = _source_of(path)
+        reason = self.changed(path) if event == "open" else self._names_changed(path)
+        if reason:
+            raise ConfigurationRewritten(
+                "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has "
+                "rewritten its folder. Destroy it and bootstrap it anew" % (self.label, path, reason)
+            )
+
+    def changed(self, path):
+        """In what a file is not what it was, or None."""
+        if path in self._written:
+            return None
+        if path not in self._files:
+            return "it has come" if path.endswith(_READ) and os.path.exists(path) else None
+        stamp, digest = self._files[path]
+        now = _stamp(path)
+        if now == stamp:
+            return None
+        if now is None:
+            return "it has gone"
+        try:
+            same = digest is not None and _digest(_contents(path)) == digest
+        except OSError:
+            return "it cannot be read"
+        if same:
+            self._files[path] = now, digest
+        return None if same else "it was replaced"
+
+    def find_spec(self, name, path=None, target=None):
+        """A spec for a module whose file is another one now: its code is what it was. None for what is as it was."""
+        del target
+        tail = name.rpartition(".")[2]
+        others = []
+        for entry in sys.path if path is None else list(path):
+            found = isinstance(entry, str) and self.has(entry) and self._candidate(entry, tail)
+            if not found:
+                others.append(entry)
+                continue
+            file, is_package = found
+            if not self.changed(self._archive_of(file) or file):
+                return None
+            before = importlib.machinery.PathFinder.find_spec(name, [one for one in others if not self._is_in(one)])
+            if before is not None:
+                return before
+            return importlib.util.spec_from_file_location(
+                name,
+                file,
+                loader=_Kept(name, file, self),
+                submodule_search_locations=[os.path.dirname(file)] if is_package else None,
+            )
+        return None
+
+    def invalidate_caches(self):
+        """For `importlib.invalidate_caches`."""
+
+    def source(self, path):
+        """The contents of a file when the engine was bootstrapped, or None."""
+        archive = self._archive_of(path)
+        if archive:
+            try:
+                return self._archives[archive].member(path[len(archive) + 1:])
+            except KeyError:
+                return None
+        kept = self._sources.get(path)
+        return kept and kept.data()
+
+    def _is_in(self, entry):
+        return isinstance(entry, str) and self.has(entry)
+
+    def _candidate(self, entry, tail):
+        """The file of a module in a folder or an archive, and whether it is a package."""
+        for file, is_package in (
+            (os.path.join(entry, tail, "__init__.py"), True),
+            (os.path.join(entry, tail + ".py"), False),
+        ):
+            if self.source(file) is not None:
+                return file, is_package
+        return None
+
+    def _archive_of(self, path):
+        for archive in self._archives:
+            if path.startswith(archive + os.sep):
+                return archive
+        return None
+
+    def _names_changed(self, folder):
+        names = self._names.get(folder)
+        if names is None:
+            return None
+        try:
+            now = {name for name in _listed(folder) if _counts(name)}
+        except OSError:
+            return "it has gone"
+        now = {name for name in now if os.path.join(folder, name) not in self._written}
+        gone, come = names - now, now - names
+        if gone:
+            return "%s has gone from it" % sorted(gone)[0]
+        come = sorted(name for name in come if name.endswith(_READ))
+        return "%s has come into it" % come[0] if come else None
+
+    def _read(self, folder, within=()):
+        """Looks at all files in a folder, and gives those that can be read and are not very large."""
+        names = set()
+        real = os.path.realpath(folder)
+        if real in within:
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            return
+        for entry in entries:
+            if not _counts(entry.name):
+                continue
+            names.add(entry.name)
+            if entry.is_dir():
+                for found in self._read(entry.path, within + (real,)):
+                    yield found
+                continue
+            stamp = _stamp(entry.path)
+            if stamp is not None and stamp[2] > _LARGE:
+                self._files[entry.path] = stamp, None
+                continue
+            try:
+                data = _contents(entry.path)
+            except OSError:
+                continue
+            self._files[entry.path] = stamp, _digest(data)
+            yield entry.path, data
+        self._names[folder] = names
+
+
+class _Kept(importlib.machinery.SourceFileLoader):
+    """Loads a module from what its file was."""
+
+    def __init__(self, name, path, files):
+        super(_Kept, self).__init__(name, path)
+        self._files = files
+
+    def get_data(self, path):
+        data = self._files.source(path)
+        if data is None:
+            raise OSError("%s is not kept" % path)
+        return data
+
+    def path_stats(self, path):
+        # So that no compiled code is looked for, and none is written beside a source that is another one.
+        raise OSError("%s is another one now" % path)
+
+
+class _Source(object):
+    def __init__(self, data, compress):
+        self._data = zlib.compress(data, 1) if compress else data
+        self._compressed = compress
+        self._archive = None
+
+    def data(self):
+        return zlib.decompress(self._data) if self._compressed else self._data
+
+    def member(self, name):
+        """A file of an archive."""
+        if self._archive is None:
+            import zipfile
+
+            self._archive = zipfile.ZipFile(io.BytesIO(self._data))
+        return self._archive.read(name.replace(os.sep, "/"))
+
+
+def _keep(data, compress=True):
+    digest = _digest(data)
+    kept = _kept.get(digest)
+    if kept is None:
+        kept = _kept[digest] = _Source(data, compress)
+    return kept
+
+
+def _source_of(path):
+    """The source of compiled code, which is the one to look at."""
+    folder, name = os.path.split(path)
+    if os.path.basename(folder) != "__pycache__" or not name.endswith(".pyc"):
+        return path
+    return os.path.join(os.path.dirname(folder), name.split(".")[0] + ".py")
+
+
+def _contents(path):
+    _looking.on = True
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    finally:
+        _looking.on = False
+
+
+def _listed(folder):
+    _looking.on = True
+    try:
+        return os.listdir(folder)
+    finally:
+        _looking.on = False
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _stamp(path):
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    # A file that is copied anew may get the number and the times of the one before, but for the last.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _counts(name):
+    return name not in ("__pycache__", "core.backup", "config.backup") and not name.endswith((".pyc", ".lock"))
+
+
+def _is_writing(mode, flags):
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool((flags or 0) & _WRITES)

@@ -1,0 +1,182 @@
+//! Engines whose folder in the site's cache another bootstrap rewrites: here, as in another process.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use sgtk_host::{Engine, EngineLease};
+use sgtk_host_fixtures::{Core, Project, Studio};
+
+use crate::support::{alone, assert_own, bootstrap, command, host, studio};
+
+/// Gives project 176 another core.
+fn reconfigure(studio: &Studio, core: Core) {
+    studio.project(&Project::new(176, "bunny", core)).unwrap();
+}
+
+fn evaluate(engine: &EngineLease<'_>, code: &str) -> PyResult<Vec<String>> {
+    let globals = pyo3::types::PyDict::new(engine.py());
+    globals.set_item("engine", engine.engine())?;
+    let code = std::ffi::CString::new(code).unwrap();
+    engine.py().run(&code, Some(&globals), None)?;
+    globals.get_item("told")?.unwrap().extract()
+}
+
+/// What the engine's core and libraries are when they are imported late.
+fn late(engine: &Engine) -> Vec<String> {
+    let code = "
+import tank.late_a, tank.deferred.outer.inner
+told = [tank.late_a.VALUE, tank.deferred.CORE_VERSION, tank.deferred.outer.inner.CORE_VERSION]
+";
+    engine.with(|engine| evaluate(engine, code)).unwrap()
+}
+
+#[test]
+fn two_engines_of_one_project_whose_core_changed_between_each_have_their_own() {
+    alone("rewritten::two_engines_of_one_project_whose_core_changed_between_each_have_their_own", || {
+        for (first, second) in [
+            (Core::newer("v0.23.8"), Core::newer("v0.24.10")),
+            (Core::older("v0.22.7"), Core::newer("v0.24.1")),
+        ] {
+            let studio = studio();
+            let host = host(&studio);
+            let versions = [first.version().to_owned(), second.version().to_owned()];
+            reconfigure(&studio, first);
+            let old = bootstrap(&host, &studio, 176);
+            reconfigure(&studio, second);
+            let new = bootstrap(&host, &studio, 176);
+            for _ in 0..2 {
+                for (engine, version) in [(&old, &versions[0]), (&new, &versions[1])] {
+                    assert_eq!(engine.info().core_version.as_deref(), Some(version.as_str()));
+                    assert_eq!(late(engine), [version.as_str(); 3]);
+                }
+            }
+            assert_eq!(Python::attach(|py| host.audit(py).unwrap()), []);
+            assert_own(&new, &versions[1]);
+            old.destroy().unwrap();
+            assert_own(&new, &versions[1]);
+            new.destroy().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_hook_or_an_environment_of_another_configuration_is_an_error_that_names_the_engine() {
+    alone(
+        "rewritten::a_hook_or_an_environment_of_another_configuration_is_an_error_that_names_the_engine",
+        || {
+            let studio = studio();
+            let host = host(&studio);
+            reconfigure(&studio, Core::newer("v0.23.8"));
+            let old = bootstrap(&host, &studio, 176);
+            reconfigure(&studio, Core::newer("v0.24.10"));
+            let new = bootstrap(&host, &studio, 176);
+            let hook = "told = [engine.sgtk.execute_core_hook('core_version')['hook']]";
+            let error = old.with(|engine| evaluate(engine, hook)).unwrap_err().to_string();
+            for word in ["ConfigurationRewritten", "Project bunny (tk-shell)", "core_version.py", "rewritten"]
+            {
+                assert!(error.contains(word), "{error}");
+            }
+            assert_eq!(new.with(|engine| evaluate(engine, hook)).unwrap(), ["v0.24.10"]);
+
+            let env = new.info().configuration.join("config/env");
+            let environments = "told = engine.sgtk.pipeline_configuration.get_environments()";
+            let read = |engine: &Engine| engine.with(|engine| evaluate(engine, environments));
+            // As while it is copied.
+            std::fs::rename(&env, env.with_extension("away")).unwrap();
+            for engine in [&old, &new] {
+                let error = read(engine).unwrap_err().to_string();
+                assert!(error.contains("ConfigurationRewritten"), "{error}");
+            }
+            std::fs::rename(env.with_extension("away"), &env).unwrap();
+            for engine in [&old, &new] {
+                assert_eq!(read(engine).unwrap(), ["project", "site"]);
+            }
+            drop((old, new));
+        },
+    );
+}
+
+#[test]
+fn a_thread_of_the_engines_reads_no_other_configuration_either() {
+    alone("rewritten::a_thread_of_the_engines_reads_no_other_configuration_either", || {
+        let studio = studio();
+        let host = host(&studio);
+        reconfigure(&studio, Core::newer("v0.23.8"));
+        let old = bootstrap(&host, &studio, 176);
+        // Its code is the core's, on a thread that waits until the engine is parked.
+        let start = "
+import threading, tank
+from tank.util import yaml_cache
+go, over, found = threading.Event(), threading.Event(), []
+path = engine.sgtk.pipeline_configuration.get_path() + '/config/env/project.yml'
+def read():
+    go.wait()
+    try:
+        found.append(str(yaml_cache.load(path)))
+    except Exception as error:
+        found.append(type(error).__name__)
+    over.set()
+tank.go, tank.over, tank.found = go, over, found
+threading.Thread(target=read).start()
+told = []
+";
+        old.with(|engine| evaluate(engine, start)).unwrap();
+        reconfigure(&studio, Core::newer("v0.24.10"));
+        studio
+            .project(
+                &Project::new(176, "bunny", Core::newer("v0.24.10"))
+                    .app(sgtk_host_fixtures::AppBundle::Missing),
+            )
+            .unwrap();
+        let new = bootstrap(&host, &studio, 176);
+        old.with(|engine| engine.sgtk().getattr("go")?.call_method0("set").map(drop)).unwrap();
+        let begun = Instant::now();
+        let found = loop {
+            let found = old.with(|engine| engine.sgtk().getattr("found")?.extract::<Vec<String>>()).unwrap();
+            if !found.is_empty() {
+                break found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "never read");
+            std::thread::yield_now();
+        };
+        assert_eq!(found, ["ConfigurationRewritten"]);
+        drop((old, new));
+    });
+}
+
+#[test]
+fn an_engine_goes_on_while_its_folder_is_rewritten_as_it_was() {
+    alone("rewritten::an_engine_goes_on_while_its_folder_is_rewritten_as_it_was", || {
+        let studio = studio();
+        let host = host(&studio);
+        let engines: Vec<_> = (0..3).map(|_| bootstrap(&host, &studio, 176)).collect();
+        for engine in &engines {
+            assert_own(engine, "v0.22.7");
+            let hook = "told = [engine.sgtk.execute_core_hook('core_version')['late']]";
+            assert_eq!(engine.with(|engine| evaluate(engine, hook)).unwrap(), ["v0.22.7"]);
+            let versions = engine.with(|engine| command(engine, "versions")?.str()?.extract::<String>());
+            assert!(versions.unwrap().contains("v0.22.7"));
+        }
+    });
+}
+
+#[test]
+fn the_daemon_reads_what_is_there() {
+    alone("rewritten::the_daemon_reads_what_is_there", || {
+        let studio = studio();
+        let host = host(&studio);
+        reconfigure(&studio, Core::newer("v0.23.8"));
+        let old = bootstrap(&host, &studio, 176);
+        reconfigure(&studio, Core::newer("v0.24.10"));
+        let new = bootstrap(&host, &studio, 176);
+        let read = |path: &Path| -> PyResult<String> {
+            Python::attach(|py| {
+                py.import("builtins")?.getattr("open")?.call1((path,))?.call_method0("read")?.extract()
+            })
+        };
+        let constants = old.info().configuration.join("install/core/python/tank/constants.py");
+        assert!(read(&constants).unwrap().contains("v0.24.10"));
+        drop((old, new));
+    });
+}
