@@ -117,7 +117,9 @@ fn umask(py: Python<'_>, mask: i32) -> u32 {
     } else {
         MASKS.lock().set_daemons(mask)
     };
-    before.into()
+    #[expect(clippy::useless_conversion, reason = "`mode_t` is a smaller number on other systems")]
+    let before = before.into();
+    before
 }
 
 #[cfg(test)]
