@@ -38,7 +38,7 @@ print(sys.path[1:] == path, hasattr(sys, '_tank_vendor_meta_finder'))
 "
         ),
     );
-    assert_eq!(told, ["[('sgtk', 37), ('tank', 37), ('tank_vendor', 11)]", "True True", "True False"]);
+    assert_eq!(told, ["[('sgtk', 38), ('tank', 38), ('tank_vendor', 11)]", "True True", "True False"]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -49,16 +50,19 @@ impl Release {
         Self { _folder: folder, core, files }
     }
 
-    /// Over what is there, as `cp` does, or as another file in its place.
+    /// Over what is there, as `cp` does, or as another file in its place. Never in the second in which another version was
+    /// written: Python takes a file of the same size and second for the one whose bytecode it has.
     fn copy(&self, file: &Path, to: &Path, in_place: bool) {
+        static COPIES: AtomicU64 = AtomicU64::new(1);
+        let later = Duration::from_secs(2 * COPIES.fetch_add(1, Ordering::Relaxed));
         let target = to.join(file);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
-        if in_place {
-            fs::copy(self.core.join(file), target).unwrap();
-        } else {
-            let new = target.with_extension("new");
-            fs::copy(self.core.join(file), &new).unwrap();
-            fs::rename(new, target).unwrap();
+        let written = if in_place { target.clone() } else { target.with_extension("new") };
+        fs::copy(self.core.join(file), &written).unwrap();
+        let opened = fs::File::options().write(true).open(&written).unwrap();
+        opened.set_modified(SystemTime::now() + later).unwrap();
+        if !in_place {
+            fs::rename(written, target).unwrap();
         }
     }
 }
