@@ -103,12 +103,12 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
 /// Set the current numeric umask and return the previous umask.
 #[pyfunction]
 #[pyo3(signature = (mask, /))]
-fn umask(py: Python<'_>, mask: i32) -> u32 {
+fn umask(py: Python<'_>, mask: i32) -> libc::mode_t {
     // As the system takes it: the bits for permissions.
     let mask = mask.cast_unsigned() as libc::mode_t & 0o777;
     let is_projects = held::holds_any()
         || running_globals(py).is_some_and(|globals| marks::owner_of_globals(&globals).is_some());
-    let before = if is_projects {
+    if is_projects {
         // An error where the thread is ending: then nobody would give the mask up.
         match OWN.try_with(|own| own.0.set(true)) {
             Ok(()) => MASKS.lock().set(thread::current().id(), mask),
@@ -116,10 +116,7 @@ fn umask(py: Python<'_>, mask: i32) -> u32 {
         }
     } else {
         MASKS.lock().set_daemons(mask)
-    };
-    #[expect(clippy::useless_conversion, reason = "`mode_t` is a smaller number on other systems")]
-    let before = before.into();
-    before
+    }
 }
 
 #[cfg(test)]
