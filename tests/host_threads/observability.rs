@@ -219,3 +219,33 @@ fn no_record_is_forwarded_unless_asked_for() {
         assert!(listener.with("target", "sgtk").is_empty());
     });
 }
+
+#[test]
+fn a_record_that_an_engine_writes_to_another_logger_is_forwarded_once() {
+    alone("observability::a_record_that_an_engine_writes_to_another_logger_is_forwarded_once", || {
+        let configs = bundled().unwrap();
+        let listener = Listener::listening();
+        let host = options(&configs).forward_logs(true).build().unwrap();
+        host.with_sgtk("project_a", |sgtk| {
+            // As `tk-shell` does, which has no log of its own.
+            let code = "
+import logging
+shell = logging.getLogger('tank.tk-shell')
+class Engine(logging.Handler):
+    def emit(self, record):
+        shell.warning('app: %s', record.getMessage())
+        shell.warning('of its own')
+logging.getLogger('sgtk').addHandler(Engine())
+logging.getLogger('sgtk.env.app').warning('from the app')
+shell.warning('from the shell')
+";
+            run(sgtk.py(), code, &[]);
+            Ok(())
+        })
+        .unwrap();
+        for message in ["from the app", "of its own", "from the shell"] {
+            listener.one("message", message);
+        }
+        assert!(listener.with("message", "app: from the app").is_empty());
+    });
+}

@@ -122,12 +122,13 @@ class OwnFiles(object):
         for entry in sys.path if path is None else list(path):
             found = isinstance(entry, str) and self.has(entry) and self._candidate(entry, tail)
             if not found:
-                others.append(entry)
+                if not self._is_in(entry):
+                    others.append(entry)
                 continue
             file, is_package = found
             if not self.changed(self._archive_of(file) or file):
                 return None
-            before = importlib.machinery.PathFinder.find_spec(name, [one for one in others if not self._is_in(one)])
+            before = importlib.machinery.PathFinder.find_spec(name, others)
             if before is not None:
                 return before
             return importlib.util.spec_from_file_location(
@@ -136,7 +137,18 @@ class OwnFiles(object):
                 loader=_Kept(name, file, self),
                 submodule_search_locations=[os.path.dirname(file)] if is_package else None,
             )
+        if path is not None and not others:
+            self._refuse_newcomers(name, list(path), tail)
         return None
+
+    def _refuse_newcomers(self, name, folders, tail):
+        """What was not in a package of the engine's is not there for it, whatever has come since."""
+        for folder in folders:
+            was = self._names.get(folder)
+            if was is None or any(one == tail or one.startswith(tail + ".") for one in was):
+                return
+        if any(self._names_changed(folder) for folder in folders):
+            raise ModuleNotFoundError("No module named %r" % name, name=name)
 
     def invalidate_caches(self):
         """For `importlib.invalidate_caches`."""

@@ -101,9 +101,10 @@ def ask_nobody():
     from tank.authentication.errors import AuthenticationCancelled
 
     def authenticate(self, hostname, login, http_proxy):
-        raise AuthenticationCancelled(
-            "%s needs a password or a new session on %s, and a daemon has nobody to ask for it" % (login, hostname)
-        )
+        error = AuthenticationCancelled()
+        # It takes none.
+        error.args = ("%s needs a password or a new session on %s, and a daemon has nobody to ask" % (login, hostname),)
+        raise error
 
     kind.authenticate = authenticate
 

@@ -45,10 +45,22 @@ print(tank.late_a.VALUE, tank.deferred.CORE_VERSION, tank.deferred.outer.inner.C
 import packaging.version
 print(packaging.version.CORE_VERSION)
 print(tank.late_a.__file__.startswith(engine.sgtk.pipeline_configuration.get_path()))
+new = os.path.join(os.path.dirname(tank.__file__), 'newcomer.py')
+open(os.open(new, os.O_WRONLY | os.O_CREAT), 'w').close()
+files = [finder for finder in sys.meta_path if type(finder).__name__ == 'OwnFiles'][0]
+files._written.clear()
+print(attempt(__import__, 'tank.newcomer'), attempt(__import__, 'tank.absent'))
 steps.destroy()
 print(finders())
 ";
-    let expected = ["v0.24.0", "v0.23.8 v0.23.8 v0.23.8", "v0.23.8", "True", "0"];
+    let expected = [
+        "v0.24.0",
+        "v0.23.8 v0.23.8 v0.23.8",
+        "v0.23.8",
+        "True",
+        "ModuleNotFoundError: No module named 'tank.newcomer' ModuleNotFoundError: No module named 'tank.absent'",
+        "0",
+    ];
     check(Core::newer("v0.23.8"), Core::newer("v0.24.0"), script, &expected);
 }
 

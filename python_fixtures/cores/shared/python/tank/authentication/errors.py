@@ -15,3 +15,6 @@ class IncompleteCredentials(ShotgunAuthenticationError):
 
 class AuthenticationCancelled(ShotgunAuthenticationError):
     """Whoever was asked does not want to answer."""
+
+    def __init__(self):
+        super(AuthenticationCancelled, self).__init__("cancelled")
