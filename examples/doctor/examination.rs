@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use pyo3::prelude::*;
+use sgtk_host::config::Listed;
 use sgtk_host::{Error, Host, Lease};
 
 use crate::findings::{Failure, Findings, Foreign, Memory, Project, Step, Swap};
+use crate::options::Pairs;
 use crate::support::{Expected, percentile, resident_memory, version_of, wrong_core};
 
 /// How many errors of the rounds are kept: the same one may come back a thousand times.
@@ -16,7 +18,12 @@ const MOST_ERRORS: usize = 20;
 ///
 /// # Errors
 /// The folder of configurations cannot be listed. Whatever is wrong with a project is a finding.
-pub(crate) fn examine(host: &Host, rounds: u32, bar: &ProgressBar) -> sgtk_host::Result<Findings> {
+pub(crate) fn examine(
+    host: &Host,
+    which: Pairs,
+    rounds: u32,
+    bar: &ProgressBar,
+) -> sgtk_host::Result<Findings> {
     let interpreter = host.interpreter();
     let mut findings = Findings {
         right: false,
@@ -27,7 +34,9 @@ pub(crate) fn examine(host: &Host, rounds: u32, bar: &ProgressBar) -> sgtk_host:
         },
         configs: host.configs().base().to_owned(),
         projects: Vec::new(),
+        release_build: !cfg!(debug_assertions),
         pairs_tried: 0,
+        pairs_sampled: matches!(which, Pairs::Sample),
         pairs_right: 0,
         pairs_not_tried: 0,
         foreign: Vec::new(),
@@ -37,10 +46,10 @@ pub(crate) fn examine(host: &Host, rounds: u32, bar: &ProgressBar) -> sgtk_host:
         swap_us: Swap { p50: None, p99: None },
         memory: Memory { before: None, after: None },
     };
-    let names = host.configs().projects()?;
-    phase(bar, "importing", names.len());
-    for name in &names {
-        findings.projects.push(first_import(host, name));
+    let listed = host.configs().overview()?;
+    phase(bar, "importing", listed.len());
+    for one in &listed {
+        findings.projects.push(first_import(host, one));
         bar.inc(1);
     }
     let failed =
@@ -50,23 +59,24 @@ pub(crate) fn examine(host: &Host, rounds: u32, bar: &ProgressBar) -> sgtk_host:
     // What can be imported goes on, also to show that what cannot has left nothing behind.
     let usable = findings.projects.iter().filter(|project| project.error.is_none());
     let usable: Vec<String> = usable.map(|project| project.project.clone()).collect();
-    let pairs = |count: usize| count * count.saturating_sub(1);
-    findings.pairs_not_tried = pairs(names.len()) - pairs(usable.len());
+    let pairs = which.among(usable.len());
+    findings.pairs_not_tried = which.among(listed.len()).len() - pairs.len();
 
-    phase(bar, "swapping pairs", pairs(usable.len()));
-    for from in &usable {
-        for to in usable.iter().filter(|to| *to != from) {
+    phase(bar, "swapping pairs", pairs.len());
+    for (from, to) in &pairs {
+        if let (Some(from), Some(to)) = (usable.get(*from), usable.get(*to)) {
             swap_pair(host, from, to, &mut findings);
-            bar.inc(1);
         }
+        bar.inc(1);
     }
     phase(bar, "swapping", rounds as usize);
     swap_many(host, &usable, &mut findings, bar);
 
-    findings.right = !names.is_empty()
+    findings.right = !listed.is_empty()
         && findings.errors.is_empty()
         && findings.foreign.is_empty()
-        && findings.pairs_right == pairs(names.len())
+        && findings.pairs_right == pairs.len()
+        && findings.pairs_not_tried == 0
         && findings.rounds_right == rounds;
     Ok(findings)
 }
@@ -90,7 +100,7 @@ fn leased<T>(
     project: &str,
     body: impl FnOnce(&Lease<'_>) -> Result<T, Error>,
 ) -> Result<Leased<T>, String> {
-    let expected = host.configs().locate(project).map_err(|error| error.to_string())?;
+    let expected = host.configs().locate(project).map_err(|error| told(&error))?;
     let attached = |py: Python<'_>| {
         let start = Instant::now();
         let lease = host.lease(py, project)?;
@@ -107,8 +117,9 @@ fn leased<T>(
     }
 }
 
-fn first_import(host: &Host, name: &str) -> Project {
-    let (trail, location) = host.configs().explain(name);
+fn first_import(host: &Host, listed: &Listed) -> Project {
+    let name = &*listed.folder;
+    let (trail, _) = host.configs().explain(name);
     let step = |step: &sgtk_host::config::Step| Step {
         rule: step.rule.to_string(),
         path: step.path.clone(),
@@ -116,6 +127,8 @@ fn first_import(host: &Host, name: &str) -> Project {
     };
     let mut project = Project {
         project: name.to_owned(),
+        id: None,
+        configuration: None,
         kind: None,
         core: None,
         version: None,
@@ -126,7 +139,14 @@ fn first_import(host: &Host, name: &str) -> Project {
         error: None,
         trail: trail.steps().iter().map(step).collect(),
     };
-    match location {
+    match &listed.project {
+        Ok(said) => {
+            project.id = said.project_id();
+            project.configuration = said.configuration_name().map(ToOwned::to_owned);
+        }
+        Err(error) => project.error = Some(told(error)),
+    }
+    match &listed.core {
         Ok(core) => {
             project.kind = Some(core.kind().to_string());
             project.core = Some(core.install_core().to_owned());
@@ -134,9 +154,12 @@ fn first_import(host: &Host, name: &str) -> Project {
             project.interpreter = core.interpreter().map(ToOwned::to_owned);
         }
         Err(error) => {
-            project.error = Some(error.to_string());
+            project.error = Some(told(error));
             return project;
         }
+    }
+    if project.error.is_some() {
+        return project;
     }
     match leased(host, name, |lease| Ok(version_of(lease))) {
         Ok(leased) => {
@@ -151,11 +174,12 @@ fn first_import(host: &Host, name: &str) -> Project {
     project
 }
 
-/// One project, then another, and a look at all modules while the second is in place.
+/// One project, then another, and a look at all that the swap could have changed while the second is in place: both
+/// projects' modules and the visible ones. All modules of all projects are looked at in the end.
 fn swap_pair(host: &Host, from: &str, to: &str, findings: &mut Findings) {
     findings.pairs_tried += 1;
-    let swapped =
-        leased(host, from, |_| Ok(())).and_then(|_| leased(host, to, |lease| host.audit(lease.py())));
+    let swapped = leased(host, from, |_| Ok(()))
+        .and_then(|_| leased(host, to, |lease| host.audit_projects(lease.py(), &[from, to])));
     match swapped.map(|leased| leased.value) {
         Ok(foreign) if foreign.is_empty() => findings.pairs_right += 1,
         Ok(foreign) => findings.foreign.push(Foreign {
@@ -163,7 +187,10 @@ fn swap_pair(host: &Host, from: &str, to: &str, findings: &mut Findings) {
             to: to.to_owned(),
             modules: foreign.iter().map(ToString::to_string).collect(),
         }),
-        Err(error) => findings.errors.push(failure(format!("swap from {from} to {to}"), &error)),
+        Err(error) => findings.errors.push(Failure {
+            pair: Some((from.to_owned(), to.to_owned())),
+            ..failure(format!("swap from {from} to {to}"), &error)
+        }),
     }
 }
 
@@ -217,6 +244,12 @@ impl Order {
     }
 }
 
+/// An error with what it stems from.
+fn told(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    std::iter::once(error).chain(sources).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 fn failure(during: String, error: &impl ToString) -> Failure {
-    Failure { during, error: error.to_string() }
+    Failure { during, error: error.to_string(), pair: None }
 }

@@ -13,8 +13,12 @@ pub(crate) struct Findings {
     /// The folder that was examined.
     pub(crate) configs: PathBuf,
     pub(crate) projects: Vec<Project>,
+    /// Whether this program is a release build: the times of others say little.
+    pub(crate) release_build: bool,
     /// Ordered pairs of the projects that can be imported: one, then the other.
     pub(crate) pairs_tried: usize,
+    /// Whether they are all there are of these, or a sample.
+    pub(crate) pairs_sampled: bool,
     /// Those of them in which each lease saw its own core and nothing of another's.
     pub(crate) pairs_right: usize,
     /// The pairs with a project that cannot be imported.
@@ -41,7 +45,12 @@ pub(crate) struct Python {
 /// A project, whose core may or may not be found and imported.
 #[derive(Serialize)]
 pub(crate) struct Project {
+    /// The name of its configuration's folder.
     pub(crate) project: String,
+    /// Its number on the site, where the configuration says.
+    pub(crate) id: Option<u32>,
+    /// The configuration's name on the site: `Primary`, `Dev`.
+    pub(crate) configuration: Option<String>,
     /// `localized`, `attached` or `studio`.
     pub(crate) kind: Option<String>,
     /// The core's install folder.
@@ -80,6 +89,9 @@ pub(crate) struct Foreign {
 pub(crate) struct Failure {
     pub(crate) during: String,
     pub(crate) error: String,
+    /// Where it was a swap: from which project to which.
+    #[serde(skip)]
+    pub(crate) pair: Option<(String, String)>,
 }
 
 /// Microseconds to put a project in place and to park it again. None without rounds.

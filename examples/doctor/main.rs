@@ -1,8 +1,9 @@
 //! Examines a folder of pipeline configurations: does each project get its own core, whatever came before it?
 //!
-//! For each project: how its core is found, its version, whether it can be imported and how long that takes. Then every
-//! ordered pair of projects is swapped, with a check of the core that Python code sees in each lease and a look at all
-//! modules ([`sgtk_host::Host::audit`]). Then `--rounds` swaps in an order without a pattern, measured.
+//! For each configuration, those too that something is wrong with: its project's number, how its core is found, its version,
+//! whether it can be imported and how long that takes. Then every ordered pair of projects is swapped (`--pairs sample`: some
+//! of them), with a check of the core that Python code sees in each lease and a look at all that the swap could have changed
+//! ([`sgtk_host::Host::audit_projects`]). Then `--rounds` swaps in an order without a pattern, measured, and a look at everything ([`sgtk_host::Host::audit`]).
 //!
 //! `cargo run --example doctor` examines the fixtures, `cargo run --release --example doctor -- DIR` a studio's
 //! configurations. `--json` prints what `findings.rs` describes.
@@ -53,14 +54,15 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         None => {
             // In a temporary folder, which goes with this value.
             fixtures = sgtk_host_fixtures::bundled()?;
+            support::remove_when_interrupted(vec![fixtures.root()])?;
             fixtures.base()
         }
     };
     let host = Host::builder().configs(configs).build()?;
     // Draws on standard error, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}")?);
-    let findings = examination::examine(&host, options.rounds, &bar)?;
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}, {eta} left")?);
+    let findings = examination::examine(&host, options.pairs, options.rounds, &bar)?;
     bar.finish_and_clear();
     let mut out = std::io::stdout().lock();
     if options.json {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use sgtk_host::Error;
 
-use crate::events::Event;
+use crate::events::{Event, EventProject};
 use crate::plugins::{Done, Plugins};
 use crate::projects::Projects;
 use crate::support::{version_of, wrong_core};
@@ -52,6 +52,7 @@ pub(crate) enum Time {
 pub(crate) struct Daemon {
     projects: Projects,
     files: Vec<PathBuf>,
+    /// By the project's key: its configuration's folder, or its engine's.
     plugins: BTreeMap<String, Plugins>,
 }
 
@@ -83,6 +84,7 @@ impl Daemon {
             Err(error @ Error::Config { .. }) => Outcome::Core("config", error.to_string()),
             Err(
                 error @ (Error::Bootstrap { .. }
+                | Error::CoreChanging { .. }
                 | Error::Import { .. }
                 | Error::WrongCore { .. }
                 | Error::UnusablePath { .. }),
@@ -91,18 +93,22 @@ impl Daemon {
         }
     }
 
-    fn handle_in_project(&mut self, py: Python<'_>, project: &str, event: &Event) -> Result<Handled, Error> {
+    fn handle_in_project(
+        &mut self,
+        py: Python<'_>,
+        project: &EventProject,
+        event: &Event,
+    ) -> Result<Handled, Error> {
         let bootstrapped = self.projects.prepare(project)?;
-        // Asked apart from the host, as the measure of what it puts in place.
-        let expected = self.projects.expected(project)?;
         // Outside the lease: there, a plugin called `json` would be found before the standard library's.
         let argument = event.to_python(py)?;
 
         let start = Instant::now();
         let place = self.projects.enter(py, project)?;
         let entered = start.elapsed();
+        let expected = self.projects.expected(project, &place);
 
-        let known = self.plugins.remove(project).filter(|plugins| plugins.belong_to(&place));
+        let known = self.plugins.remove(&place.key()).filter(|plugins| plugins.belong_to(&place));
         let is_swap = known.is_some();
         let (mut plugins, failed) =
             known.map_or_else(|| Plugins::register(&place, &self.files), |plugins| (plugins, Vec::new()));
@@ -112,7 +118,7 @@ impl Daemon {
             Some(fault) => Some(fault),
             None => plugins.wrong_core(py, &expected)?,
         };
-        self.plugins.insert(project.to_owned(), plugins);
+        self.plugins.insert(place.key(), plugins);
         let (kind, version) = (place.kind(), version_of(place.sgtk()));
 
         let start = Instant::now();

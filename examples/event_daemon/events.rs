@@ -7,18 +7,28 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Deserialize;
+use serde_json::Value;
+use sgtk_host::ProjectRef;
 
 /// An entry of the event log.
 pub(crate) struct Event {
     pub(crate) id: i64,
     /// `Shotgun_Version_Change` and the like.
     pub(crate) kind: String,
-    /// The project's name, which is its configuration's folder. Some events have no project: logins, for instance.
-    pub(crate) project: Option<String>,
+    /// Some events have no project: logins, for instance.
+    pub(crate) project: Option<EventProject>,
     /// The field that changed, which plugins may filter by.
     pub(crate) attribute: Option<String>,
     /// The line.
     pub(crate) text: String,
+}
+
+/// An event's project.
+pub(crate) struct EventProject {
+    /// By which its configuration is found: its number on the site, or the name of the configuration's folder.
+    pub(crate) reference: ProjectRef,
+    /// What it is called, for people.
+    pub(crate) shown: String,
 }
 
 /// The fields that the daemon itself needs. Plugins get all that the line has.
@@ -28,16 +38,22 @@ struct Entry {
     event_type: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
-    project: Option<ProjectField>,
+    project: Option<Value>,
     attribute_name: Option<String>,
 }
 
-/// A name, or the entity as ShotGrid's API gives it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ProjectField {
-    Name(String),
-    Entity { name: String },
+impl EventProject {
+    /// A folder's name, or the entity as the site's API gives it: its number counts, as its name is for people and neither
+    /// a folder nor unique.
+    fn parse(project: &Value) -> Result<Self, String> {
+        if let Some(folder) = project.as_str() {
+            return Ok(Self { reference: folder.into(), shown: folder.to_owned() });
+        }
+        let reference = ProjectRef::try_from(project).map_err(|error| error.to_string())?;
+        let name = project.get("name").and_then(Value::as_str);
+        let shown = name.map_or_else(|| reference.to_string(), str::to_owned);
+        Ok(Self { reference, shown })
+    }
 }
 
 impl Event {
@@ -46,9 +62,7 @@ impl Event {
         let entry: Entry = serde_json::from_str(text).map_err(|error| error.to_string())?;
         // An entity of the API has its own class in `type`, and the event's in `event_type`.
         let kind = entry.event_type.or(entry.kind).ok_or("missing field `type`")?;
-        let project = entry.project.map(|project| match project {
-            ProjectField::Name(name) | ProjectField::Entity { name } => name,
-        });
+        let project = entry.project.as_ref().map(EventProject::parse).transpose()?;
         Ok(Self { id: entry.id, kind, project, attribute: entry.attribute_name, text: text.to_owned() })
     }
 

@@ -1,7 +1,7 @@
 //! An event daemon for many projects, each with its own Toolkit core.
 //!
-//! Reads event-log entries, one JSON object a line (`id`, `type` or `event_type`, `project`, `entity`), and calls event
-//! plugins as shotgunEvents has them: `registerCallbacks(reg)`, callbacks `(sg, logger, event, args)`. Plugins say
+//! Reads event-log entries, one JSON object a line (`id`, `type` or `event_type`, `project`, `entity`), finds each project's
+//! configuration by its number (or by the name of its folder, where the event has a text instead), and calls event plugins as shotgunEvents has them: `registerCallbacks(reg)`, callbacks `(sg, logger, event, args)`. Plugins say
 //! `import sgtk` at the top and get their project's core, as each project has its own copy of each plugin. `sg` stands
 //! for the connection to the site; there is none here, and using it is an error that says so.
 //!
@@ -77,12 +77,14 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         // SAFETY: nothing else runs in this process yet.
         unsafe { std::env::set_var("SHOTGUN_HOME", site.home()) };
     }
+    let mut temporary: Vec<_> = site.iter().map(Site::root).collect();
     let fixtures;
     let configs = match options.configs {
         Some(configs) => configs,
         None => {
             // In a temporary folder, which goes with this value.
             fixtures = sgtk_host_fixtures::bundled()?;
+            temporary.push(fixtures.root());
             fixtures.base()
         }
     };
@@ -98,9 +100,13 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let source = Events::open(&events).map_err(|error| unreadable("events", &events, &error))?;
     let stream = Stream { source, path: events, bars };
     if let Some(workers) = options.workers {
-        return in_workers(Workers::new(&configs, &folders, files, workers)?, stream, workers);
+        let pool = Workers::new(&configs, &folders, files, workers)?;
+        temporary.push(pool.folder());
+        support::remove_when_interrupted(temporary)?;
+        return in_workers(pool, stream, workers);
     }
-    // What the projects' files say is looked at for every event, so that it can be compared with what they got.
+    support::remove_when_interrupted(temporary)?;
+    // So that an upgrade between two events of a short file is seen. A daemon has no need to look that often.
     let builder = Host::builder().configs(configs).forward_logs(options.log).revalidate_after(Duration::ZERO);
     let host = folders.iter().fold(builder, |builder, folder| builder.plugin_path(folder)).build()?;
     if options.log {
@@ -127,7 +133,7 @@ fn in_process(projects: Projects, files: Vec<PathBuf>, mut stream: Stream) -> Re
     let names = projects.host().configs().projects()?;
 
     let mut daemon = Daemon::new(projects, files);
-    let mut report = Report::new(stream.source.size, &names, &stream.bars)?;
+    let mut report = Report::new(stream.source.size, &names, &stream.bars, false)?;
     while let Some(event) = stream.next()? {
         match event {
             Ok(event) => {
@@ -147,7 +153,7 @@ fn in_process(projects: Projects, files: Vec<PathBuf>, mut stream: Stream) -> Re
 
 fn in_workers(mut workers: Workers, mut stream: Stream, count: usize) -> Result<bool, Box<dyn Error>> {
     let projects = workers.configs().projects()?;
-    let mut report = Report::new(stream.source.size, &projects, &stream.bars)?;
+    let mut report = Report::new(stream.source.size, &projects, &stream.bars, true)?;
     // From a file as many events are on their way as keep all workers busy. Whoever writes to standard input may wait for
     // the outcome of an event before the next.
     let most = if stream.source.size.is_some() { 4 * count } else { 1 };

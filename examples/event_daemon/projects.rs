@@ -1,11 +1,12 @@
 //! Where each project's core comes from: a lease of its configuration's, or an engine that was bootstrapped for it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_host::{Engine, EngineLease, Error, Host, Lease};
+use sgtk_host::{Engine, EngineLease, Error, Host, Lease, ProjectRef};
 
+use crate::events::EventProject;
 use crate::site::Site;
 use crate::support::Expected;
 
@@ -14,12 +15,12 @@ pub(crate) struct Projects {
     host: Host,
     /// With a site, projects are bootstrapped when their first event comes, and their engines stay alive.
     site: Option<Site>,
-    engines: BTreeMap<String, Engine>,
+    engines: HashMap<ProjectRef, Engine>,
 }
 
 impl Projects {
     pub(crate) fn new(host: Host, site: Option<Site>) -> Self {
-        Self { host, site, engines: BTreeMap::new() }
+        Self { host, site, engines: HashMap::new() }
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -27,33 +28,33 @@ impl Projects {
     }
 
     /// Bootstraps a project's engine, if it has none yet. Returns how long that took.
-    pub(crate) fn prepare(&mut self, project: &str) -> Result<Option<Duration>, Error> {
+    pub(crate) fn prepare(&mut self, project: &EventProject) -> Result<Option<Duration>, Error> {
         let Some(site) = &self.site else { return Ok(None) };
-        if self.engines.contains_key(project) {
+        if self.engines.contains_key(&project.reference) {
             return Ok(None);
         }
         let start = Instant::now();
         let engine = site.bootstrap(&self.host, project)?;
-        self.engines.insert(project.to_owned(), engine);
+        self.engines.insert(project.reference.clone(), engine);
         Ok(Some(start.elapsed()))
     }
 
-    /// The core that a project has to have.
-    pub(crate) fn expected(&self, project: &str) -> Result<Expected, Error> {
-        match self.engines.get(project).zip(self.site.as_ref()) {
-            Some((engine, site)) => {
-                let python = engine.info().core.join("python");
-                Ok(Expected { python, version: site.version(project).map(str::to_owned) })
+    /// The core that Python code has to see: of a lease that which its files said when it was imported.
+    pub(crate) fn expected(&self, project: &EventProject, place: &InPlace<'_>) -> Expected {
+        match place {
+            InPlace::Lease(lease) => Expected::from(lease.core()),
+            InPlace::Engine(lease) => {
+                let version = self.site.as_ref().and_then(|site| site.version(&project.shown));
+                Expected { python: lease.info().core.join("python"), version: version.map(str::to_owned) }
             }
-            None => Ok(Expected::from(&self.host.configs().locate(project)?)),
         }
     }
 
     /// Puts a project in place.
-    pub(crate) fn enter<'a>(&'a self, py: Python<'a>, project: &str) -> Result<InPlace<'a>, Error> {
-        match self.engines.get(project) {
+    pub(crate) fn enter<'a>(&'a self, py: Python<'a>, project: &EventProject) -> Result<InPlace<'a>, Error> {
+        match self.engines.get(&project.reference) {
             Some(engine) => Ok(InPlace::Engine(engine.lease(py)?)),
-            None => Ok(InPlace::Lease(self.host.lease(py, project)?)),
+            None => Ok(InPlace::Lease(self.host.lease(py, &project.reference)?)),
         }
     }
 
@@ -74,6 +75,14 @@ impl<'a> InPlace<'a> {
         match self {
             Self::Lease(lease) => lease.sgtk(),
             Self::Engine(lease) => lease.sgtk(),
+        }
+    }
+
+    /// A name that no other project has.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Lease(lease) => lease.project().to_owned(),
+            Self::Engine(lease) => lease.info().configuration.display().to_string(),
         }
     }
 

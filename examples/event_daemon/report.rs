@@ -15,6 +15,7 @@ pub(crate) struct Report {
     bar: ProgressBar,
     project_width: usize,
     projects: BTreeSet<String>,
+    workers: bool,
     swaps: Vec<Duration>,
     imports: usize,
     bootstraps: usize,
@@ -31,7 +32,13 @@ pub(crate) struct Report {
 impl Report {
     /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws on
     /// standard error, and only where that is a terminal.
-    pub(crate) fn new(size: Option<u64>, projects: &[String], bars: &MultiProgress) -> io::Result<Self> {
+    /// With `workers` the time of an event is that of its call, most of which it may have waited for its worker.
+    pub(crate) fn new(
+        size: Option<u64>,
+        projects: &[String],
+        bars: &MultiProgress,
+        workers: bool,
+    ) -> io::Result<Self> {
         let bar = bars.add(ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr()));
         let template = match size {
             Some(_) => "{bar:40} {percent:>3} %  {msg}",
@@ -45,6 +52,7 @@ impl Report {
             bar,
             project_width: longest.unwrap_or_default().clamp(7, 32),
             projects: BTreeSet::new(),
+            workers,
             swaps: Vec::new(),
             imports: 0,
             bootstraps: 0,
@@ -57,7 +65,8 @@ impl Report {
             lost_workers: 0,
             wrong_cores: 0,
         };
-        report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", "SWAP", "OUTCOME"])?;
+        let time = if workers { "CALL AND WAIT" } else { "SWAP" };
+        report.row(["EVENT", "TYPE", "PROJECT", "CORE", "VERSION", time, "OUTCOME"])?;
         Ok(report)
     }
 
@@ -74,7 +83,7 @@ impl Report {
     /// `read` is how many bytes of events were read so far.
     pub(crate) fn event(&mut self, event: &Event, outcome: &Outcome, read: u64) -> io::Result<()> {
         self.events += 1;
-        self.projects.extend(event.project.clone());
+        self.projects.extend(event.project.as_ref().map(|project| project.reference.to_string()));
         match outcome {
             Outcome::Handled(handled) => self.handled(event, handled)?,
             Outcome::NoProject => {
@@ -148,7 +157,7 @@ impl Report {
     }
 
     fn line(&self, event: &Event, core: &str, version: &str, time: &str, outcome: &str) -> io::Result<()> {
-        let project = event.project.as_deref().unwrap_or_default();
+        let project = event.project.as_ref().map_or("", |project| &*project.shown);
         self.row([&event.id.to_string(), &event.kind, project, core, version, time, outcome])
     }
 
@@ -177,8 +186,15 @@ impl Report {
         figure(out, "projects", self.projects.len())?;
         figure(out, "imports", self.imports)?;
         figure(out, "bootstraps", self.bootstraps)?;
+        let median = if self.workers { "median call" } else { "median swap" };
         figure(out, "swaps", self.swaps.len())?;
-        figure(out, "median swap", micros(percentile(&self.swaps, 50)))?;
+        figure(out, median, micros(percentile(&self.swaps, 50)))?;
+        if cfg!(debug_assertions) {
+            figure(out, "build", "debug; --release for real times")?;
+        }
+        if !self.workers {
+            figure(out, "in each swap", "a look at all files of the project, which daemons take every 5 s")?;
+        }
         figure(out, "memory", mebibytes(resident_memory()))?;
         figure(out, "plugin errors", self.plugin_errors)?;
         for (project, plugin) in stopped {

@@ -7,6 +7,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sgtk_host::{Bootstrap, BootstrapCallbacks, Engine, Error, Host};
 use sgtk_host_fixtures::{Core, Project, Studio, bundled_versions};
 
+use crate::events::EventProject;
+
 /// A site on this machine that knows the projects of the bundled events, each with a distributed configuration.
 pub(crate) struct Site {
     studio: Studio,
@@ -25,6 +27,11 @@ impl Site {
         Ok(Self { studio, bars })
     }
 
+    /// The temporary folder of all that it laid down.
+    pub(crate) fn root(&self) -> std::path::PathBuf {
+        self.studio.root()
+    }
+
     /// What `SHOTGUN_HOME` has to be: where Toolkit keeps its cache.
     pub(crate) fn home(&self) -> std::path::PathBuf {
         self.studio.home()
@@ -36,15 +43,15 @@ impl Site {
     }
 
     /// Bootstraps the engine of a project, with a progress bar of its own.
-    pub(crate) fn bootstrap(&self, host: &Host, project: &str) -> Result<Engine, Error> {
-        let known = bundled_versions().into_iter().position(|(name, _)| name == project);
+    pub(crate) fn bootstrap(&self, host: &Host, project: &EventProject) -> Result<Engine, Error> {
+        let known = bundled_versions().into_iter().position(|(name, _)| name == project.shown);
         // One that is not known is the site's to refuse.
         let id = 101 + u32::try_from(known.unwrap_or(usize::MAX)).unwrap_or(9_000);
         let bar = self.bars.add(ProgressBar::new(100));
         if let Ok(style) = ProgressStyle::with_template("{prefix:<10} {bar:40} {percent:>3} %  {msg}") {
             bar.set_style(style);
         }
-        bar.set_prefix(project.to_owned());
+        bar.set_prefix(project.shown.clone());
         let drawn = bar.clone();
         let bootstrap = Bootstrap::project(id)
             .core(self.studio.start())

@@ -25,7 +25,7 @@ pub(crate) struct Workers {
     stopped: BTreeMap<String, Vec<String>>,
     waiting: VecDeque<(Event, u64, Waiting)>,
     /// The worker's half, as a file in a folder that goes with this value.
-    _module: tempfile::TempDir,
+    module: tempfile::TempDir,
 }
 
 enum Waiting {
@@ -75,7 +75,12 @@ impl Workers {
         let pool = builder.plugin_path(module.path()).max_workers(workers).build()?;
         let configs = Configs::new(configs);
         let (stopped, waiting) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { pool, configs, files, stopped, waiting, _module: module })
+        Ok(Self { pool, configs, files, stopped, waiting, module: module })
+    }
+
+    /// The temporary folder of the worker's half.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.module.path().to_owned()
     }
 
     pub(crate) fn configs(&self) -> &Configs {
@@ -105,6 +110,9 @@ impl Workers {
 
     fn hand_over(&self, event: &Event) -> Result<Waiting, Box<Outcome>> {
         let project = event.project.as_ref().ok_or_else(|| Box::new(Outcome::NoProject))?;
+        let found = self.configs.find(&project.reference);
+        let found = found.map_err(|error| Box::new(Outcome::Core("config", error.to_string())))?;
+        let project = found.folder();
         let expected = self.configs.locate(project);
         let expected =
             Box::new(expected.map_err(|error| Box::new(Outcome::Core("config", error.to_string())))?);
@@ -126,16 +134,15 @@ impl Workers {
         let outcome = match waiting {
             Waiting::Known(outcome) => outcome,
             Waiting::Call { answer, expected, begun } => match answer.wait() {
-                Ok(answer) => self.outcome(&event, answer, &expected, begun.elapsed()),
+                Ok(answer) => self.outcome(answer, &expected, begun.elapsed()),
                 Err(error) => outcome_of(error),
             },
         };
         Some((event, read, outcome))
     }
 
-    fn outcome(&mut self, event: &Event, answer: Answer, expected: &CoreLocation, time: Duration) -> Outcome {
-        let project = event.project.clone().unwrap_or_default();
-        self.stopped.insert(project, answer.out_of_service);
+    fn outcome(&mut self, answer: Answer, expected: &CoreLocation, time: Duration) -> Outcome {
+        self.stopped.insert(expected.project().to_owned(), answer.out_of_service);
         let version = answer.cores.first().and_then(|core| core.version.clone());
         let wanted = Expected::from(expected);
         let wrong_core = answer.cores.iter().find_map(|core| {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use sgtk_host::config::CoreLocation;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// What a core that is a clone of `tk-core` says instead of a version.
 const NO_VERSION: &str = "HEAD";
@@ -125,6 +128,21 @@ pub(crate) fn exit_status(program: &str, outcome: Result<bool, Box<dyn Error>>) 
             ExitCode::FAILURE
         }
     }
+}
+
+/// Removes temporary folders where the program is ended by Ctrl-C or SIGTERM, which then ends it as ever: no destructor runs.
+pub(crate) fn remove_when_interrupted(folders: Vec<PathBuf>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            for folder in &folders {
+                // Again, should somebody have written to it meanwhile.
+                let _ = fs::remove_dir_all(folder).or_else(|_| fs::remove_dir_all(folder));
+            }
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+    Ok(())
 }
 
 /// Prints what the library tells of its work to standard error.

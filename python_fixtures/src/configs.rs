@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::sources::{read_tree, source, write};
 
 /// The first of [`bundled_versions`]'s projects has this number on the site, those that follow the next ones.
-const BUNDLED_ID: u32 = 101;
+const BUNDLED_ID: u32 = 69;
 
 const PLATFORMS: [&str; 3] = ["Linux", "Darwin", "Windows"];
 
@@ -50,6 +50,11 @@ impl Configs {
         let root = root.into();
         fs::create_dir_all(root.join("configs"))?;
         Ok(Configs { root, laid: Mutex::default(), _temporary: None })
+    }
+
+    /// The folder of everything: of the configurations and the shared cores.
+    pub fn root(&self) -> PathBuf {
+        self.root.clone()
     }
 
     /// The folder of the configurations: what `SHOTGUN_BASE` names.
@@ -264,7 +269,7 @@ pub fn lay_bundled(configs: &Configs) -> io::Result<()> {
     Ok(())
 }
 
-/// The projects of [`bundled`] and the version of each one's core. They are the site's projects 101 to 106.
+/// The projects of [`bundled`] and the version of each one's core. They say that they are the site's projects 69 to 74.
 pub fn bundled_versions() -> [(&'static str, &'static str); 6] {
     [
         ("project_a", "v0.24.0"),

@@ -124,6 +124,11 @@ impl Studio {
         Configs::python(&self.root.join("start"))
     }
 
+    /// The temporary folder of everything.
+    pub fn root(&self) -> PathBuf {
+        self.root.clone()
+    }
+
     /// What `SHOTGUN_HOME` has to be.
     pub fn home(&self) -> PathBuf {
         self.root.join("home")

@@ -320,3 +320,61 @@ fn the_log_tells_what_the_library_and_the_plugins_do() {
     assert!(ran.stderr.contains("sgtk_host::host"), "{}", ran.stderr);
     assert!(ran.stderr.contains("INFO plugin.project_b.report_core.report_core: event 9"), "{}", ran.stderr);
 }
+
+#[test]
+fn an_events_project_is_found_by_its_number_and_its_name_is_only_shown() {
+    let configs = Configs::new().unwrap();
+    configs.localized("show_main", &Core::newer("v0.24.0")).unwrap();
+    configs.project("show_main", 87, "client/show", "Primary").unwrap();
+    configs.attached("Demo", &Core::older("v0.22.5")).unwrap();
+    configs.project("Demo", 88, "demo", "Primary").unwrap();
+    let project = |id: u32| serde_json::json!({"type": "Project", "id": id, "name": "Demo"});
+    let events: String = [87, 88, 89]
+        .map(|id| serde_json::json!({"id": id, "type": "x", "project": project(id)}).to_string() + "\n")
+        .concat();
+    for workers in [false, true] {
+        let mut command = example("event_daemon");
+        command.arg("--configs").arg(configs.base()).arg("--plugins").arg(plugins()).args(["--events", "-"]);
+        if workers {
+            command.args(["--workers", "1"]);
+        }
+        let ran = run(command, &events);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        assert!(ran.event("87").contains(" Demo localized v0.24.0 "), "{ran:?}");
+        assert!(ran.event("88").contains(" Demo attached v0.22.5 "), "{ran:?}");
+        let unknown = ran.event("89");
+        assert!(unknown.contains("config error") && unknown.contains("project 89"), "{unknown}");
+        assert_eq!(ran.figure("core errors"), "1");
+        let (header, median) =
+            if workers { ("CALL AND WAIT", "median call") } else { ("SWAP", "median swap") };
+        assert!(ran.stdout.lines().next().unwrap().contains(header), "{ran:?}");
+        ran.figure(median);
+        assert_eq!(ran.stdout.contains("debug; --release"), cfg!(debug_assertions));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_no_folder_behind() {
+    use std::os::unix::process::ExitStatusExt;
+    for arguments in
+        [&["--events", "-"][..], &["--events", "-", "--workers", "1"], &["--events", "-", "--bootstrap"]]
+    {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut command = example("event_daemon");
+        command.args(arguments).env("TMPDIR", temporary.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("PROJECT"));
+        let mut events = child.stdin.take().unwrap();
+        events.write_all(event(1, "x", "project_a").as_bytes()).unwrap();
+        assert!(lines.next().unwrap().unwrap().contains("project_a"));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGINT), "it ends as by Ctrl-C: {status:?}");
+        let left: Vec<_> =
+            fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{arguments:?}: {left:?}");
+    }
+}

@@ -105,6 +105,63 @@ fn projects_that_cannot_be_imported_are_wrong_and_harm_no_other() {
 }
 
 #[test]
+fn each_configuration_is_in_the_table_with_its_number_or_with_what_is_wrong() {
+    let configs = Configs::new().unwrap();
+    configs.localized("main", &Core::newer("v0.24.0")).unwrap();
+    configs.project("main", 87, "client/show", "Primary").unwrap();
+    configs.localized("half", &Core::newer("v0.24.0")).unwrap();
+    std::fs::remove_file(configs.config("half").join("install/core/info.yml")).unwrap();
+    std::fs::remove_dir_all(configs.config("half").join("install/core/python")).unwrap();
+    configs.attached("lost", &Core::older("v0.22.5")).unwrap();
+    configs.pointer("lost", "/no/such\n/folder\n").unwrap();
+    configs.localized("not_yaml", &Core::newer("v0.24.0")).unwrap();
+    std::fs::write(configs.config("not_yaml").join("config/core/pipeline_configuration.yml"), "a: [\n")
+        .unwrap();
+
+    let ran = examine(Some(&configs), &["--rounds", "2"]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    let row = |name: &str| {
+        let mut rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|words| words.get(1) == Some(&name) && words.len() > 7);
+        row.unwrap_or_else(|| panic!("no row of {name}: {}", ran.stdout)).join(" ")
+    };
+    assert!(row("main").contains(" main 87 localized v0.24.0 v0.24.0 ") && row("main").ends_with(" ok"));
+    assert!(row("half").contains("incomplete") && row("half").contains("python"), "{}", row("half"));
+    assert!(row("lost").contains("/no/such"), "{}", row("lost"));
+    assert!(row("not_yaml").contains("pipeline_configuration.yml"), "{}", row("not_yaml"));
+    // The whole of it stands below.
+    assert!(ran.stdout.contains("import of lost:\n"), "{}", ran.stdout);
+
+    let found = json(&examine(Some(&configs), &["--json", "--rounds", "2"]));
+    let of = |name: &str| {
+        let projects = found["projects"].as_array().unwrap();
+        projects.iter().find(|project| project["project"] == name).unwrap().clone()
+    };
+    assert_eq!((&of("main")["id"], &of("main")["configuration"]), (&87.into(), &"Primary".into()));
+    assert_eq!(found["projects"].as_array().unwrap().len(), 4);
+    assert_eq!(found["pairs_not_tried"], 12);
+}
+
+#[test]
+fn a_sample_of_the_pairs_has_each_project_come_before_and_after_others() {
+    let configs = Configs::new().unwrap();
+    for number in 0..5 {
+        let core = if number % 2 == 0 { Core::newer("v0.24.0") } else { Core::older("v0.22.5") };
+        configs.attached(&format!("project_{number}"), &core).unwrap();
+    }
+    let ran = examine(Some(&configs), &["--pairs", "sample", "--rounds", "2"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    // One, two and four places further.
+    assert_eq!(ran.figure("pairs tried"), "15  (a sample)");
+    assert_eq!(ran.figure("pairs right"), "15");
+    let marks: Vec<_> =
+        ran.stdout.lines().skip_while(|line| !line.starts_with("from\\to")).skip(1).take(5).collect();
+    for row in &marks {
+        assert_eq!((row.matches('.').count(), row.matches('-').count()), (3, 1), "{marks:?}");
+    }
+}
+
+#[test]
 fn a_folder_without_projects_is_wrong() {
     let configs = Configs::new().unwrap();
     let ran = examine(Some(&configs), &[]);
@@ -121,7 +178,15 @@ fn a_folder_that_is_not_there_is_an_error_that_names_it() {
 
 #[test]
 fn wrong_arguments_are_answered_with_the_usage() {
-    let cases: [&[&str]; 5] = [&["--nonsense"], &["--rounds"], &["--rounds", "-1"], &["a", "b"], &[""]];
+    let cases: [&[&str]; 7] = [
+        &["--nonsense"],
+        &["--pairs"],
+        &["--pairs", "some"],
+        &["--rounds"],
+        &["--rounds", "-1"],
+        &["a", "b"],
+        &[""],
+    ];
     for arguments in cases {
         let ran = examine(None, arguments);
         assert_eq!(ran.status, 2, "{arguments:?}: {ran:?}");

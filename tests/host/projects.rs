@@ -121,8 +121,8 @@ fn the_fixtures_projects_have_numbers() {
         || {
             let configs = bundled().unwrap();
             let host = host(&configs);
-            assert_eq!(host.find(101).unwrap().folder(), "project_a");
-            assert_eq!(version(&host, 106).unwrap(), "v0.23.10");
+            assert_eq!(host.find(69).unwrap().folder(), "project_a");
+            assert_eq!(version(&host, 74).unwrap(), "v0.23.10");
         },
     );
 }
