@@ -92,8 +92,8 @@ fn a_thread_whose_import_another_thread_has_replaced_gets_an_error_and_not_the_o
             std::thread::scope(|scope| {
                 let other = scope.spawn(move || {
                     HOST.import_sgtk("project_b").unwrap();
-                    imported.send(()).unwrap();
                     assert_eq!(Python::attach(|py| import(py, "tank.api")).unwrap(), "v0.22.5");
+                    imported.send(()).unwrap();
                     end.recv().unwrap();
                 });
                 wait.recv().unwrap();

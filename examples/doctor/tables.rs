@@ -72,7 +72,7 @@ fn projects(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let time = project.import_ms.map_or("-".to_owned(), |millis| format!("{millis:.1} ms"));
         let modules = project.modules.map_or("-".to_owned(), |modules| modules.to_string());
-        let outcome = project.error.as_deref().map_or("ok".to_owned(), |error| in_one_line(error));
+        let outcome = project.error.as_deref().map_or("ok".to_owned(), in_one_line);
         let id = project.id.map_or("-".to_owned(), |id| id.to_string());
         let (kind, version) = (text(&project.kind), text(&project.version));
         let imported = text(&project.imported_version);

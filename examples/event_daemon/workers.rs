@@ -75,7 +75,7 @@ impl Workers {
         let pool = builder.plugin_path(module.path()).max_workers(workers).build()?;
         let configs = Configs::new(configs);
         let (stopped, waiting) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { pool, configs, files, stopped, waiting, module: module })
+        Ok(Self { pool, configs, files, stopped, waiting, module })
     }
 
     /// The temporary folder of the worker's half.
