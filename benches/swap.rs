@@ -1,9 +1,9 @@
 //! Swapping projects, against the least that it could take and against what the published recipe does instead.
 //!
 //! For cores of 50 to 1,000 modules: `floor` takes the same names out of `sys.modules` and puts them in again, one by one
-//! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again; `own_thread` does so on a thread that is
-//! attached for each lease;
-//! `recipe` is the published recipe importing the same core anew.
+//! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again;
+//! `own_thread` does so on a thread that is attached for each lease; `recipe` is the published recipe importing the same
+//! core anew.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};

@@ -19,6 +19,11 @@ pub(crate) trait Setting: Sized {
     /// Sets it.
     fn set(&self, py: Python<'_>, value: &Self::Value) -> PyResult<()>;
 
+    /// A number that is another one whenever the value may be another one, where that can be had for less than the value.
+    fn version(&self, _py: Python<'_>) -> Option<u64> {
+        None
+    }
+
     /// What it is set to where its module was just loaded, as far as that is known.
     fn initial(&self, _py: Python<'_>) -> Option<Self::Value> {
         None
@@ -36,6 +41,9 @@ pub(crate) struct SettingPart<S: Setting> {
     setting: S,
     /// The daemon's.
     base: Option<S::Value>,
+    /// The version when it was last known to be the daemon's, and when a project had it last made its own.
+    daemons_version: Option<u64>,
+    projects_version: Option<u64>,
 }
 
 impl<S: Setting> Part for SettingPart<S> {
@@ -43,7 +51,7 @@ impl<S: Setting> Part for SettingPart<S> {
     type Share = Option<S::Value>;
 
     fn new(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { setting: S::find(py)?, base: None })
+        Ok(Self { setting: S::find(py)?, base: None, daemons_version: None, projects_version: None })
     }
 
     fn empty(_: Python<'_>) -> Self::Share {
@@ -51,17 +59,24 @@ impl<S: Setting> Part for SettingPart<S> {
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
-        let now = self.setting.get(visit.py);
+        let version = self.setting.version(visit.py);
+        if version.is_none() || version != self.daemons_version {
+            self.take_base(visit);
+            self.daemons_version = version;
+        }
         let entered = match own {
-            Some(own) if now.as_ref() != Some(own) => self.setting.set(visit.py, own),
+            Some(own) if self.base.as_ref() != Some(own) => self.setting.set(visit.py, own),
             _ => Ok(()),
         };
-        let before = std::mem::replace(&mut self.base, now);
-        before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        self.projects_version = self.setting.version(visit.py);
         entered
     }
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
+        let version = self.setting.version(visit.py);
+        if own.is_none() && version.is_some() && version == self.projects_version {
+            return Ok(());
+        }
         let now = self.setting.get(visit.py);
         if self.base.is_none() {
             self.base = self.setting.initial(visit.py);
@@ -75,18 +90,25 @@ impl<S: Setting> Part for SettingPart<S> {
         };
         let before = std::mem::replace(own, now);
         before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        self.daemons_version = None;
         left
     }
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let now = self.setting.get(visit.py);
         let is_own = own.is_some() && *own == now;
-        if is_own {
-            now.into_iter().for_each(|now| S::let_go(now, visit.replaced));
-        } else {
-            let before = std::mem::replace(&mut self.base, now);
-            before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
+        now.into_iter().for_each(|now| S::let_go(now, visit.replaced));
+        if !is_own {
+            self.take_base(visit);
         }
         Ok(())
+    }
+}
+
+impl<S: Setting> SettingPart<S> {
+    /// Takes what is set now for the daemon's.
+    fn take_base(&mut self, visit: &mut Visit<'_, '_>) {
+        let before = std::mem::replace(&mut self.base, self.setting.get(visit.py));
+        before.into_iter().for_each(|before| S::let_go(before, visit.replaced));
     }
 }

@@ -21,8 +21,11 @@ const TIME_ZONE: &str = "TZ";
 pub(crate) struct Environment {
     layer: OverlayLayer,
     time_zone: TimeZone,
-    /// The daemon's.
+    /// The daemon's, and its version.
     zone: Zone,
+    zone_version: Option<u64>,
+    current_pc: Py<PyAny>,
+    tz: Py<PyAny>,
 }
 
 /// What a project has changed of the environment.
@@ -37,7 +40,14 @@ impl Part for Environment {
     fn new(py: Python<'_>) -> PyResult<Self> {
         let environ = py.import("os")?.getattr("environ")?.getattr("_data")?.cast_into::<PyDict>()?;
         let (layer, time_zone) = (OverlayLayer::new(&environ, &[]), TimeZone::find(py)?);
-        Ok(Self { layer, time_zone, zone: Zone::default() })
+        Ok(Self {
+            layer,
+            time_zone,
+            zone: Zone::default(),
+            zone_version: None,
+            current_pc: environment_key(py, CURRENT_PC),
+            tz: environment_key(py, TIME_ZONE),
+        })
     }
 
     fn empty(_: Python<'_>) -> OwnEnvironment {
@@ -46,20 +56,24 @@ impl Part for Environment {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
         let py = visit.py;
-        std::mem::replace(&mut self.zone, self.time_zone.now(py)).let_go(visit.replaced);
+        let version = self.time_zone.version(py);
+        if version.is_none() || version != self.zone_version {
+            std::mem::replace(&mut self.zone, self.time_zone.now(py)).let_go(visit.replaced);
+            self.zone_version = version;
+        }
         // The first import is to find the variable cleared, and sets it or not.
         let folder = if visit.is_first { None } else { visit.state.location().current_pc() };
-        let current_pc = current_pc(py, folder);
+        let current_pc = self.current_pc(py, folder);
         let differs = self.layer.enter(py, &mut own.share, Some(current_pc), visit.replaced, |_| false)?;
         set_process_environment(py, differs);
-        if names_time_zone(py, differs) { self.time_zone.set(py, &own.zone) } else { Ok(()) }
+        if names(py, differs, &self.tz) { self.time_zone.set(py, &own.zone) } else { Ok(()) }
     }
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
         let py = visit.py;
         let restored = self.layer.leave(py, &mut own.share, visit.replaced)?;
         set_process_environment(py, &restored);
-        if !names_time_zone(py, &restored) {
+        if !names(py, &restored, &self.tz) {
             return Ok(());
         }
         std::mem::replace(&mut own.zone, self.time_zone.now(py)).let_go(visit.replaced);
@@ -78,10 +92,14 @@ impl Part for Environment {
 impl Environment {
     /// Gives `TANK_CURRENT_PC` a value, or none, as the code of the project that is in place might.
     pub(crate) fn set_current_pc(&self, py: Python<'_>, folder: Option<&Path>) -> PyResult<()> {
-        let change = [current_pc(py, folder)];
+        let change = [self.current_pc(py, folder)];
         self.layer.put(py, &change)?;
         set_process_environment(py, &change);
         Ok(())
+    }
+
+    fn current_pc(&self, py: Python<'_>, folder: Option<&Path>) -> Change {
+        (self.current_pc.clone_ref(py), folder.map(|folder| environment_value(py, folder)))
     }
 
     /// Gives variables values, as the code of the project that is in place might.
@@ -113,13 +131,12 @@ impl Environment {
     }
 }
 
-fn names_time_zone(py: Python<'_>, changes: &[Change]) -> bool {
-    let key = environment_key(py, TIME_ZONE);
-    changes.iter().any(|(name, _)| name.bind(py).eq(&key).unwrap_or(false))
-}
-
-fn current_pc(py: Python<'_>, folder: Option<&Path>) -> Change {
-    (environment_key(py, CURRENT_PC), folder.map(|folder| environment_value(py, folder)))
+/// Whether a variable is among the changes. Keys are `bytes`, or `str`, whose comparison is C code.
+fn names(py: Python<'_>, changes: &[Change], key: &Py<PyAny>) -> bool {
+    changes.iter().any(|(name, _)| match (name.bind(py).cast::<PyBytes>(), key.bind(py).cast::<PyBytes>()) {
+        (Ok(name), Ok(key)) => name.as_bytes() == key.as_bytes(),
+        _ => name.bind(py).eq(key).unwrap_or(false),
+    })
 }
 
 /// The key under which `os.environ` keeps a variable: bytes, or upper-case text on Windows.

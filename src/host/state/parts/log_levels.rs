@@ -34,6 +34,10 @@ impl Setting for LogSwitch {
         self.manager.bind(py).get_item(&Names::of(py).disable).ok()??.extract().ok()
     }
 
+    fn version(&self, py: Python<'_>) -> Option<u64> {
+        contents::version(self.manager.bind(py))
+    }
+
     fn set(&self, py: Python<'_>, level: &i64) -> PyResult<()> {
         self.manager.bind(py).set_item(&Names::of(py).disable, level)?;
         forget(self.loggers.bind(py));

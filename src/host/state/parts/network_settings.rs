@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use crate::host::python::contents::version;
 use crate::host::python::modules::loaded;
 use crate::host::python::names::Names;
 use crate::host::state::layers::Replaced;
@@ -32,6 +33,10 @@ impl Attribute {
         Some(Object(loaded(py, &self.module)?.get_item(&self.name).ok()??.unbind()))
     }
 
+    fn version(&self, py: Python<'_>) -> Option<u64> {
+        version(&loaded(py, &self.module)?)
+    }
+
     fn set(&self, py: Python<'_>, value: &Object) -> PyResult<()> {
         loaded(py, &self.module).map_or(Ok(()), |module| module.set_item(&self.name, &value.0))
     }
@@ -49,6 +54,10 @@ impl Setting for Opener {
 
     fn get(&self, py: Python<'_>) -> Option<Object> {
         self.0.get(py)
+    }
+
+    fn version(&self, py: Python<'_>) -> Option<u64> {
+        self.0.version(py)
     }
 
     fn set(&self, py: Python<'_>, opener: &Object) -> PyResult<()> {
@@ -82,6 +91,10 @@ impl Setting for HttpsContext {
 
     fn get(&self, py: Python<'_>) -> Option<Object> {
         self.attribute.get(py)
+    }
+
+    fn version(&self, py: Python<'_>) -> Option<u64> {
+        self.attribute.version(py)
     }
 
     fn set(&self, py: Python<'_>, function: &Object) -> PyResult<()> {

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::host::python::contents::version;
 use crate::host::state::layers::Replaced;
 
 /// What `time.tzset` sets.
@@ -28,6 +29,11 @@ impl TimeZone {
     pub(super) fn find(py: Python<'_>) -> PyResult<Self> {
         let attributes = ATTRIBUTES.map(|name| PyString::intern(py, name).unbind());
         Ok(Self { time: py.import("time")?.dict().unbind(), attributes })
+    }
+
+    /// A number that is another one whenever the zone may be another one, where Python keeps such.
+    pub(super) fn version(&self, py: Python<'_>) -> Option<u64> {
+        version(self.time.bind(py))
     }
 
     /// The zone as Python has it now.
