@@ -151,12 +151,14 @@ impl Residents {
             known.entries.values().map(|entry| (entry.used, Arc::clone(&entry.state))).collect()
         };
         entries.sort_by_key(|(used, _)| *used);
+        // One moment for all, as counting their modules takes time.
+        let now = Instant::now();
         let residents = entries.into_iter().map(|(used, state)| Resident {
             project: state.project().to_owned(),
             core: state.location().clone(),
             modules: modules_of(py, &state).len(),
             entries: state.entries(),
-            idle: used.elapsed(),
+            idle: now.saturating_duration_since(used),
         });
         residents.collect()
     }
