@@ -38,7 +38,7 @@ print(sys.path[1:] == path, hasattr(sys, '_tank_vendor_meta_finder'))
 "
         ),
     );
-    assert_eq!(told, ["[('sgtk', 38), ('tank', 38), ('tank_vendor', 11)]", "True True", "True False"]);
+    assert_eq!(told, ["[('sgtk', 39), ('tank', 39), ('tank_vendor', 11)]", "True True", "True False"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ print(sys.modules['shotgun_api3'] is sys.modules['tank_vendor.shotgun_api3'], sg
     assert_eq!(
         told[..3],
         [
-            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 37), ('shotgun_api3', 4), ('tank', 37), \
+            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 39), ('shotgun_api3', 4), ('tank', 39), \
              ('tank_vendor', 8), ('yaml', 2)]",
             "['flow_data_sdk.zip', 'pkgs.zip', 'python'] True",
             "TankVendorFinder True",
