@@ -26,6 +26,7 @@ use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
 use super::upkeep::whole::CoresOnDisk;
+use super::views;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -272,7 +273,8 @@ impl HostBuilder {
             folder::install(py)?;
             #[cfg(unix)]
             umask::install(py)?;
-            wrappers::install(py)
+            wrappers::install(py)?;
+            views::install(py)
         })?;
         let settings = Settings {
             plugin_paths,

@@ -28,6 +28,8 @@ pub(crate) struct ListShare {
     front: Vec<Py<PyAny>>,
     /// What stands after the first of the daemon's own entries.
     back: Vec<Py<PyAny>>,
+    /// The daemon's entries that the project can see.
+    visible: Vec<Py<PyAny>>,
     pub(super) combined: Vec<Py<PyAny>>,
     /// The version of the base that `combined` was made for; 0 for none.
     version: u64,
@@ -47,8 +49,7 @@ impl ListShare {
 
     /// The entries of the daemon's that the project could see.
     pub(super) fn visible(&self) -> &[Py<PyAny>] {
-        let visible = self.front.len()..self.combined.len().saturating_sub(self.back.len());
-        self.combined.get(visible).unwrap_or_default()
+        &self.visible
     }
 
     /// Makes these the project's own entries.
@@ -134,15 +135,18 @@ impl ListLayer {
         module.set_item(attribute, live)
     }
 
-    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
-    /// are not `hidden`.
-    pub(crate) fn enter(
-        &mut self,
-        py: Python<'_>,
-        share: &mut ListShare,
+    /// The list itself, which the attribute leads to.
+    pub(crate) fn itself<'py>(
+        &self,
+        py: Python<'py>,
         replaced: &mut Replaced,
-        mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<&Bound<'py, PyList>> {
+        self.reclaim(py, replaced)?;
+        Ok(self.live.bind(py))
+    }
+
+    /// Takes over what the daemon has changed. Only while no project is in place.
+    pub(crate) fn refresh(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
         self.reclaim(py, replaced)?;
         let live = self.live.bind(py);
         if !contents::same_list(live, &self.base) {
@@ -150,14 +154,55 @@ impl ListLayer {
             self.base = contents::list_items(live);
             self.version += 1;
         }
+        Ok(())
+    }
+
+    /// The project's entries around those of the daemon's that are not `hidden`: what it sees in place.
+    pub(crate) fn combine<'s>(
+        &self,
+        py: Python<'_>,
+        share: &'s mut ListShare,
+        replaced: &mut Replaced,
+        mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
+    ) -> &'s [Py<PyAny>] {
         if share.version != self.version {
             replaced.append(&mut share.combined);
-            let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
-            let all = share.front.iter().chain(visible).chain(&share.back);
-            share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+            replaced.append(&mut share.visible);
+            share.visible = copies(py, self.base.iter().filter(|entry| !hidden(entry.bind(py))));
+            share.combined = copies(py, share.front.iter().chain(&share.visible).chain(&share.back));
             share.version = self.version;
         }
-        contents::replace_list(live, &share.combined)
+        &share.combined
+    }
+
+    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
+    /// are not `hidden`.
+    pub(crate) fn enter(
+        &mut self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        replaced: &mut Replaced,
+        hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        self.refresh(py, replaced)?;
+        let combined = self.combine(py, share, replaced, hidden);
+        contents::replace_list(self.live.bind(py), combined)
+    }
+
+    /// Gives a parked project, whose share was [combined](Self::combine), these entries. What is new is its own; entries of
+    /// the daemon's that are gone are so for this project only.
+    pub(crate) fn edit(
+        &self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        entries: &Bound<'_, PyList>,
+        replaced: &mut Replaced,
+    ) {
+        let found = self.sort(py, share, entries, replaced, |_| Ownership::Own);
+        share.set_own(found.front, found.back, replaced);
+        replaced.append(&mut share.combined);
+        share.combined = contents::list_items(entries);
+        share.version = self.version;
     }
 
     /// Takes what changed into the share and the base, then puts the base in place. Returns whether the project's own
@@ -172,7 +217,7 @@ impl ListLayer {
         self.reclaim(py, replaced)?;
         let changed = !contents::same_list(self.live.bind(py), &share.combined);
         if changed {
-            let mut found = self.sort(py, share, replaced, whose);
+            let mut found = self.sort(py, share, self.live.bind(py), replaced, whose);
             found.drop_repeated(py, share.visible(), replaced);
             let new = found.others.into_iter().filter(|other| !other.known);
             let (back, front): (Vec<_>, Vec<_>) = new.partition(|other| other.behind);
@@ -187,25 +232,27 @@ impl ListLayer {
         Ok(changed)
     }
 
-    /// Whose the entries are that the list has now.
+    /// Whose these entries are, which the list has now.
     pub(super) fn sort(
         &self,
         py: Python<'_>,
         share: &ListShare,
+        entries: &Bound<'_, PyList>,
         replaced: &mut Replaced,
         mut whose: impl FnMut(&Bound<'_, PyAny>) -> Ownership,
     ) -> Found {
         // Only what the project could see of the daemon's entries counts as the daemon's.
         let (mut bases, mut owns) = (copies(py, share.visible()), copies(py, share.own()));
+        // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
+        let is_same: Vec<bool> =
+            entries.iter().map(|entry| take(&mut bases, replaced, |base| base.bind(py).is(&entry))).collect();
         let mut found = Found::default();
         let mut behind = false;
-        for entry in self.live.bind(py).iter() {
+        for (entry, is_same) in entries.iter().zip(is_same) {
             replaced.push(entry.clone().unbind());
-            // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
-            let is_base = take(&mut bases, replaced, |base| base.bind(py).is(&entry));
-            let is_own = !is_base && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
+            let is_own = !is_same && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
             let known =
-                is_base || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry));
+                is_same || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry));
             behind |= known;
             let whose = match (known, is_own) {
                 (true, _) => Ownership::Shared,

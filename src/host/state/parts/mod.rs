@@ -2,13 +2,13 @@
 
 mod bindings;
 pub(crate) mod environment;
-mod finders;
+pub(super) mod finders;
 mod interpreter_settings;
 mod log_levels;
-mod loggers;
+pub(super) mod loggers;
 pub(super) mod modules;
 mod network_settings;
-mod search_path;
+pub(super) mod search_path;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;

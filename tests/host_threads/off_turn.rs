@@ -1,0 +1,163 @@
+//! What a project's code does by hand with `sys.path`, `sys.modules`, finders and loggers while it does not have its turn.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use sgtk_host::Host;
+use sgtk_host_fixtures::{Configs, bundle, bundled, plugins};
+
+use crate::support::options;
+use crate::workshop::{alone, keep, until};
+
+/// The project whose code it is, with its core's version, and another.
+const OWN: (&str, &str) = ("project_a", "v0.24.0");
+const OTHER: &str = "project_b";
+
+struct Scene {
+    host: Host,
+    /// The plugin `by_hand` of the project.
+    code: Py<PyAny>,
+    _configs: Configs,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let configs = bundled().unwrap();
+        let host = options(&configs).plugin_path(plugins()).build().unwrap();
+        let code = keep(&host, OWN.0, "__import__('by_hand')");
+        // The other has been in place once, so that what is found changed later is changed by the code.
+        drop(keep(&host, OTHER, "sgtk"));
+        Self { host, code, _configs: configs }
+    }
+
+    /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place whenever the code
+    /// does not load something in its own turn, and with its own project in place. Nothing of what is in place changes.
+    fn everywhere<T>(&self, function: &str, arguments: &[&str]) -> Vec<T>
+    where
+        T: for<'a> FromPyObject<'a, 'a, Error: Into<PyErr>> + Send,
+    {
+        let situations = [None, Some(OTHER), Some(OWN.0)];
+        let told = situations.map(|in_place| {
+            let outside = Python::attach(interpreter);
+            let told = thread::scope(|scope| {
+                let call = scope.spawn(|| Python::attach(|py| self.call(py, function, arguments)));
+                while let Some(project) = in_place
+                    && !call.is_finished()
+                {
+                    Python::attach(|py| {
+                        let lease = self.host.lease(py, project).unwrap();
+                        let before = interpreter(py);
+                        py.detach(|| until("it goes on", || call.is_finished() || self.host.waiting() > 0));
+                        let after = interpreter(py);
+                        drop(lease);
+                        // Its own code may change what is its own.
+                        assert!(project == OWN.0 || before == after, "{before:?}, then {after:?}");
+                    });
+                }
+                call.join().unwrap()
+            });
+            let told = told.unwrap_or_else(|error| panic!("{function} with {in_place:?} in place: {error}"));
+            assert_eq!(Python::attach(interpreter), outside, "{function} with {in_place:?} in place");
+            told
+        });
+        Python::attach(|py| assert_eq!(self.host.audit(py).unwrap(), []));
+        told.into()
+    }
+
+    fn call<T>(&self, py: Python<'_>, function: &str, arguments: &[&str]) -> Result<T, String>
+    where
+        T: for<'a> FromPyObject<'a, 'a, Error: Into<PyErr>>,
+    {
+        let arguments = PyTuple::new(py, arguments).unwrap();
+        let told = self.code.bind(py).call_method1(function, arguments);
+        told.and_then(|told| told.extract().map_err(Into::into))
+            .map_err(|error| sgtk_host::python_error(&error).to_string())
+    }
+}
+
+/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers.
+fn interpreter(py: Python<'_>) -> Vec<Vec<String>> {
+    let scope = PyDict::new(py);
+    let code = c"
+import logging, sys
+state = [
+    [str(entry) for entry in sys.path],
+    [repr(entry) for entry in sys.meta_path],
+    [repr(entry) for entry in sys.path_hooks],
+    sorted(sys.modules),
+    sorted(logging.Logger.manager.loggerDict),
+]
+";
+    py.run(code, Some(&scope), None).unwrap();
+    scope.get_item("state").unwrap().unwrap().extract().unwrap()
+}
+
+/// The folder of the app's package, and a file in it that needs its core.
+fn payload() -> (String, String) {
+    let folder = bundle("tk-multi-payload").join("python");
+    let file = folder.join("payload").join("helper.py");
+    (folder.to_str().unwrap().to_owned(), file.to_str().unwrap().to_owned())
+}
+
+type Versions = BTreeMap<String, String>;
+
+#[track_caller]
+fn assert_own(told: &[Versions], parts: usize) {
+    for versions in told {
+        assert!(versions.len() == parts && versions.values().all(|one| one == OWN.1), "{versions:?}");
+    }
+}
+
+#[test]
+fn code_that_is_loaded_as_bundles_are_is_its_own_project_s() {
+    alone("off_turn::code_that_is_loaded_as_bundles_are_is_its_own_project_s", || {
+        let scene = Scene::new();
+        assert_own(&scene.everywhere("bundle", &[&payload().0]), 4);
+        assert_own(&scene.everywhere("reloaded", &[&payload().0]), 3);
+    });
+}
+
+#[test]
+fn a_file_that_is_loaded_by_hand_is_its_own_project_s() {
+    alone("off_turn::a_file_that_is_loaded_by_hand_is_its_own_project_s", || {
+        let scene = Scene::new();
+        let (_, file) = payload();
+        // One that no rule about folders counts as the project's.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let copy = elsewhere.path().join("helper.py");
+        std::fs::copy(&file, &copy).unwrap();
+        for file in [&*file, copy.to_str().unwrap()] {
+            for function in ["file", "unnamed_file", "executed", "finder"] {
+                assert_own(&scene.everywhere(function, &[file]), 3);
+            }
+            for versions in scene.everywhere::<Versions>("load_source", &[file]) {
+                assert!(versions.values().all(|one| one == OWN.1), "{versions:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_is_put_on_the_path_is_on_its_own_project_s() {
+    alone("off_turn::a_folder_that_is_put_on_the_path_is_on_its_own_project_s", || {
+        let scene = Scene::new();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::copy(payload().1, elsewhere.path().join("by_hand_helper.py")).unwrap();
+        let folder = elsewhere.path().canonicalize().unwrap();
+        for function in ["from_path", "run_module", "site_folder"] {
+            assert_own(&scene.everywhere(function, &[folder.to_str().unwrap(), "by_hand_helper"]), 3);
+        }
+    });
+}
+
+#[test]
+fn views_are_like_lists_and_dictionaries() {
+    alone("off_turn::views_are_like_lists_and_dictionaries", || {
+        let scene = Scene::new();
+        assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
+        assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
+    });
+}
