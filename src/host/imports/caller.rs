@@ -33,22 +33,31 @@ fn may_be_own(name: &str) -> bool {
     is_core_name(top) || LIBRARIES.read().contains(top)
 }
 
+/// How an import is asked for.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Form {
+    /// Whether the name counts from the package that asks.
+    pub(crate) is_relative: bool,
+    /// Whether there are local names, which the statement has in a module's own code and not in functions.
+    pub(crate) has_locals: bool,
+}
+
 /// Whose code with these globals is, or the code that is running now, where it imports a module of that name. Code of a
-/// state that gave way to another is that one's. `at_top` says that it is a module's own code, not a function's.
+/// state that gave way to another is that one's.
 pub(crate) fn owner(
     py: Python<'_>,
     globals: Option<&Bound<'_, PyDict>>,
     name: &Bound<'_, PyAny>,
-    at_top: bool,
+    form: Form,
 ) -> Option<Arc<ImportState>> {
-    owner_by_marks(py, globals, name, at_top).map(|state| state.current())
+    owner_by_marks(py, globals, name, form).map(|state| state.current())
 }
 
 fn owner_by_marks(
     py: Python<'_>,
     globals: Option<&Bound<'_, PyDict>>,
     name: &Bound<'_, PyAny>,
-    at_top: bool,
+    form: Form,
 ) -> Option<Arc<ImportState>> {
     let running;
     let globals = match globals {
@@ -69,10 +78,8 @@ fn owner_by_marks(
         return owner_from_frames(py, name);
     }
     if !name.extract::<&str>().is_ok_and(may_be_own) {
-        if at_top && let Some(owner) = loads_by_hand(py, globals) {
-            return Some(owner);
-        }
-        return asks_by_name(py, globals, name);
+        let by_hand = if form.has_locals { loads_by_hand(py, globals) } else { None };
+        return by_hand.or_else(|| if form.is_relative { None } else { asks_by_name(py, globals, name) });
     }
     // A module that a project's code loads by hand, as hooks are, is that project's too.
     // What code of a state that gave way loads is its successor's, like all that it imports.
@@ -110,7 +117,8 @@ fn owner_from_frames(py: Python<'_>, name: &Bound<'_, PyAny>) -> Option<Arc<Impo
 /// The project whose code loads the module with these globals by hand: by `exec_module`, `imp.load_source` or the like, not by
 /// an import. The module is marked as that project's.
 fn loads_by_hand(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
-    let owner = acting_for(py)?;
+    let is_loading = frames(py).next().is_some_and(|frame| frame.is_module());
+    let owner = if is_loading { acting_for(py)? } else { return None };
     let name = globals.get_item(intern!(py, "__name__")).ok()??;
     let name = name.cast::<PyString>().ok()?.to_string_lossy();
     let daemons = World::lock(py).ok()?.daemon_modules(py);
@@ -135,8 +143,7 @@ fn asks_by_name(
     name: &Bound<'_, PyAny>,
 ) -> Option<Arc<ImportState>> {
     let name = name.cast::<PyString>().ok()?.to_string_lossy();
-    let is_absolute = !name.is_empty() && !name.starts_with('.');
-    if !is_absolute || is_standard_name(py, top_level(&name)) {
+    if name.starts_with('.') || is_standard_name(py, top_level(&name)) {
         return None;
     }
     let file = globals.get_item(intern!(py, "__file__")).ok()??;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::caller;
+use super::caller::{self, Form};
 use super::harness;
 use super::late::{adopting, late, serve_the_daemon};
 use super::wanted::Wanted;
@@ -69,9 +69,11 @@ fn import<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = Request { name, globals, locals, fromlist, level };
     let given = globals.and_then(|globals| globals.cast::<PyDict>().ok());
-    // The statement in a function has no names of its own to give.
-    let at_top = matches!((globals, locals), (Some(globals), Some(locals)) if globals.is(locals));
-    let owner = caller::owner(py, given, name, at_top);
+    let form = Form {
+        is_relative: level.is_some_and(|level| level.extract::<usize>().is_ok_and(|level| level > 0)),
+        has_locals: locals.is_some_and(|locals| !locals.is_none()),
+    };
+    let owner = caller::owner(py, given, name, form);
     let pass_on = || request.pass_on(py);
     match owner {
         None if held::holds_any() => {
@@ -103,7 +105,7 @@ fn import_module<'py>(
     package: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let pass_on = || previous(py)?.import_module.bind(py).call1((name, package));
-    let owner = caller::owner(py, None, name, false);
+    let owner = caller::owner(py, None, name, Form::default());
     let wanted = || Wanted::module(name, package);
     match owner {
         None if held::holds_any() => adopting(py, pass_on),

@@ -53,7 +53,7 @@ pub(crate) fn acting_for(py: Python<'_>) -> Option<Arc<ImportState>> {
             }
             last = globals.as_ptr() as usize;
         }
-        if globals.is(&system.globals) && frame.runs(system.find_and_load.bind(py)) {
+        if globals.is(&system.globals) && frame.runs(&system.find_and_load) {
             return None;
         }
     }

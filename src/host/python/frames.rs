@@ -1,6 +1,7 @@
 //! The Python code that is running on this thread.
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -46,13 +47,23 @@ impl<'py> Frame<'py> {
         .map(Frame)
     }
 
-    /// Whether it runs this code object.
-    pub(crate) fn runs(&self, code: &Bound<'py, PyAny>) -> bool {
+    fn code(&self) -> Option<Bound<'py, PyAny>> {
         // SAFETY: the object is a frame and the interpreter is held; the result is a new reference.
-        let own = unsafe {
+        unsafe {
             Bound::from_owned_ptr_or_opt(self.0.py(), ffi::PyFrame_GetCode(self.0.as_ptr().cast()).cast())
-        };
-        own.is_some_and(|own| own.is(code))
+        }
+    }
+
+    /// Whether it runs this code object.
+    pub(crate) fn runs(&self, code: &Py<PyAny>) -> bool {
+        self.code().is_some_and(|own| own.is(code))
+    }
+
+    /// Whether it runs a module's code, or what was given to `exec`: not that of a function.
+    pub(crate) fn is_module(&self) -> bool {
+        const NEW_LOCALS: u32 = 0x2;
+        let flags = self.code().and_then(|code| code.getattr(intern!(code.py(), "co_flags")).ok());
+        flags.is_some_and(|flags| flags.extract().is_ok_and(|flags: u32| flags & NEW_LOCALS == 0))
     }
 
     /// The names that its code sees as global.
@@ -68,6 +79,6 @@ impl<'py> Frame<'py> {
     /// The names that its code sees as global.
     #[cfg(not(Py_3_11))]
     pub(crate) fn globals(&self) -> Option<Bound<'py, PyDict>> {
-        self.0.getattr(pyo3::intern!(self.0.py(), "f_globals")).ok()?.cast_into().ok()
+        self.0.getattr(intern!(self.0.py(), "f_globals")).ok()?.cast_into().ok()
     }
 }
