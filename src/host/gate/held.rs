@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Key;
+use super::{Key, Place};
 
 thread_local! {
     /// What this thread holds, or is putting in place: the same key several times, or nothing.
@@ -11,18 +11,24 @@ thread_local! {
 
 struct Held {
     key: Key,
+    place: Place,
     /// The frame of the Python code that asked for it, by its address; 0 for none.
     frame: usize,
 }
 
 /// Notes that this thread holds the key once more. `frame` is the Python code that asked for it, 0 for none.
-pub(crate) fn push(key: &Key, frame: usize) {
-    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), frame }));
+pub(crate) fn push(key: &Key, place: Place, frame: usize) {
+    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), place, frame }));
 }
 
-/// Notes that this thread holds its key once less.
-pub(crate) fn pop() {
-    HELD.with_borrow_mut(|held| held.pop());
+/// Notes that this thread holds its key once less, and gives the place that it held it with.
+pub(crate) fn pop() -> Place {
+    HELD.with_borrow_mut(|held| held.pop()).map_or_else(Place::default, |held| held.place)
+}
+
+/// The place with which this thread holds the key, where it does.
+pub(crate) fn place_of(key: &Key) -> Option<Place> {
+    HELD.with_borrow(|held| held.last().filter(|held| held.key == *key).map(|held| held.place))
 }
 
 /// The key that this thread holds.
