@@ -15,8 +15,6 @@ import uuid
 import sgtk
 
 AT_IMPORT = sgtk.CORE_VERSION
-PATH = sys.path
-MODULES = sys.modules
 
 
 def load(folder):
@@ -169,6 +167,11 @@ def logger(name):
     while parent.parent is not None and parent.name != "sgtk":
         parent = parent.parent
     return parent
+
+
+def get_logger(name):
+    """A logger, made now if there is none."""
+    return logging.getLogger(name)
 
 
 def lists():

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pyo3::prelude::*;
@@ -179,4 +180,95 @@ fn views_are_like_lists_and_dictionaries() {
         assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
         assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
     });
+}
+
+#[test]
+fn a_logger_that_is_made_late_hangs_on_its_own_project_s() {
+    alone("off_turn::a_logger_that_is_made_late_hangs_on_its_own_project_s", || {
+        let scene = Scene::new();
+        let own = keep(&scene.host, OWN.0, "__import__('logging').getLogger('sgtk')");
+        for (number, name) in ["sgtk.late.one", "sgtk.late.two.three", "sgtk.late.two"].iter().enumerate() {
+            for root in scene.everywhere::<Py<PyAny>>("logger", &[name]) {
+                assert!(root.is(&own), "{name}, logger {number}");
+            }
+        }
+        // One that is nobody's is everybody's.
+        Python::attach(|py| {
+            let theirs: Py<PyAny> = scene.call(py, "get_logger", &["studio.tools"]).unwrap();
+            let ours = keep(&scene.host, OTHER, "__import__('logging').getLogger('studio.tools')");
+            assert!(theirs.is(&ours));
+        });
+    });
+}
+
+/// How many loads there are in the test below. For many, `SGTK_HOST_TEST_SECONDS` has to be more too.
+fn loads() -> usize {
+    std::env::var("SGTK_HOST_LOADS").map_or(2_000, |loads| loads.parse().unwrap())
+}
+
+#[test]
+fn thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing() {
+    alone("off_turn::thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing", || {
+        let scene = Scene::new();
+        let other = keep(&scene.host, OTHER, "__import__('by_hand')");
+        let folder = payload().0;
+        let (loads, done, leases) = (loads(), AtomicUsize::new(0), AtomicUsize::new(0));
+        for code in [&scene.code, &other] {
+            // What it needs of its core is loaded once and stays.
+            Python::attach(|py| code.call_method1(py, "bundle", (&folder,)).map(drop).unwrap());
+        }
+        let (outside, owned) = Python::attach(|py| (interpreter(py), owned(py, &scene.host)));
+        let mut before = 0;
+        thread::scope(|scope| {
+            // Two of one project, one of another.
+            for (code, version) in [(&scene.code, OWN.1), (&scene.code, OWN.1), (&other, "v0.22.5")] {
+                let (folder, done) = (&folder, &done);
+                scope.spawn(move || {
+                    while done.fetch_add(1, Ordering::Relaxed) < loads {
+                        Python::attach(|py| {
+                            let told = code.bind(py).call_method1("bundle", (folder,));
+                            let told: Versions = told
+                                .and_then(|told| told.extract())
+                                .unwrap_or_else(|error| panic!("{}", sgtk_host::python_error(&error)));
+                            assert!(told.values().all(|one| one == version), "{version}: {told:?}");
+                        });
+                    }
+                });
+            }
+            while done.load(Ordering::Relaxed) < loads {
+                let project = [OWN.0, OTHER, "project_c"][leases.fetch_add(1, Ordering::Relaxed) % 3];
+                scene.host.with_sgtk(project, |_| Ok(())).unwrap();
+                if before == 0 && done.load(Ordering::Relaxed) > loads / 4 {
+                    before = resident();
+                }
+            }
+        });
+        let after = resident();
+        assert!(after < before + 8 * 1024 * 1024, "{before} bytes at a quarter of it, {after} at the end");
+        Python::attach(|py| {
+            assert_same(&outside, &interpreter(py), "after all");
+            assert_eq!(self::owned(py, &scene.host), owned);
+            assert_eq!(scene.host.audit(py).unwrap(), []);
+        });
+        // Each lease has waited for a turn or two of the others.
+        let leases = leases.into_inner();
+        assert!(leases * 20 > loads, "{leases} leases beside {loads} loads");
+    });
+}
+
+/// How much each project has: path entries, modules, loggers.
+fn owned(py: Python<'_>, host: &Host) -> Vec<Vec<usize>> {
+    let own = |project| {
+        let _lease = host.lease(py, project).unwrap();
+        interpreter(py).iter().map(Vec::len).collect()
+    };
+    [OWN.0, OTHER].map(own).into()
+}
+
+/// The memory that the process has resident, in bytes; 0 where the platform does not tell.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
+        .map_or(0, |kib: usize| kib * 1024)
 }

@@ -1,6 +1,6 @@
 //! A list that daemon and projects take turns to fill, and the attribute of a module that leads to it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -78,24 +78,35 @@ pub(super) struct OtherEntry {
     behind: bool,
 }
 
+/// How many copies of a path stay before the daemon's entries. Code that puts a folder there for one import takes it away
+/// again by its position, also on several threads at a time.
+const MOST_COPIES: usize = 8;
+
 impl Found {
-    /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever found by them:
-    /// code that adds a folder each time it runs would make the list grow without end.
+    /// Drops the project's strings (paths) that repeat others of the list, as nothing is ever found by them: code that adds a
+    /// folder each time it runs would make the list grow without end.
     fn drop_repeated(&mut self, py: Python<'_>, daemons: &[Py<PyAny>], replaced: &mut Replaced) {
-        let mut seen = HashSet::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         let text = |entry: &Py<PyAny>| {
             Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
         };
-        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashSet<String>| {
-            let all = std::mem::take(entries).into_iter();
-            let (kept, repeated): (Vec<_>, Vec<_>) =
-                all.partition(|entry| text(entry).is_none_or(|text| seen.insert(text)));
+        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>, most: usize| {
+            let is_new = |entry: &Py<PyAny>| {
+                text(entry).is_none_or(|text| {
+                    let count = seen.entry(text).or_default();
+                    *count += 1;
+                    *count <= most
+                })
+            };
+            let (kept, repeated): (Vec<_>, Vec<_>) = std::mem::take(entries).into_iter().partition(is_new);
             *entries = kept;
             replaced.extend(repeated);
         };
-        keep(&mut self.front, &mut seen);
-        seen.extend(daemons.iter().filter_map(text));
-        keep(&mut self.back, &mut seen);
+        keep(&mut self.front, &mut seen, MOST_COPIES);
+        for daemons in daemons.iter().filter_map(text) {
+            *seen.entry(daemons).or_default() += 1;
+        }
+        keep(&mut self.back, &mut seen, 1);
     }
 }
 
