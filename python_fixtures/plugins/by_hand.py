@@ -174,6 +174,12 @@ def get_logger(name):
     return logging.getLogger(name)
 
 
+def log(name, count):
+    """Logs through loggers that are made by this call."""
+    for number in range(int(count)):
+        logging.getLogger("%s.%d" % (name, number)).warning("of %s", AT_IMPORT)
+
+
 def lists():
     """All that can be done to a list, on `sys.path`: as on a list of the same entries."""
     before = list(sys.path)
