@@ -11,6 +11,7 @@ import os
 import sys
 import types
 import uuid
+from sys import modules as MODULES, path as PATH
 
 import sgtk
 
@@ -167,6 +168,35 @@ def logger(name):
     while parent.parent is not None and parent.name != "sgtk":
         parent = parent.parent
     return parent
+
+
+def kept(folder, name):
+    """What was kept when this module was loaded is its own project's at any time."""
+    assert PATH == sys.path and PATH is not MODULES
+    PATH.insert(0, folder)
+    try:
+        module = importlib.import_module(name)
+        assert MODULES[name] is module
+        return module.versions()
+    finally:
+        assert PATH.pop(0) == folder
+        MODULES.pop(name, None)
+
+
+def environment(name):
+    """Variables of its own."""
+    before = dict(os.environ)
+    assert name not in os.environ
+    os.environ[name] = "by hand"
+    assert os.environ[name] == os.getenv(name) == os.environ.get(name) == "by hand"
+    assert dict(os.environ, **{name: ""}) == dict(before, **{name: ""}) and len(os.environ) == len(before) + 1
+    assert os.environ.pop(name) == "by hand" and os.environ.setdefault(name, "again") == "again"
+    del os.environ[name]
+    assert os.environ.copy() == before and "PATH" in os.environ
+    path = os.environ.pop("PATH")
+    assert "PATH" not in os.environ
+    os.environ["PATH"] = path
+    return os.environ.get("TANK_CURRENT_PC")
 
 
 def get_logger(name):

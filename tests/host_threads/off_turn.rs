@@ -21,7 +21,7 @@ struct Scene {
     host: Host,
     /// The plugin `by_hand` of the project.
     code: Py<PyAny>,
-    _configs: Configs,
+    configs: Configs,
 }
 
 impl Scene {
@@ -38,7 +38,7 @@ impl Scene {
         let code = keep(&host, OWN.0, "__import__('by_hand')");
         // The other has been in place once, so that what is found changed later is changed by the code.
         drop(keep(&host, OTHER, "sgtk"));
-        Self { host, code, _configs: configs }
+        Self { host, code, configs }
     }
 
     /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place whenever the code
@@ -89,17 +89,18 @@ impl Scene {
     }
 }
 
-/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers.
+/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers, the environment.
 fn interpreter(py: Python<'_>) -> Vec<Vec<String>> {
     let scope = PyDict::new(py);
     let code = c"
-import logging, sys
+import logging, os, sys
 state = [
     [str(entry) for entry in sys.path],
     [repr(entry) for entry in sys.meta_path],
     [repr(entry) for entry in sys.path_hooks],
     sorted(sys.modules),
     sorted(logging.Logger.manager.loggerDict),
+    sorted('='.join(variable) for variable in os.environ.items()),
 ]
 ";
     py.run(code, Some(&scope), None).unwrap();
@@ -167,7 +168,7 @@ fn a_folder_that_is_put_on_the_path_is_on_its_own_project_s() {
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::copy(payload().1, elsewhere.path().join("by_hand_helper.py")).unwrap();
         let folder = elsewhere.path().canonicalize().unwrap();
-        for function in ["from_path", "run_module", "site_folder"] {
+        for function in ["from_path", "run_module", "site_folder", "kept"] {
             assert_own(&scene.everywhere(function, &[folder.to_str().unwrap(), "by_hand_helper"]), 3);
         }
     });
@@ -179,6 +180,18 @@ fn views_are_like_lists_and_dictionaries() {
         let scene = Scene::new();
         assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
         assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
+    });
+}
+
+#[test]
+fn the_environment_is_its_own_project_s() {
+    alone("off_turn::the_environment_is_its_own_project_s", || {
+        let scene = Scene::new();
+        let own = scene.configs.config(OWN.0).display().to_string();
+        let variables = || std::env::vars().collect::<BTreeMap<_, _>>();
+        let before = variables();
+        assert_eq!(scene.everywhere::<String>("environment", &["BY_HAND"]), [&*own; 3]);
+        assert_eq!(variables(), before);
     });
 }
 

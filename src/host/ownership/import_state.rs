@@ -37,7 +37,7 @@ pub(crate) struct ImportState {
 }
 
 /// Objects by small numbers.
-type Views = [Option<Py<PyAny>>; 5];
+type Views = [Option<Py<PyAny>>; 6];
 
 impl ImportState {
     /// A state that owns nothing yet. `path` is to stand at the front of `sys.path`: the core's `python` folder and the

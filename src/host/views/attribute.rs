@@ -4,7 +4,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::{Kind, lists, off_turn, plain, tables, view};
+use super::{Kind, lists, off_turn, plain, tables, view, view_of};
 
 /// A data descriptor before an attribute that is kept in the object's own dictionary.
 #[pyclass(frozen, module = "sgtk_host")]
@@ -37,7 +37,7 @@ impl Attribute {
             return Ok(slf.clone().into_any());
         }
         let attribute = slf.get();
-        let Some(state) = off_turn(py) else {
+        let Some(state) = view_of(py) else {
             let name = attribute.name.bind(py);
             return attribute.holder.bind(py).get_item(name)?.ok_or_else(|| attribute.missing(py));
         };

@@ -1,7 +1,7 @@
-//! Views: what a project's code gets for `sys.path`, `sys.modules`, `sys.meta_path`, `sys.path_hooks` and the dictionary of
-//! loggers while it does not have its turn.
+//! Views: what a project's code gets for `sys.path`, `sys.modules`, `sys.meta_path`, `sys.path_hooks`, the dictionary of
+//! loggers and the variables of the environment while it does not have its turn.
 //!
-//! `sys` and the manager of the loggers are given classes with data descriptors of these names. Code that [acts for a
+//! `sys`, the manager of the loggers and `os.environ` are given classes with data descriptors of these names. Code that [acts for a
 //! project](acting_for) whose turn this thread does not have gets a view of that project's own; all other code gets the
 //! interpreter's own object, and the import system's C code reads below the descriptors. A view is a subclass of `list` or
 //! `dict`. Each operation on it is one step that works on the interpreter's object where the project is in place, and on what
@@ -11,6 +11,7 @@ mod attribute;
 mod lists;
 mod operation;
 mod tables;
+mod variables;
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ use self::attribute::Attribute;
 use crate::host::lease::pin;
 use crate::host::ownership::acting::acting_for;
 use crate::host::ownership::import_state::ImportState;
-use crate::host::state::off_turn::{List, Table};
+use crate::host::ownership::marks;
+use crate::host::python::frames::{Frame, frames};
+use crate::host::state::off_turn::{List, Named, Table};
 
 /// What a view is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,9 @@ impl Kind {
             Self::List(List::Path) => 0,
             Self::List(List::MetaPath) => 1,
             Self::List(List::PathHooks) => 2,
-            Self::Table(Table::Modules) => 3,
-            Self::Table(Table::Loggers) => 4,
+            Self::Table(Table::Named(Named::Modules)) => 3,
+            Self::Table(Table::Named(Named::Loggers)) => 4,
+            Self::Table(Table::Environment) => 5,
         }
     }
 }
@@ -76,21 +80,41 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let sys = py.import("sys")?;
-    let lists = [("path", List::Path), ("meta_path", List::MetaPath), ("path_hooks", List::PathHooks)];
-    let attributes = PyDict::new(py);
-    for (name, list) in lists {
-        attributes.set_item(name, Attribute::new(py, name, &sys.dict(), Kind::List(list)))?;
-    }
-    attributes
-        .set_item("modules", Attribute::new(py, "modules", &sys.dict(), Kind::Table(Table::Modules)))?;
-    set_class(&sys, &py.get_type::<PyModule>(), &attributes)?;
-
+    let modules = Kind::Table(Table::Named(Named::Modules));
+    interpose(
+        &sys,
+        &py.get_type::<PyModule>(),
+        &sys.dict(),
+        &[
+            ("path", Kind::List(List::Path)),
+            ("meta_path", Kind::List(List::MetaPath)),
+            ("path_hooks", Kind::List(List::PathHooks)),
+            ("modules", modules),
+        ],
+    )?;
     let manager = py.import("logging")?.getattr("Logger")?.getattr("manager")?;
-    let holder = manager.getattr("__dict__")?.cast_into::<PyDict>()?;
+    let loggers = Kind::Table(Table::Named(Named::Loggers));
+    interpose(&manager, &manager.get_type(), &attributes_of(&manager)?, &[("loggerDict", loggers)])?;
+    variables::install(py)
+}
+
+fn attributes_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    Ok(object.getattr("__dict__")?.cast_into()?)
+}
+
+/// Gives an object a subclass of `class`, which has descriptors for attributes that are kept in `holder`.
+fn interpose(
+    object: &Bound<'_, PyAny>,
+    class: &Bound<'_, PyType>,
+    holder: &Bound<'_, PyDict>,
+    descriptors: &[(&str, Kind)],
+) -> PyResult<()> {
+    let py = object.py();
     let attributes = PyDict::new(py);
-    attributes
-        .set_item("loggerDict", Attribute::new(py, "loggerDict", &holder, Kind::Table(Table::Loggers)))?;
-    set_class(&manager, &manager.get_type(), &attributes)
+    for (name, kind) in descriptors {
+        attributes.set_item(name, Attribute::new(py, name, holder, *kind))?;
+    }
+    set_class(object, class, &attributes)
 }
 
 /// Gives an object a subclass of `class` with these attributes, under the name of `class`.
@@ -110,6 +134,17 @@ fn set_class(
 /// The project that the running code acts for, where this thread does not have that project's turn.
 fn off_turn(py: Python<'_>) -> Option<Arc<ImportState>> {
     acting_for(py).filter(|state| !pin::holds(state))
+}
+
+/// The project whose view the running code is to have: code [off its turn](off_turn), and a project's module that is being
+/// loaded. What that one keeps in a name of its own it may use at any time.
+fn view_of(py: Python<'_>) -> Option<Arc<ImportState>> {
+    let state = acting_for(py)?;
+    let is_loading = || {
+        let frame = frames(py).next().filter(Frame::is_module);
+        frame.and_then(|frame| marks::owner_of_globals(&frame.globals()?)).is_some()
+    };
+    (!pin::holds(&state) || is_loading()).then_some(state)
 }
 
 /// A project's view. The same object each time, as the interpreter's own is.

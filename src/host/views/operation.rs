@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::{Kind, SLOT, lists, plain, subject, tables};
 
@@ -130,8 +130,11 @@ impl<'py> Call<'_, 'py> {
         self.method.call(PyTuple::new(self.py(), all.collect::<Vec<_>>())?, self.named)
     }
 
-    /// The first of the other arguments, as text, where it is one.
-    pub(super) fn key(&self) -> Option<&Bound<'py, PyString>> {
-        self.others.first()?.cast().ok()
+    /// The first of the other arguments, where it is a name.
+    pub(super) fn key(&self) -> Option<&Bound<'py, PyAny>> {
+        let is_name = |key: &&Bound<'py, PyAny>| {
+            key.is_instance_of::<PyString>() || key.is_exact_instance_of::<PyBytes>()
+        };
+        self.others.first().filter(is_name)
     }
 }

@@ -114,7 +114,7 @@ fn read<'py>(state: &Arc<ImportState>, which: Table, call: &Call<'_, 'py>) -> Py
     let py = call.py();
     let found = PyDict::new(py);
     if let Some(key) = call.key() {
-        let key = plain_key(key.as_any())?;
+        let key = plain_key(key)?;
         if let Some(value) = off_turn::entry(py, state, which, &key)? {
             found.set_item(key, value)?;
         }

@@ -4,22 +4,24 @@
 //! on the interpreter's own list or dictionary there, and on the project's share of it where the project is parked. So what
 //! the code does reaches its own project only, whatever is in place.
 
+mod environment;
+
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use super::layers::Replaced;
-use super::layers::dict::{DictLayer, DictShare, Hides};
-use super::layers::list::{ListLayer, ListShare};
-use super::world::World;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::ownership::rules::{Ownership, Rules};
 use crate::host::python::collector::CollectorPaused;
 use crate::host::python::contents;
 use crate::host::python::modules::own_name;
+use crate::host::state::layers::Replaced;
+use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
+use crate::host::state::layers::list::{ListLayer, ListShare};
+use crate::host::state::world::World;
 
 /// One of the lists of `sys` that a project has entries in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,14 @@ pub(crate) enum List {
 /// One of the dictionaries that a project has entries in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
+    Named(Named),
+    /// What `os.environ` keeps its variables in.
+    Environment,
+}
+
+/// One whose entries are told by their names whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
     /// `sys.modules`.
     Modules,
     /// `logging.Manager.loggerDict`.
@@ -72,7 +82,7 @@ pub(crate) fn table<'py>(
     state: &Arc<ImportState>,
     which: Table,
 ) -> PyResult<Bound<'py, PyDict>> {
-    locked(py, |world, replaced| world.table_seen_by(py, state, which, replaced))
+    locked(py, |world, replaced| world.table(py, state, which, replaced))
 }
 
 /// What the project's dictionary has under the key.
@@ -80,9 +90,9 @@ pub(crate) fn entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
     which: Table,
-    key: &Bound<'py, PyString>,
+    key: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    locked(py, |world, _| Ok(world.entry_seen_by(py, state, which, key.as_any())))
+    locked(py, |world, replaced| world.entry(py, state, which, key, replaced))
 }
 
 /// Gives the project's dictionary an entry. A logger of everybody's, and a module that is exempt, is everybody's here too.
@@ -90,10 +100,10 @@ pub(crate) fn set_entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
     which: Table,
-    key: &Bound<'py, PyString>,
+    key: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    locked(py, |world, replaced| world.set_entry(py, state, which, key.as_any(), value, replaced))
+    locked(py, |world, replaced| world.set(py, state, which, key, value, replaced))
 }
 
 /// As [`set_entry`], where there is no entry yet. Returns what there is then.
@@ -101,53 +111,66 @@ pub(crate) fn set_missing_entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
     which: Table,
-    key: &Bound<'py, PyString>,
+    key: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     locked(py, |world, replaced| {
-        if let Some(known) = world.entry_seen_by(py, state, which, key.as_any()) {
+        if let Some(known) = world.entry(py, state, which, key, replaced)? {
             return Ok(known);
         }
-        world.set_entry(py, state, which, key.as_any(), value, replaced)?;
+        world.set(py, state, which, key, value, replaced)?;
         Ok(value.clone())
     })
 }
 
-/// Takes an entry out of the project's dictionary and returns it. One of the daemon's stays where it is.
+/// Takes an entry out of the project's dictionary and returns it. A module or logger of the daemon's stays where it is.
 pub(crate) fn remove_entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
     which: Table,
-    key: &Bound<'py, PyString>,
+    key: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    locked(py, |world, _| world.remove_entry(py, state, which, key.as_any()))
+    locked(py, |world, replaced| {
+        let known = world.entry(py, state, which, key, replaced)?;
+        match which {
+            _ if known.is_none() => {}
+            Table::Named(which) => world.remove_named(py, state, which, key)?,
+            Table::Environment => {
+                world.change_environment(py, state, (key.clone().unbind(), None), replaced)?;
+            }
+        }
+        Ok(known)
+    })
 }
 
-/// The names that the project itself has in the dictionary, the newest last.
+/// The names that can be taken out of the project's dictionary, the newest last.
 pub(crate) fn own_names<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
     which: Table,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     locked(py, |world, replaced| {
-        let seen = world.table_seen_by(py, state, which, replaced)?;
-        let daemons = world.daemons_table(py, which).clone();
-        let own = contents::items(&seen)
-            .into_iter()
-            .filter(|(name, value)| !contents::get(&daemons, name).is_some_and(|daemons| daemons.is(value)));
-        Ok(own.map(|(name, _)| name).collect())
+        let mut seen = contents::items(&world.table(py, state, which, replaced)?);
+        if let Table::Named(which) = which {
+            let daemons = world.daemons_table(py, which);
+            let is_daemons = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+                contents::get(daemons, &name.clone().into_any()).is_some_and(|daemons| daemons.is(value))
+            };
+            seen.retain(|(name, value)| !is_daemons(name, value));
+        }
+        Ok(seen.into_iter().map(|(name, _)| name).collect())
     })
 }
 
-/// The text of a key, without what a subclass might do when it is compared.
-pub(crate) fn plain_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+/// A key without what a subclass might do when it is compared. The variables of the environment have bytes.
+pub(crate) fn plain_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyBytes>() {
+        return Ok(key.clone());
+    }
     let text = key
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("the name must be a str, not {}", key.get_type())))?;
-    if text.is_exact_instance_of::<PyString>() {
-        return Ok(text.clone());
-    }
-    Ok(PyString::new(key.py(), &text.to_string_lossy()))
+    Ok(PyString::new(key.py(), &text.to_string_lossy()).into_any())
 }
 
 /// Works on the world with the collector paused, and lets go of what was replaced when all is unlocked.
@@ -195,11 +218,11 @@ impl World {
         }
     }
 
-    fn table_part(&mut self, state: &ImportState, which: Table) -> TablePart<'_> {
+    fn table_part(&mut self, state: &ImportState, which: Named) -> TablePart<'_> {
         let (parts, shares) = self.parts_and_shares(state);
         let (layer, share, hides) = match which {
-            Table::Modules => parts.modules.layer(shares.map(|shares| &mut shares.modules)),
-            Table::Loggers => parts.loggers.layer(shares.map(|shares| &mut shares.loggers)),
+            Named::Modules => parts.modules.layer(shares.map(|shares| &mut shares.modules)),
+            Named::Loggers => parts.loggers.layer(shares.map(|shares| &mut shares.loggers)),
         };
         TablePart { layer, share, hides }
     }
@@ -257,19 +280,64 @@ impl World {
         Ok(())
     }
 
-    fn daemons_table<'a, 'py>(&'a self, py: Python<'py>, which: Table) -> &'a Bound<'py, PyDict> {
+    fn daemons_table<'a, 'py>(&'a self, py: Python<'py>, which: Named) -> &'a Bound<'py, PyDict> {
         let layer = match which {
-            Table::Modules => self.parts().modules.dict(),
-            Table::Loggers => self.parts().loggers.dict(),
+            Named::Modules => self.parts().modules.dict(),
+            Named::Loggers => self.parts().loggers.dict(),
         };
         if self.in_place().is_none() { layer.live(py) } else { layer.base(py) }
+    }
+
+    fn table<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        replaced: &mut Replaced,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        match which {
+            Table::Named(which) => self.table_seen_by(py, state, which, replaced),
+            Table::Environment => self.environment_seen_by(py, state, replaced),
+        }
+    }
+
+    fn entry<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        key: &Bound<'py, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match which {
+            Table::Named(which) => Ok(self.entry_seen_by(py, state, which, key)),
+            Table::Environment => Ok(contents::get(&self.environment_seen_by(py, state, replaced)?, key)),
+        }
+    }
+
+    fn set<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        match which {
+            Table::Named(which) => self.set_named(py, state, which, key, value, replaced),
+            Table::Environment => {
+                let change = (key.clone().unbind(), Some(value.clone().unbind()));
+                self.change_environment(py, state, change, replaced)
+            }
+        }
     }
 
     fn table_seen_by<'py>(
         &mut self,
         py: Python<'py>,
         state: &Arc<ImportState>,
-        which: Table,
+        which: Named,
         replaced: &mut Replaced,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (here, nothing) = (self.is_in_place(state), self.in_place().is_none());
@@ -303,7 +371,7 @@ impl World {
         &mut self,
         py: Python<'py>,
         state: &Arc<ImportState>,
-        which: Table,
+        which: Named,
         key: &Bound<'py, PyAny>,
     ) -> Option<Bound<'py, PyAny>> {
         if self.is_in_place(state) {
@@ -321,11 +389,11 @@ impl World {
         })
     }
 
-    fn set_entry<'py>(
+    fn set_named<'py>(
         &mut self,
         py: Python<'py>,
         state: &Arc<ImportState>,
-        which: Table,
+        which: Named,
         key: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
         replaced: &mut Replaced,
@@ -339,11 +407,11 @@ impl World {
             let rules = &*state.rules(py);
             let name = key.cast::<PyString>()?.to_string_lossy();
             match which {
-                Table::Modules => rules.of_name(&name) == Ownership::Shared,
-                Table::Loggers => rules.of_logger(key) != Ownership::Own,
+                Named::Modules => rules.of_name(&name) == Ownership::Shared,
+                Named::Loggers => rules.of_logger(key) != Ownership::Own,
             }
         };
-        if which == Table::Modules && !is_shared {
+        if which == Named::Modules && !is_shared {
             self.mark_by_hand(py, state, key, value)?;
         }
         let here = self.is_in_place(state);
@@ -368,7 +436,7 @@ impl World {
         name: &Bound<'_, PyAny>,
         module: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let daemons = self.daemons_table(py, Table::Modules);
+        let daemons = self.daemons_table(py, Named::Modules);
         let is_daemons = own_name(module)
             .and_then(|name| contents::get(daemons, PyString::new(py, &name).as_any()))
             .is_some_and(|known| known.is(module));
@@ -380,31 +448,28 @@ impl World {
         marks::mark(module, &marks::new(py, state)?)
     }
 
-    fn remove_entry<'py>(
+    fn remove_named<'py>(
         &mut self,
         py: Python<'py>,
         state: &Arc<ImportState>,
-        which: Table,
+        which: Named,
         key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let known = self.entry_seen_by(py, state, which, key);
+    ) -> PyResult<()> {
         let here = self.is_in_place(state);
         let TablePart { layer, share, .. } = self.table_part(state, which);
         match share {
-            _ if known.is_none() => {}
-            _ if here => layer.live(py).del_item(key)?,
-            Some(share) => drop(layer.remove_own(share, key)?),
+            _ if here => layer.live(py).del_item(key),
+            Some(share) => layer.remove_own(share, key).map(drop),
             None => {
                 let remains =
                     remains(py, state, which).filter(|remains| contents::get(remains, key).is_some());
-                remains.map_or(Ok(()), |remains| remains.del_item(key))?;
+                remains.map_or(Ok(()), |remains| remains.del_item(key))
             }
         }
-        Ok(known)
     }
 }
 
 /// What is left of a retired project's modules.
-fn remains<'py>(py: Python<'py>, state: &ImportState, which: Table) -> Option<Bound<'py, PyDict>> {
-    state.remains(py).filter(|_| which == Table::Modules).cloned()
+fn remains<'py>(py: Python<'py>, state: &ImportState, which: Named) -> Option<Bound<'py, PyDict>> {
+    state.remains(py).filter(|_| which == Named::Modules).cloned()
 }
