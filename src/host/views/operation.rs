@@ -40,7 +40,7 @@ pub(super) fn view_class<'py>(base: &Bound<'py, PyType>) -> PyResult<Bound<'py, 
         attributes.set_item(name.as_str(), Operation { name: name.clone(), method: method.unbind() })?;
     }
     // `other + view`: a list would take what a subclass holds below its methods.
-    if base.is(&py.get_type::<PyList>()) {
+    if base.is(py.get_type::<PyList>()) {
         let add = base.getattr("__add__")?.unbind();
         attributes.set_item("__radd__", Operation { name: "__radd__".to_owned(), method: add })?;
     }

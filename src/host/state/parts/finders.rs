@@ -61,7 +61,7 @@ impl Part for Finders {
 
 impl Finders {
     /// `sys.meta_path` and `sys.path_hooks`, and whether an entry of the daemon's is out of a project's sight.
-    pub(crate) fn layers(&mut self) -> (&mut [ListLayer; 2], fn(&Rules, &Bound<'_, PyAny>) -> bool) {
+    pub(crate) fn layers(&mut self) -> (&mut [ListLayer; 2], super::IsProjects) {
         (&mut self.0, is_hidden)
     }
 }

@@ -58,7 +58,7 @@ impl SearchPath {
     }
 
     /// The list, and whether an entry of the daemon's is out of a project's sight.
-    pub(crate) fn layer(&mut self) -> (&mut ListLayer, fn(&Rules, &Bound<'_, PyAny>) -> bool) {
+    pub(crate) fn layer(&mut self) -> (&mut ListLayer, super::IsProjects) {
         (&mut self.0, |_, entry| is_core_entry(entry))
     }
 
