@@ -26,27 +26,33 @@ pub(crate) fn pop() -> Place {
     HELD.with_borrow_mut(|held| held.pop()).map_or_else(Place::default, |held| held.place)
 }
 
+/// Looks at what this thread holds. Nothing any more where the thread is ending and its thread-locals are gone, while Python
+/// code of destructors still runs.
+fn look<T: Default>(at: impl FnOnce(&[Held]) -> T) -> T {
+    HELD.try_with(|held| at(&held.borrow())).unwrap_or_default()
+}
+
 /// The place with which this thread holds the key, where it does.
 pub(crate) fn place_of(key: &Key) -> Option<Place> {
-    HELD.with_borrow(|held| held.last().filter(|held| held.key == *key).map(|held| held.place))
+    look(|held| held.last().filter(|held| held.key == *key).map(|held| held.place))
 }
 
 /// The key that this thread holds.
 pub(crate) fn key() -> Option<Key> {
-    HELD.with_borrow(|held| held.last().map(|held| held.key.clone()))
+    look(|held| held.last().map(|held| held.key.clone()))
 }
 
 /// Whether this thread holds the key.
 pub(crate) fn holds(key: &Key) -> bool {
-    HELD.with_borrow(|held| held.last().is_some_and(|held| held.key == *key))
+    look(|held| held.last().is_some_and(|held| held.key == *key))
 }
 
 /// Whether this thread holds any project.
 pub(crate) fn holds_any() -> bool {
-    HELD.with_borrow(|held| !held.is_empty())
+    look(|held| !held.is_empty())
 }
 
 /// The frame of the Python code from which this thread first asked for what it holds, by its address.
 pub(crate) fn leased_from() -> Option<usize> {
-    HELD.with_borrow(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
+    look(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
 }

@@ -1,6 +1,6 @@
 //! A list that daemon and projects take turns to fill, and the attribute of a module that leads to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -28,6 +28,8 @@ pub(crate) struct ListShare {
     front: Vec<Py<PyAny>>,
     /// What stands after the first of the daemon's own entries.
     back: Vec<Py<PyAny>>,
+    /// Strings (paths) that its code has put there without having its turn, and may take away again by their position.
+    by_hand: HashSet<String>,
     /// The daemon's entries that the project can see.
     visible: Vec<Py<PyAny>>,
     pub(super) combined: Vec<Py<PyAny>>,
@@ -50,6 +52,24 @@ impl ListShare {
     /// The entries of the daemon's that the project could see.
     pub(super) fn visible(&self) -> &[Py<PyAny>] {
         &self.visible
+    }
+
+    /// Notes what code off its turn has put into the list.
+    pub(crate) fn note_by_hand(&mut self, before: &Bound<'_, PyList>, after: &Bound<'_, PyList>) {
+        let py = before.py();
+        // Those that are gone again need not be known any more.
+        let there: HashSet<String> = before.iter().filter_map(|entry| text(py, &entry.unbind())).collect();
+        self.by_hand.retain(|entry| there.contains(entry));
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for entry in before.iter().filter_map(|entry| text(py, &entry.unbind())) {
+            *known.entry(entry).or_default() += 1;
+        }
+        for entry in after.iter().filter_map(|entry| text(py, &entry.unbind())) {
+            match known.get_mut(&entry) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => drop(self.by_hand.insert(entry)),
+            }
+        }
     }
 
     /// Makes these the project's own entries.
@@ -78,21 +98,19 @@ pub(super) struct OtherEntry {
     behind: bool,
 }
 
-/// How many copies of a path stay before the daemon's entries. Code that puts a folder there for one import takes it away
-/// again by its position, also on several threads at a time.
+/// How many copies of a path stay that code off its turn has put there: threads that load from one folder at a time each put
+/// it there and take it away again by its position.
 const MOST_COPIES: usize = 8;
 
 impl Found {
-    /// Drops the project's strings (paths) that repeat others of the list, as nothing is ever found by them: code that adds a
-    /// folder each time it runs would make the list grow without end.
-    fn drop_repeated(&mut self, py: Python<'_>, daemons: &[Py<PyAny>], replaced: &mut Replaced) {
+    /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever found by them:
+    /// code that adds a folder each time it runs would make the list grow without end.
+    fn drop_repeated(&mut self, py: Python<'_>, share: &ListShare, replaced: &mut Replaced) {
         let mut seen: HashMap<String, usize> = HashMap::new();
-        let text = |entry: &Py<PyAny>| {
-            Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
-        };
-        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>, most: usize| {
+        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>| {
             let is_new = |entry: &Py<PyAny>| {
-                text(entry).is_none_or(|text| {
+                text(py, entry).is_none_or(|text| {
+                    let most = if share.by_hand.contains(&text) { MOST_COPIES } else { 1 };
                     let count = seen.entry(text).or_default();
                     *count += 1;
                     *count <= most
@@ -102,12 +120,16 @@ impl Found {
             *entries = kept;
             replaced.extend(repeated);
         };
-        keep(&mut self.front, &mut seen, MOST_COPIES);
-        for daemons in daemons.iter().filter_map(text) {
+        keep(&mut self.front, &mut seen);
+        for daemons in share.visible().iter().filter_map(|entry| text(py, entry)) {
             *seen.entry(daemons).or_default() += 1;
         }
-        keep(&mut self.back, &mut seen, 1);
+        keep(&mut self.back, &mut seen);
     }
+}
+
+fn text(py: Python<'_>, entry: &Py<PyAny>) -> Option<String> {
+    Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
 }
 
 impl ListLayer {
@@ -229,7 +251,7 @@ impl ListLayer {
         let changed = !contents::same_list(self.live.bind(py), &share.combined);
         if changed {
             let mut found = self.sort(py, share, self.live.bind(py), replaced, whose);
-            found.drop_repeated(py, share.visible(), replaced);
+            found.drop_repeated(py, share, replaced);
             let new = found.others.into_iter().filter(|other| !other.known);
             let (back, front): (Vec<_>, Vec<_>) = new.partition(|other| other.behind);
             share.set_own(found.front, found.back, replaced);

@@ -70,7 +70,7 @@ pub(crate) fn replace_list(
         let unchanged = contents::same_list(&now, &contents::list_items(before));
         replaced.push(now.into_any().unbind());
         if unchanged {
-            world.set_list(py, state, which, after, replaced)?;
+            world.set_list(py, state, which, (before, after), replaced)?;
         }
         Ok(unchanged)
     })
@@ -259,11 +259,14 @@ impl World {
         py: Python<'_>,
         state: &Arc<ImportState>,
         which: List,
-        entries: &Bound<'_, PyList>,
+        (before, entries): (&Bound<'_, PyList>, &Bound<'_, PyList>),
         replaced: &mut Replaced,
     ) -> PyResult<()> {
         let here = self.is_in_place(state);
-        let ListPart { layer, share, .. } = self.list_part(state, which);
+        let ListPart { layer, mut share, .. } = self.list_part(state, which);
+        if let Some(share) = &mut share {
+            share.note_by_hand(before, entries);
+        }
         if here {
             let live = layer.itself(py, replaced)?;
             replaced.extend(contents::list_items(live));
