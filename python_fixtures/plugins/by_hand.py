@@ -199,6 +199,19 @@ def environment(name):
     return os.environ.get("TANK_CURRENT_PC")
 
 
+def other_modules():
+    """Modules that are made of the class of `sys`, as some code spells it."""
+    module = type(sys)("by_hand_other")
+    for name in ("path", "modules", "meta_path"):
+        assert not hasattr(module, name)
+        setattr(module, name, name)
+        assert getattr(module, name) == vars(module)[name] == name
+        delattr(module, name)
+        assert not hasattr(module, name)
+    module.__getattr__ = lambda name: name.upper()
+    return module.path == "PATH" and sys.path is not module.path
+
+
 def get_logger(name):
     """A logger, made now if there is none."""
     return logging.getLogger(name)

@@ -180,6 +180,7 @@ fn views_are_like_lists_and_dictionaries() {
         let scene = Scene::new();
         assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
         assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
+        assert_eq!(scene.everywhere::<bool>("other_modules", &[]), [true; 3]);
     });
 }
 

@@ -7,21 +7,36 @@ use pyo3::types::{PyDict, PyList, PyString};
 use super::{Kind, lists, off_turn, plain, tables, view, view_of};
 
 /// A data descriptor before an attribute that is kept in the object's own dictionary.
+///
+/// Code makes objects of the class too: `type(sys)` is how some spell `types.ModuleType`. Such have the attribute as any
+/// other.
 #[pyclass(frozen, module = "sgtk_host")]
 pub(super) struct Attribute {
     name: Py<PyString>,
-    /// The object's dictionary.
+    /// The one object that it is for, and that one's dictionary.
+    object: Py<PyAny>,
     holder: Py<PyDict>,
     kind: Kind,
 }
 
 impl Attribute {
-    pub(super) fn new(py: Python<'_>, name: &str, holder: &Bound<'_, PyDict>, kind: Kind) -> Self {
-        Self { name: PyString::intern(py, name).unbind(), holder: holder.clone().unbind(), kind }
+    pub(super) fn new(object: &Bound<'_, PyAny>, name: &str, holder: &Bound<'_, PyDict>, kind: Kind) -> Self {
+        let name = PyString::intern(object.py(), name).unbind();
+        Self { name, object: object.clone().unbind(), holder: holder.clone().unbind(), kind }
     }
 
-    fn missing(&self, py: Python<'_>) -> PyErr {
-        PyAttributeError::new_err(format!("no attribute '{}'", self.name.bind(py)))
+    /// The value in the dictionary of an object of the class.
+    fn plain<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = object.py();
+        let value = self.holder_of(object)?.get_item(&self.name)?;
+        value.ok_or_else(|| PyAttributeError::new_err(format!("no attribute '{}'", self.name.bind(py))))
+    }
+
+    fn holder_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        if object.is(&self.object) {
+            return Ok(self.holder.bind(object.py()).clone());
+        }
+        Ok(object.getattr("__dict__")?.cast_into()?)
     }
 }
 
@@ -37,10 +52,8 @@ impl Attribute {
             return Ok(slf.clone().into_any());
         }
         let attribute = slf.get();
-        let Some(state) = view_of(py) else {
-            let name = attribute.name.bind(py);
-            return attribute.holder.bind(py).get_item(name)?.ok_or_else(|| attribute.missing(py));
-        };
+        let state = if object.is(&attribute.object) { view_of(py) } else { None };
+        let Some(state) = state else { return attribute.plain(object) };
         let view = view(py, &state, attribute.kind)?;
         if let Kind::List(which) = attribute.kind {
             lists::fill(&view, &lists::snapshot(py, &state, which)?)?;
@@ -48,11 +61,13 @@ impl Attribute {
         Ok(view)
     }
 
-    fn __set__(&self, py: Python<'_>, _object: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __set__<'py>(&self, object: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = object.py();
+        let state = if object.is(&self.object) { off_turn(py) } else { None };
         // A view would be an empty list or dictionary for C code.
         let value = plain(value)?;
-        match (off_turn(py), self.kind) {
-            (None, _) => self.holder.bind(py).set_item(&self.name, value),
+        match (state, self.kind) {
+            (None, _) => self.holder_of(object)?.set_item(&self.name, value),
             (Some(state), Kind::List(which)) => {
                 let entries = PyList::empty(py);
                 entries.call_method1("extend", (value,))?;
@@ -62,17 +77,16 @@ impl Attribute {
         }
     }
 
-    fn __delete__(&self, py: Python<'_>, _object: &Bound<'_, PyAny>) -> PyResult<()> {
-        if off_turn(py).is_some() {
+    fn __delete__<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = object.py();
+        if object.is(&self.object) && off_turn(py).is_some() {
             return Err(PyAttributeError::new_err(format!(
                 "'{}' cannot be deleted by a project's code that does not have its turn",
                 self.name.bind(py)
             )));
         }
-        let holder = self.holder.bind(py);
-        if !holder.contains(&self.name)? {
-            return Err(self.missing(py));
-        }
-        holder.del_item(&self.name)
+        // Where there is none, the error is an attribute's.
+        self.plain(object)?;
+        self.holder_of(object)?.del_item(&self.name)
     }
 }

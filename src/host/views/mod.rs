@@ -112,7 +112,7 @@ fn interpose(
     let py = object.py();
     let attributes = PyDict::new(py);
     for (name, kind) in descriptors {
-        attributes.set_item(name, Attribute::new(py, name, holder, *kind))?;
+        attributes.set_item(name, Attribute::new(object, name, holder, *kind))?;
     }
     set_class(object, class, &attributes)
 }
