@@ -4,6 +4,8 @@
 //! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again;
 //! `own_thread` does so on a thread that is attached for each lease; `recipe` is the published recipe importing the same
 //! core anew.
+//!
+//! `access` is what reading `sys.path` takes, before there is a host and after.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use sgtk_host::Host;
+use sgtk_host::interpreter::Interpreter;
 use sgtk_host_fixtures::{Configs, Core, recipe};
 
 const SIZES: [usize; 4] = [50, 200, 500, 1_000];
@@ -146,5 +149,47 @@ gc.collect()
     }
 }
 
-criterion_group!(benches, swaps);
+/// What the daemon's own code pays for `sys.path` being told apart by the code that asks: `plain` before there is a host,
+/// `viewed` after, called from few and from many functions; and an attribute that is not.
+fn access(criterion: &mut Criterion) {
+    Interpreter::start_default().unwrap();
+    let mut group = criterion.benchmark_group("access");
+    group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));
+    let mut measure = |state: &str| {
+        for (name, depth) in [("path", 1), ("path", 20), ("path", 100), ("modules", 1), ("platform", 1)] {
+            let id = BenchmarkId::new(format!("{state} sys.{name}"), depth);
+            group.bench_function(id, |bencher| {
+                Python::attach(|py| {
+                    let code = format!(
+                        "
+import sys, time
+def work(times):
+    start = time.perf_counter_ns()
+    for _ in range(times):
+        sys.{name}
+    return time.perf_counter_ns() - start
+def at(depth, times):
+    return work(times) if depth == 1 else at(depth - 1, times)
+"
+                    );
+                    let code = CString::new(code).unwrap();
+                    let module = PyModule::from_code(py, &code, c"access.py", c"access").unwrap();
+                    let at = module.getattr("at").unwrap();
+                    bencher.iter_custom(|times| {
+                        Duration::from_nanos(at.call1((depth, times)).unwrap().extract().unwrap())
+                    });
+                });
+            });
+        }
+    };
+    measure("plain");
+    let configs = Configs::new().unwrap();
+    configs.localized("a", &Core::generated(50)).unwrap();
+    let host = Host::builder().configs(configs.base()).build().unwrap();
+    host.with_sgtk("a", |_| Ok(())).unwrap();
+    measure("viewed");
+    group.finish();
+}
+
+criterion_group!(benches, access, swaps);
 criterion_main!(benches);

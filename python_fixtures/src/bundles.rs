@@ -33,6 +33,9 @@ pub enum AppBundle {
     /// A good one. Its commands `versions` and `in_a_thread` tell which core each of its parts gets, `project_name` asks
     /// the site, `fail` raises an error of its core, `log_something` logs.
     Versions,
+    /// Loads code by hand when it is asked to. Its command `load` does so once, `load_again` each time anew, `log_late` makes
+    /// loggers, `start` runs one of them on a thread of its own that waits for an event.
+    Payload,
     /// Its folder is not there.
     Missing,
     /// Its module needs a library that is nowhere.
@@ -59,6 +62,7 @@ impl AppBundle {
     pub(crate) fn name(self) -> &'static str {
         match self {
             AppBundle::Versions => "tk-multi-versions",
+            AppBundle::Payload => "tk-multi-payload",
             AppBundle::Missing => "tk-missing",
             AppBundle::RaisesOnImport => "tk-raises-on-import",
             AppBundle::InitRaises => "tk-init-raises",
@@ -70,6 +74,7 @@ impl AppBundle {
     }
 }
 
-fn bundle(name: &str) -> PathBuf {
+/// The folder of an engine or app.
+pub fn bundle(name: &str) -> PathBuf {
     source(Path::new("bundles").join(name).to_string_lossy().as_ref())
 }

@@ -44,7 +44,7 @@ mod sources;
 mod studio;
 
 pub use broken::Broken;
-pub use bundles::{AppBundle, EngineBundle};
+pub use bundles::{AppBundle, EngineBundle, bundle};
 pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
 pub use isolated::{in_child, isolated};

@@ -20,12 +20,13 @@ use super::inner::Inner;
 #[cfg(unix)]
 use super::lease::umask;
 use super::ownership::rules::DeclaredNames;
-use super::python::import::import_for_host;
+use super::python::modules::{find_stdlib, is_standard_name};
 use super::python::{folder, steps_in_python, zip_code};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
 use super::upkeep::whole::CoresOnDisk;
+use super::views;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -272,7 +273,8 @@ impl HostBuilder {
             folder::install(py)?;
             #[cfg(unix)]
             umask::install(py)?;
-            wrappers::install(py)
+            wrappers::install(py)?;
+            views::install(py)
         })?;
         let settings = Settings {
             plugin_paths,
@@ -311,15 +313,8 @@ fn standard_name<'a>(py: Python<'_>, names: &'a [String]) -> PyResult<Option<&'a
     if names.is_empty() {
         return Ok(None);
     }
-    let sys = import_for_host(py, "sys")?;
-    // New in Python 3.10.
-    let standard = sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))?;
-    for name in names {
-        if standard.contains(name)? {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
+    find_stdlib(py)?;
+    Ok(names.iter().find(|name| is_standard_name(py, name)).map(String::as_str))
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> Error {

@@ -18,6 +18,7 @@ mod recipe;
 mod shutdown;
 mod state;
 mod upkeep;
+mod views;
 
 pub use audit::ForeignModule;
 pub use builder::HostBuilder;

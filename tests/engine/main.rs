@@ -13,6 +13,7 @@ mod failures;
 mod keys;
 mod late_imports;
 mod locked;
+mod off_turn;
 mod options;
 mod outcome;
 mod prepared;

@@ -11,6 +11,7 @@ mod late_imports;
 mod memory;
 mod nested;
 mod observability;
+mod off_turn;
 mod process_settings;
 mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]

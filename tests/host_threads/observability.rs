@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
-use sgtk_host_fixtures::bundled;
+use sgtk_host_fixtures::{bundled, plugins};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
@@ -14,7 +15,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{host, options};
-use crate::workshop::{alone, keep, run, until};
+use crate::workshop::{alone, eval, keep, run, until};
 
 /// What was told, as texts by the names of the fields; `span` or `event` says which it was.
 type Told = BTreeMap<String, String>;
@@ -248,4 +249,37 @@ shell.warning('from the shell')
         }
         assert!(listener.with("message", "app: from the app").is_empty());
     });
+}
+
+#[test]
+fn loggers_that_are_made_late_are_forwarded_as_their_own_project_s() {
+    alone("observability::loggers_that_are_made_late_are_forwarded_as_their_own_project_s", || {
+        let listener = Listener::listening();
+        let configs = bundled().unwrap();
+        let host = options(&configs).plugin_path(plugins()).forward_logs(true).build().unwrap();
+        let code = keep(&host, "project_a", "__import__('by_hand')");
+        let loggers = Python::attach(logger_names);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                Python::attach(|py| code.call_method1(py, "log", ("sgtk.late", 200)).map(drop).unwrap());
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                for project in ["project_b", "project_c", "project_a"] {
+                    host.with_sgtk(project, |_| Ok(())).unwrap();
+                }
+            }
+        });
+        let told = listener.with("message", "of v0.24.0");
+        assert_eq!(told.len(), 200);
+        for (number, one) in told.iter().enumerate() {
+            assert_eq!((&*one["project"], &*one["logger"]), ("project_a", &*format!("sgtk.late.{number}")));
+        }
+        assert_eq!(Python::attach(logger_names), loggers);
+    });
+}
+
+fn logger_names(py: Python<'_>) -> Vec<String> {
+    eval(py, "sorted(__import__('logging').Logger.manager.loggerDict)", &[])
 }

@@ -11,7 +11,10 @@ use sgtk_host::interpreter::Interpreter;
 use sgtk_host_fixtures::{host_libraries, host_packages, isolated};
 
 /// Longer than anything here takes on a slow machine that has other things to do as well.
-const LONG: Duration = Duration::from_secs(300);
+fn long() -> Duration {
+    let seconds = std::env::var("SGTK_HOST_TEST_SECONDS").map_or(300, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
 
 /// Runs `body` in a process of its own, in which the daemon has packages of its own, and libraries that cores bring too.
 /// A body that hangs ends with a message that shows what each thread was doing.
@@ -23,7 +26,7 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
             let _watchdog = Watchdog::new(name);
             Interpreter::builder().write_bytecode(false).start().unwrap();
             Python::attach(|py| {
-                let limit = LONG.as_secs_f64() - 5.0;
+                let limit = long().as_secs_f64() - 5.0;
                 py.import("faulthandler").unwrap().call_method1("dump_traceback_later", (limit,)).unwrap();
                 // Threads are to take turns at the interpreter a lot, and tests are to end soon all the same.
                 py.import("sys").unwrap().call_method1("setswitchinterval", (0.000_5,)).unwrap();
@@ -48,8 +51,8 @@ impl Watchdog {
         let (alive, when_dropped) = mpsc::channel::<()>();
         let name = name.to_owned();
         std::thread::spawn(move || {
-            if when_dropped.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{name}: hangs, no end after {LONG:?}");
+            if when_dropped.recv_timeout(long()) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{name}: hangs, no end after {:?}", long());
                 std::process::abort();
             }
         });
@@ -103,7 +106,7 @@ pub(crate) fn keep(host: &Host, project: &str, expression: &str) -> Py<PyAny> {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < LONG, "never: {what}");
+        assert!(start.elapsed() < long(), "never: {what}");
         std::thread::yield_now();
     }
 }

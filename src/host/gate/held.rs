@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Key;
+use super::{Key, Place};
 
 thread_local! {
     /// What this thread holds, or is putting in place: the same key several times, or nothing.
@@ -11,36 +11,48 @@ thread_local! {
 
 struct Held {
     key: Key,
+    place: Place,
     /// The frame of the Python code that asked for it, by its address; 0 for none.
     frame: usize,
 }
 
 /// Notes that this thread holds the key once more. `frame` is the Python code that asked for it, 0 for none.
-pub(crate) fn push(key: &Key, frame: usize) {
-    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), frame }));
+pub(crate) fn push(key: &Key, place: Place, frame: usize) {
+    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), place, frame }));
 }
 
-/// Notes that this thread holds its key once less.
-pub(crate) fn pop() {
-    HELD.with_borrow_mut(|held| held.pop());
+/// Notes that this thread holds its key once less, and gives the place that it held it with.
+pub(crate) fn pop() -> Place {
+    HELD.with_borrow_mut(|held| held.pop()).map_or_else(Place::default, |held| held.place)
+}
+
+/// Looks at what this thread holds. Nothing any more where the thread is ending and its thread-locals are gone, while Python
+/// code of destructors still runs.
+fn look<T: Default>(at: impl FnOnce(&[Held]) -> T) -> T {
+    HELD.try_with(|held| at(&held.borrow())).unwrap_or_default()
+}
+
+/// The place with which this thread holds the key, where it does.
+pub(crate) fn place_of(key: &Key) -> Option<Place> {
+    look(|held| held.last().filter(|held| held.key == *key).map(|held| held.place))
 }
 
 /// The key that this thread holds.
 pub(crate) fn key() -> Option<Key> {
-    HELD.with_borrow(|held| held.last().map(|held| held.key.clone()))
+    look(|held| held.last().map(|held| held.key.clone()))
 }
 
 /// Whether this thread holds the key.
 pub(crate) fn holds(key: &Key) -> bool {
-    HELD.with_borrow(|held| held.last().is_some_and(|held| held.key == *key))
+    look(|held| held.last().is_some_and(|held| held.key == *key))
 }
 
 /// Whether this thread holds any project.
 pub(crate) fn holds_any() -> bool {
-    HELD.with_borrow(|held| !held.is_empty())
+    look(|held| !held.is_empty())
 }
 
 /// The frame of the Python code from which this thread first asked for what it holds, by its address.
 pub(crate) fn leased_from() -> Option<usize> {
-    HELD.with_borrow(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
+    look(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)
 }

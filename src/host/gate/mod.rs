@@ -1,5 +1,11 @@
 //! The gate: one project in place at a time, any number of threads on it, first come first served.
 //!
+//! Late imports pass those who wait, as the holder of the project may be waiting for the importing thread; but only while one
+//! holds it who asked before the first that waits, who would have to wait for that one anyway. So nobody waits for more than
+//! those who asked before, and for the late imports that were let in meanwhile. A late import that waits although its project
+//! is in place is let in all the same where nothing moves, a limited number of times: the holder, a late import itself, may be
+//! waiting for it.
+//!
 //! Nothing here knows Python. The gate's lock is held for a few instructions and never while waiting, so taking it while
 //! attached to the interpreter is safe; [`Gate::wait`] blocks and is to be called detached.
 
@@ -42,6 +48,10 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// A place in the order of asking: the smaller, the earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
 /// What the gate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
@@ -66,8 +76,8 @@ pub(crate) enum Released {
 pub(crate) enum Manner {
     /// Behind all who wait.
     Queue,
-    /// Past the queue where the project is in place already: a late import of that project's own thread, which the
-    /// holder may be waiting for.
+    /// For a late import of the project's own code: past those who wait, as the module's documentation says, else behind
+    /// them.
     Join,
     /// Behind all who wait, and after the project's holders have gone, where it is in place: for its end. Once it is in
     /// place, others may share it again.
@@ -76,8 +86,8 @@ pub(crate) enum Manner {
 
 /// The gate's first answer.
 pub(crate) enum Answer {
-    /// The caller goes ahead.
-    Granted(Grant),
+    /// The caller goes ahead, with this place.
+    Granted(Grant, Place),
     /// The caller waits for it, detached.
     Queued(Waiting),
 }
@@ -89,6 +99,10 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    pub(crate) fn place(&self) -> Place {
+        self.waiter.place
+    }
+
     /// How long the wait has taken so far.
     pub(crate) fn waited(&self) -> Duration {
         self.since.elapsed()
@@ -102,26 +116,133 @@ pub(crate) struct TimedOut {
     pub(crate) holder: Option<String>,
 }
 
+/// How long nothing moves before a late import is let in that waits although its project is in place.
+const STANDSTILL: Duration = Duration::from_millis(100);
+
+/// How many late imports are let in so before the first of the queue gets its turn.
+const MOST_PASSES: u32 = 32;
+
 struct Waiter {
     key: Key,
-    /// Whether it waits for the holders of the same project as well.
-    alone: bool,
+    place: Place,
+    manner: Manner,
     granted: Mutex<Option<Grant>>,
     wake: Condvar,
+}
+
+impl Waiter {
+    /// Blocks until it is let in, `timeout` at most.
+    fn wait(&self, timeout: Duration) -> Option<Grant> {
+        let mut granted = self.granted.lock();
+        let is_waiting = |granted: &mut Option<Grant>| granted.is_none();
+        match timeout {
+            Duration::MAX => self.wake.wait_while(&mut granted, is_waiting),
+            timeout => drop(self.wake.wait_while_for(&mut granted, is_waiting, timeout)),
+        }
+        *granted
+    }
 }
 
 /// Who has the gate.
 enum Phase {
     Free,
-    /// One thread is putting the project in place or taking it out.
-    Moving(Key),
-    /// The project is in place, for that many holders.
-    InPlace(Key, usize),
+    /// One thread, with this place, is putting the project in place or taking it out.
+    Moving(Key, Place),
+    /// The project is in place, for holders with these places.
+    InPlace(Key, Vec<Place>),
+}
+
+impl Phase {
+    /// The project that one thread is moving, or that is in place.
+    fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Free => None,
+            Self::Moving(key, _) | Self::InPlace(key, _) => Some(key),
+        }
+    }
 }
 
 struct Inner {
     phase: Phase,
     queue: VecDeque<Arc<Waiter>>,
+    next: u64,
+    /// Counts who came and went.
+    moves: u64,
+    /// How many were let in at a standstill since the first of the queue came to stand there.
+    passes: u32,
+}
+
+impl Inner {
+    /// Whether a late import may pass those who wait: there is none, or one holds the project who asked before them.
+    fn may_pass(&self) -> bool {
+        let Phase::InPlace(_, holders) = &self.phase else { return false };
+        self.queue.front().is_none_or(|first| holders.iter().any(|holder| *holder < first.place))
+    }
+
+    fn grant(&mut self, index: usize, grant: Grant) {
+        let Some(waiter) = self.queue.remove(index) else { return };
+        if let (Grant::Share, Phase::InPlace(_, holders)) = (grant, &mut self.phase) {
+            holders.push(waiter.place);
+        }
+        if index == 0 {
+            self.passes = 0;
+        }
+        self.moves += 1;
+        *waiter.granted.lock() = Some(grant);
+        waiter.wake.notify_one();
+    }
+
+    /// Lets in those who may go now: the first of the queue where the gate is free, after it all that stand directly behind
+    /// one another for the project that is in place, and its late imports as far as they may pass the others.
+    fn admit(&mut self) {
+        while let Some(first) = self.queue.front() {
+            match &self.phase {
+                Phase::Free => {
+                    self.phase = Phase::Moving(first.key.clone(), first.place);
+                    self.grant(0, Grant::Enter);
+                }
+                Phase::InPlace(here, _) if *here == first.key && first.manner != Manner::Alone => {
+                    self.grant(0, Grant::Share);
+                }
+                Phase::InPlace(here, _) if self.may_pass() => {
+                    let joins = |waiter: &Arc<Waiter>| waiter.manner == Manner::Join && waiter.key == *here;
+                    let Some(index) = self.queue.iter().position(joins) else { return };
+                    self.grant(index, Grant::Share);
+                }
+                Phase::InPlace(..) | Phase::Moving(..) => return,
+            }
+        }
+    }
+
+    /// The project that is in the way.
+    fn holder(&self) -> Option<String> {
+        self.phase.key().map(|key| key.project().to_owned())
+    }
+
+    /// Takes a waiter out of the queue.
+    fn give_up(&mut self, waiter: &Arc<Waiter>) -> TimedOut {
+        if self.queue.front().is_some_and(|first| Arc::ptr_eq(first, waiter)) {
+            self.passes = 0;
+        }
+        self.queue.retain(|other| !Arc::ptr_eq(other, waiter));
+        let holder = self.holder();
+        // With this one gone, the next may be able to share what is in place.
+        self.admit();
+        TimedOut { holder }
+    }
+
+    /// Lets a late import in whose project is in place, where nothing has moved since `moves` were counted.
+    fn pass_at_standstill(&mut self, waiter: &Arc<Waiter>, moves: u64) {
+        let is_in_place = matches!(&self.phase, Phase::InPlace(here, _) if *here == waiter.key);
+        if is_in_place
+            && self.moves == moves
+            && self.passes < MOST_PASSES
+            && let Some(index) = self.queue.iter().position(|other| Arc::ptr_eq(other, waiter))
+        {
+            self.grant(index, Grant::Share);
+            self.passes += 1;
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -131,7 +252,8 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) const fn new() -> Self {
-        Self { inner: Mutex::new(Inner { phase: Phase::Free, queue: VecDeque::new() }) }
+        let inner = Inner { phase: Phase::Free, queue: VecDeque::new(), next: 0, moves: 0, passes: 0 };
+        Self { inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -141,27 +263,32 @@ impl Gate {
     /// Asks for `key`. Never blocks.
     pub(crate) fn request(&self, key: &Key, manner: Manner) -> Answer {
         let mut inner = self.inner();
-        let nobody_waits = inner.queue.is_empty();
+        let place = Place(inner.next);
+        inner.next += 1;
+        let (nobody_waits, may_pass) = (inner.queue.is_empty(), inner.may_pass());
         match &mut inner.phase {
             Phase::Free if nobody_waits => {
-                inner.phase = Phase::Moving(key.clone());
-                Answer::Granted(Grant::Enter)
+                inner.phase = Phase::Moving(key.clone(), place);
+                inner.moves += 1;
+                Answer::Granted(Grant::Enter, place)
             }
             Phase::InPlace(here, holders)
                 if here == key
                     && match manner {
                         Manner::Queue => nobody_waits,
-                        Manner::Join => true,
+                        Manner::Join => may_pass,
                         Manner::Alone => false,
                     } =>
             {
-                *holders += 1;
-                Answer::Granted(Grant::Share)
+                holders.push(place);
+                inner.moves += 1;
+                Answer::Granted(Grant::Share, place)
             }
             _ => {
                 let waiter = Arc::new(Waiter {
                     key: key.clone(),
-                    alone: manner == Manner::Alone,
+                    place,
+                    manner,
                     granted: Mutex::new(None),
                     wake: Condvar::new(),
                 });
@@ -171,11 +298,11 @@ impl Gate {
         }
     }
 
-    /// One holder more, for a thread that holds the project already. `false` where it is not in place.
-    pub(crate) fn share_again(&self, key: &Key) -> bool {
+    /// Holds the project once more for a thread that holds it already, with its place. `false` where it is not in place.
+    pub(crate) fn share_again(&self, key: &Key, place: Place) -> bool {
         match &mut self.inner().phase {
             Phase::InPlace(here, holders) if here == key => {
-                *holders += 1;
+                holders.push(place);
                 true
             }
             _ => false,
@@ -202,84 +329,75 @@ impl Gate {
         tell: impl Fn(&str),
     ) -> Result<Grant, TimedOut> {
         let waiter = &waiting.waiter;
+        let watches = waiter.manner == Manner::Join;
         let start = Instant::now();
+        let (mut told, mut moves) = (start, self.inner().moves);
         loop {
             let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(start.elapsed()));
-            let mut granted = waiter.granted.lock();
-            let is_waiting = |granted: &mut Option<Grant>| granted.is_none();
-            match left.min(every) {
-                Duration::MAX => waiter.wake.wait_while(&mut granted, is_waiting),
-                slice => drop(waiter.wake.wait_while_for(&mut granted, is_waiting, slice)),
-            }
-            if let Some(grant) = *granted {
+            let pause = left.min(every.saturating_sub(told.elapsed()));
+            let pause = if watches { pause.min(STANDSTILL) } else { pause };
+            if let Some(grant) = waiter.wait(pause) {
                 return Ok(grant);
             }
-            // The gate's lock is taken before a waiter's.
-            drop(granted);
-            if left > every {
-                // Unlocked before it is told.
-                let holder = Self::holder(&self.inner());
-                if let Some(holder) = holder {
-                    tell(&holder);
+            let holder = {
+                let mut inner = self.inner();
+                if pause == STANDSTILL {
+                    inner.pass_at_standstill(waiter, moves);
+                    moves = inner.moves;
                 }
-                continue;
+                // The turn may have come between the end of the wait and the lock: then it is ours to use.
+                if let Some(grant) = *waiter.granted.lock() {
+                    return Ok(grant);
+                }
+                if left <= pause {
+                    return Err(inner.give_up(waiter));
+                }
+                inner.holder()
+            };
+            // Unlocked before it is told.
+            if told.elapsed() >= every {
+                told = Instant::now();
+                holder.as_deref().map(&tell);
             }
-            let mut inner = self.inner();
-            // The turn may have come between the end of the wait and the lock: then it is ours to use.
-            if let Some(grant) = *waiter.granted.lock() {
-                return Ok(grant);
-            }
-            inner.queue.retain(|other| !Arc::ptr_eq(other, waiter));
-            let holder = Self::holder(&inner);
-            // With this one gone, the next may be able to share what is in place.
-            Self::admit(&mut inner);
-            return Err(TimedOut { holder });
-        }
-    }
-
-    fn holder(inner: &Inner) -> Option<String> {
-        match &inner.phase {
-            Phase::Free => None,
-            Phase::Moving(key) | Phase::InPlace(key, _) => Some(key.project().to_owned()),
         }
     }
 
     /// The project that a [`Grant::Enter`] was for is in place, with the caller as its first holder.
     pub(crate) fn entered(&self) {
         let mut inner = self.inner();
-        if let Phase::Moving(key) = &inner.phase {
-            inner.phase = Phase::InPlace(key.clone(), 1);
-            Self::admit(&mut inner);
+        if let Phase::Moving(key, place) = &inner.phase {
+            inner.phase = Phase::InPlace(key.clone(), vec![*place]);
+            inner.moves += 1;
+            inner.admit();
         }
     }
 
-    /// One holder less.
-    pub(crate) fn release(&self) -> Released {
+    /// One holder less: the one with this place.
+    pub(crate) fn release(&self, place: Place) -> Released {
         let mut inner = self.inner();
-        match &mut inner.phase {
-            Phase::InPlace(_, holders) if *holders > 1 => {
-                *holders -= 1;
-                Released::StillShared
+        inner.moves += 1;
+        let Phase::InPlace(key, holders) = &mut inner.phase else { return Released::StillShared };
+        if holders.len() > 1 {
+            if let Some(index) = holders.iter().position(|holder| *holder == place) {
+                holders.swap_remove(index);
             }
-            Phase::InPlace(key, _) => {
-                inner.phase = Phase::Moving(key.clone());
-                Released::Last
-            }
-            Phase::Free | Phase::Moving(_) => Released::StillShared,
+            return Released::StillShared;
         }
+        inner.phase = Phase::Moving(key.clone(), place);
+        Released::Last
     }
 
     /// How many hold the project that is in place.
     pub(crate) fn holders(&self) -> usize {
         match &self.inner().phase {
-            Phase::InPlace(_, holders) => *holders,
-            Phase::Free | Phase::Moving(_) => 0,
+            Phase::InPlace(_, holders) => holders.len(),
+            Phase::Free | Phase::Moving(..) => 0,
         }
     }
 
     /// Whether some thread is putting the project in place, or taking it out, at this moment.
     pub(crate) fn is_moving(&self, key: &Key) -> bool {
-        matches!(&self.inner().phase, Phase::Moving(moving) if moving == key)
+        matches!(&self.inner().phase, Phase::Moving(moving, _) if moving == key)
     }
 
     /// How many wait for their turn.
@@ -291,164 +409,10 @@ impl Gate {
     pub(crate) fn left(&self) {
         let mut inner = self.inner();
         inner.phase = Phase::Free;
-        Self::admit(&mut inner);
-    }
-
-    /// Lets in those who may go now: the first of the queue where the gate is free, and after it all that stand directly
-    /// behind one another for the project that is in place.
-    fn admit(inner: &mut Inner) {
-        loop {
-            let Some(first) = inner.queue.front() else { return };
-            let grant = match &mut inner.phase {
-                Phase::Free => {
-                    inner.phase = Phase::Moving(first.key.clone());
-                    Grant::Enter
-                }
-                Phase::InPlace(here, holders) if *here == first.key && !first.alone => {
-                    *holders += 1;
-                    Grant::Share
-                }
-                Phase::InPlace(..) | Phase::Moving(_) => return,
-            };
-            if let Some(waiter) = inner.queue.pop_front() {
-                *waiter.granted.lock() = Some(grant);
-                waiter.wake.notify_one();
-            }
-        }
+        inner.moves += 1;
+        inner.admit();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_waits_long_is_told_again_and_again_who_holds_the_turn_and_keeps_its_place() {
-        let gate = Gate::new();
-        let (a, b) = (Key::unique("a"), Key::unique("b"));
-        assert!(granted(gate.request(&a, Manner::Queue)).is_some());
-        gate.entered();
-        let Answer::Queued(waiting) = gate.request(&b, Manner::Queue) else { panic!("b goes in beside a") };
-        let told = Mutex::new(Vec::new());
-        let tell = |holder: &str| {
-            let mut told = told.lock();
-            told.push(holder.to_owned());
-            if told.len() == 3 {
-                assert_eq!(gate.release(), Released::Last);
-                gate.left();
-            }
-        };
-        let grant = gate.wait_telling(&waiting, None, Duration::from_millis(1), tell).unwrap();
-        assert_eq!((grant, &told.lock()[..3]), (Grant::Enter, &["a", "a", "a"].map(str::to_owned)[..]));
-    }
-
-    fn granted(answer: Answer) -> Option<Grant> {
-        match answer {
-            Answer::Granted(grant) => Some(grant),
-            Answer::Queued(_) => None,
-        }
-    }
-
-    fn queued(answer: Answer) -> Waiting {
-        match answer {
-            Answer::Queued(waiting) => waiting,
-            Answer::Granted(grant) => panic!("granted {grant:?} at once"),
-        }
-    }
-
-    const NOW: Option<Duration> = Some(Duration::ZERO);
-
-    #[test]
-    fn those_who_want_what_is_in_place_share_it() {
-        let (gate, a) = (Gate::new(), Key::unique("a"));
-        assert_eq!(granted(gate.request(&a, Manner::Queue)), Some(Grant::Enter));
-        gate.entered();
-        assert_eq!(granted(gate.request(&a, Manner::Queue)), Some(Grant::Share));
-        assert_eq!(gate.release(), Released::StillShared);
-        assert_eq!(gate.release(), Released::Last);
-    }
-
-    #[test]
-    fn turns_come_in_the_order_of_asking() {
-        let gate = Gate::new();
-        let [a, b, c] = ["a", "b", "c"].map(Key::unique);
-        gate.request(&a, Manner::Queue);
-        gate.entered();
-        let first_b = queued(gate.request(&b, Manner::Queue));
-        let again_a = queued(gate.request(&a, Manner::Queue));
-        let then_c = queued(gate.request(&c, Manner::Queue));
-        let second_b = queued(gate.request(&b, Manner::Queue));
-
-        assert_eq!(gate.release(), Released::Last);
-        gate.left();
-        assert_eq!(gate.wait(&first_b, NOW).unwrap(), Grant::Enter);
-        gate.entered();
-        for turn in [again_a, then_c, second_b] {
-            gate.release();
-            gate.left();
-            assert_eq!(gate.wait(&turn, NOW).unwrap(), Grant::Enter);
-            gate.entered();
-        }
-    }
-
-    #[test]
-    fn neighbours_in_the_queue_share_one_entry() {
-        let (gate, a, b) = (Gate::new(), Key::unique("a"), Key::unique("b"));
-        gate.request(&a, Manner::Queue);
-        gate.entered();
-        let waiting = [(); 3].map(|()| queued(gate.request(&b, Manner::Queue)));
-        gate.release();
-        gate.left();
-        gate.entered();
-        let grants = waiting.each_ref().map(|waiting| gate.wait(waiting, NOW).unwrap());
-        assert_eq!(grants, [Grant::Enter, Grant::Share, Grant::Share]);
-        assert_eq!(gate.holders(), 3);
-    }
-
-    #[test]
-    fn a_late_import_joins_past_the_queue_what_is_in_place() {
-        let (gate, a, b) = (Gate::new(), Key::unique("a"), Key::unique("b"));
-        gate.request(&a, Manner::Queue);
-        gate.entered();
-        let _b = queued(gate.request(&b, Manner::Queue));
-        assert_eq!(granted(gate.request(&a, Manner::Join)), Some(Grant::Share));
-        assert_eq!(granted(gate.request(&b, Manner::Join)), None);
-    }
-
-    #[test]
-    fn who_wants_it_alone_waits_for_its_holders_and_keeps_those_behind_waiting() {
-        let (gate, a) = (Gate::new(), Key::unique("a"));
-        gate.request(&a, Manner::Queue);
-        gate.entered();
-        let alone = queued(gate.request(&a, Manner::Alone));
-        let behind = queued(gate.request(&a, Manner::Queue));
-        assert_eq!(granted(gate.request(&a, Manner::Join)), Some(Grant::Share));
-        assert_eq!(gate.release(), Released::StillShared);
-        assert_eq!(gate.release(), Released::Last);
-        gate.left();
-        assert_eq!(gate.wait(&alone, NOW).unwrap(), Grant::Enter);
-        gate.entered();
-        assert_eq!(gate.wait(&behind, NOW).unwrap(), Grant::Share);
-    }
-
-    #[test]
-    fn who_gives_up_names_the_holder_and_lets_the_next_in() {
-        let (gate, a, b) = (Gate::new(), Key::unique("a"), Key::unique("b"));
-        gate.request(&a, Manner::Queue);
-        gate.entered();
-        let waits_for_b = queued(gate.request(&b, Manner::Queue));
-        let behind = queued(gate.request(&a, Manner::Queue));
-        let error = gate.wait(&waits_for_b, NOW).unwrap_err();
-        assert_eq!(error.holder.as_deref(), Some("a"));
-        assert_eq!(gate.wait(&behind, NOW).unwrap(), Grant::Share);
-    }
-
-    #[test]
-    fn an_entry_that_failed_passes_the_turn_on() {
-        let (gate, a, b) = (Gate::new(), Key::unique("a"), Key::unique("b"));
-        gate.request(&a, Manner::Queue);
-        let turn = queued(gate.request(&b, Manner::Queue));
-        gate.left();
-        assert_eq!(gate.wait(&turn, NOW).unwrap(), Grant::Enter);
-    }
-}
+mod tests;

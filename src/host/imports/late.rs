@@ -14,6 +14,7 @@ use crate::host::gate::{GATE, Manner};
 use crate::host::lease::pin::Pin;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
+use crate::host::python::contents::referent;
 use crate::host::python::import::{as_one_import, is_nested, module_count};
 use crate::host::state::world::{World, put_back};
 
@@ -81,8 +82,9 @@ pub(super) fn late<'py>(
         return Ok(served);
     }
     if state.is_retired() {
-        let served =
-            state.remains(py).and_then(|remains| wanted.from(|name| alive(remains.get_item(name).ok()??)));
+        let served = state
+            .remains(py)
+            .and_then(|remains| wanted.from(|name| referent(&remains.get_item(name).ok()??)));
         return match served {
             Some(served) => Ok(served),
             // A shared module; but what is in place may have one of that name.
@@ -125,10 +127,6 @@ fn in_own_turn<'py>(
 fn is_still_in_place(py: Python<'_>, state: &Arc<ImportState>, entries: u64) -> PyResult<bool> {
     let in_place = World::lock(py)?.is_in_place(state);
     Ok(in_place && state.entries() == entries)
-}
-
-fn alive<'py>(reference: Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    reference.call0().ok().filter(|module| !module.is_none())
 }
 
 fn refusal(state: &ImportState, module: &str, why: &str) -> PyErr {

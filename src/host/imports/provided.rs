@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use sgtk_config::CoreLocation;
 
 use crate::host::python::import::import_for_host;
 use crate::host::python::import_caches;
+use crate::host::python::modules::is_standard_name;
 
 /// The top-level names in the zips of libraries that the core brings along for the running Python.
 ///
@@ -32,8 +32,8 @@ pub(super) fn provided_names(py: Python<'_>, location: &CoreLocation) -> PyResul
             Err(error) => tracing::warn!(zip = %zip.display(), %error, "cannot read a zip of libraries"),
         }
     }
-    let stdlib = standard_names(py)?;
-    names.retain(|name| !stdlib.contains(PyString::new(py, name)).unwrap_or(false));
+    // Those are everybody's, also where a zip has a module of the same name.
+    names.retain(|name| !is_standard_name(py, name));
     Ok(names)
 }
 
@@ -54,11 +54,4 @@ fn zip_names(py: Python<'_>, zip: &Path) -> PyResult<HashSet<String>> {
         (is_name && top != "__pycache__").then(|| top.to_owned())
     });
     Ok(tops.collect())
-}
-
-/// The names of the standard library: those are everybody's, also where a zip has a module of the same name.
-fn standard_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let sys = import_for_host(py, "sys")?;
-    // New in Python 3.10.
-    sys.getattr("stdlib_module_names").or_else(|_| sys.getattr("builtin_module_names"))
 }

@@ -1,4 +1,4 @@
-//! The wrapped import functions: `builtins.__import__` and `importlib.import_module`.
+//! The wrapped import functions: `builtins.__import__`, `importlib.__import__` and `importlib.import_module`.
 //!
 //! They are wrapped once for the process. Whose the importing code is follows from the caller's globals
 //! ([`caller::owner`]). A thread that holds the project, and code that is nobody's, go to the previous function unchanged;
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::caller;
+use super::caller::{self, Form};
 use super::harness;
 use super::late::{adopting, late, serve_the_daemon};
 use super::wanted::Wanted;
@@ -35,7 +35,10 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         PyResult::Ok(Previous { import, import_module: importlib.getattr("import_module")?.unbind() })
     })?;
     if first {
-        builtins.setattr("__import__", wrap_pyfunction!(import, py)?)?;
+        let wrapped = wrap_pyfunction!(import, py)?;
+        builtins.setattr("__import__", &wrapped)?;
+        // The import system's own function in Python, for code that asks for it by name.
+        importlib.setattr("__import__", wrapped)?;
         importlib.setattr("import_module", wrap_pyfunction!(import_module, py)?)?;
     }
     Ok(())
@@ -66,7 +69,11 @@ fn import<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = Request { name, globals, locals, fromlist, level };
     let given = globals.and_then(|globals| globals.cast::<PyDict>().ok());
-    let owner = caller::owner(py, given, name);
+    let form = Form {
+        is_relative: level.is_some_and(|level| level.extract::<usize>().is_ok_and(|level| level > 0)),
+        has_locals: locals.is_some_and(|locals| !locals.is_none()),
+    };
+    let owner = caller::owner(py, given, name, form);
     let pass_on = || request.pass_on(py);
     match owner {
         None if held::holds_any() => {
@@ -98,7 +105,7 @@ fn import_module<'py>(
     package: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let pass_on = || previous(py)?.import_module.bind(py).call1((name, package));
-    let owner = caller::owner(py, None, name);
+    let owner = caller::owner(py, None, name, Form::default());
     let wanted = || Wanted::module(name, package);
     match owner {
         None if held::holds_any() => adopting(py, pass_on),

@@ -11,7 +11,7 @@ use super::turn::{Turn, ask, put_outside, refuse_nesting, report};
 #[cfg(unix)]
 use super::umask;
 use crate::error::{Error, Result};
-use crate::host::gate::{GATE, Grant, Key, Manner, Released, held};
+use crate::host::gate::{GATE, Grant, Key, Manner, Place, Released, held};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::Roots;
 use crate::host::python::frames::frame_address;
@@ -47,14 +47,16 @@ impl Pin {
         bring: impl FnOnce() -> Result<Arc<ImportState>>,
     ) -> Result<Self> {
         thread_state::keep(py);
-        let again = manner != Manner::Alone && held::holds(key) && GATE.share_again(key);
-        if !again {
-            refuse_nesting(key)?;
+        let again = held::place_of(key).filter(|_| manner != Manner::Alone);
+        if let Some(place) = again.filter(|place| GATE.share_again(key, *place)) {
+            return Self::share(py, key, place);
         }
-        if again || ask(py, key, manner, timeout)? == Grant::Share {
-            return Self::share(py, key);
+        refuse_nesting(key)?;
+        let (grant, place) = ask(py, key, manner, timeout)?;
+        if grant == Grant::Share {
+            return Self::share(py, key, place);
         }
-        let turn = Turn::granted(py, key);
+        let turn = Turn::granted(py, key, place);
         let state = bring()?;
         turn.leave_in_place();
         Ok(Self::of(state))
@@ -64,16 +66,16 @@ impl Pin {
         Self { state, released: false, _thread: PhantomData }
     }
 
-    fn share(py: Python<'_>, key: &Key) -> Result<Self> {
+    fn share(py: Python<'_>, key: &Key, place: Place) -> Result<Self> {
         let in_place = World::lock(py)?.in_place().cloned();
         match in_place {
             Some(state) if state.key() == key => {
-                held::push(key, frame_address(py));
+                held::push(key, place, frame_address(py));
                 Ok(Self::of(state))
             }
             _ => {
                 // Not reachable: the gate shares what its last turn has put in place.
-                if GATE.release() == Released::Last {
+                if GATE.release(place) == Released::Last {
                     put_outside(py)?;
                 }
                 Err(Error::NotInPlace { project: key.project().to_owned() })
@@ -99,12 +101,12 @@ impl Pin {
             if GATE.holders() == 1 {
                 wait_for_imports(py, &self.state);
             }
-            held::pop();
+            let place = held::pop();
             #[cfg(unix)]
             if !held::holds_any() {
                 umask::put_back();
             }
-            if GATE.release() != Released::Last {
+            if GATE.release(place) != Released::Last {
                 return Ok(());
             }
             let start = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::host::gate::{Answer, GATE, Grant, Key, Manner, held};
+use crate::host::gate::{Answer, GATE, Grant, Key, Manner, Place, held};
 use crate::host::python::frames::frame_address;
 use crate::host::state::world;
 use crate::interpreter::thread_state;
@@ -28,12 +28,12 @@ impl<'py> Turn<'py> {
         thread_state::keep(py);
         refuse_nesting(key)?;
         // Nobody else has this key, so there is nothing to share.
-        ask(py, key, Manner::Queue, timeout)?;
-        Ok(Self::granted(py, key))
+        let (_, place) = ask(py, key, Manner::Queue, timeout)?;
+        Ok(Self::granted(py, key, place))
     }
 
-    pub(super) fn granted(py: Python<'py>, key: &Key) -> Self {
-        held::push(key, frame_address(py));
+    pub(super) fn granted(py: Python<'py>, key: &Key, place: Place) -> Self {
+        held::push(key, place, frame_address(py));
         Self { py }
     }
 
@@ -71,9 +71,14 @@ pub(super) fn refuse_nesting(key: &Key) -> Result<()> {
     }
 }
 
-pub(super) fn ask(py: Python<'_>, key: &Key, manner: Manner, timeout: Option<Duration>) -> Result<Grant> {
+pub(super) fn ask(
+    py: Python<'_>,
+    key: &Key,
+    manner: Manner,
+    timeout: Option<Duration>,
+) -> Result<(Grant, Place)> {
     let waiting = match GATE.request(key, manner) {
-        Answer::Granted(grant) => return Ok(grant),
+        Answer::Granted(grant, place) => return Ok((grant, place)),
         Answer::Queued(waiting) => waiting,
     };
     // Detached: whoever has the gate needs the interpreter to give it up.
@@ -84,7 +89,7 @@ pub(super) fn ask(py: Python<'_>, key: &Key, manner: Manner, timeout: Option<Dur
     let outcome = py.detach(|| GATE.wait_telling(&waiting, timeout, LONG, tell));
     let waited = waiting.waited();
     tracing::debug!(project = key.project(), micros = waited.as_micros() as u64, "waited");
-    outcome.map_err(|timed_out| Error::LeaseTimeout {
+    outcome.map(|grant| (grant, waiting.place())).map_err(|timed_out| Error::LeaseTimeout {
         project: key.project().to_owned(),
         waited,
         holder: timed_out.holder.unwrap_or_else(|| "nobody".to_owned()),

@@ -29,10 +29,15 @@ pub(crate) struct ImportState {
     verified: AtomicUsize,
     /// After the state was retired: its modules by name, as weak references.
     remains: PyOnceLock<Py<PyDict>>,
+    /// What its code has been given of the interpreter while it did not have its turn; nothing any more once it is retired.
+    views: Mutex<Option<Views>>,
     retired: AtomicBool,
     orphaned: AtomicBool,
     entries: AtomicU64,
 }
+
+/// Objects by small numbers.
+type Views = [Option<Py<PyAny>>; 6];
 
 impl ImportState {
     /// A state that owns nothing yet. `path` is to stand at the front of `sys.path`: the core's `python` folder and the
@@ -63,6 +68,7 @@ impl ImportState {
             rules: Mutex::new(rules),
             verified: AtomicUsize::new(0),
             remains: PyOnceLock::new(),
+            views: Mutex::new(Some(Views::default())),
             retired: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
             entries: AtomicU64::new(0),
@@ -143,6 +149,26 @@ impl ImportState {
     /// A retired state's modules by name, as weak references.
     pub(crate) fn remains<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyDict>> {
         self.remains.get(py).map(|remains| remains.bind(py))
+    }
+
+    /// The view that was kept under a number.
+    pub(crate) fn view<'py>(&self, py: Python<'py>, index: usize) -> Option<Bound<'py, PyAny>> {
+        let views = self.views.lock();
+        Some(views.as_ref()?.get(index)?.as_ref()?.bind(py).clone())
+    }
+
+    /// Keeps a view under a number, where there is none yet, and returns the one there is.
+    pub(crate) fn keep_view<'py>(&self, index: usize, view: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        let mut views = self.views.lock();
+        match views.as_mut().and_then(|views| views.get_mut(index)) {
+            Some(kept) => kept.get_or_insert_with(|| view.clone().unbind()).bind(view.py()).clone(),
+            None => view,
+        }
+    }
+
+    /// Lets go of the views, which keep the state alive. To be dropped when nothing is locked.
+    pub(crate) fn take_views(&self) -> impl Sized + use<> {
+        self.views.lock().take()
     }
 
     /// Whether the state's host has gone while it was in place: whoever takes it out is to retire it.

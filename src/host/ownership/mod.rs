@@ -3,6 +3,7 @@
 //! [`rules::Ownership`] is the one answer: [`rules::Rules`] give it by names and places, [`marks::classify`] by a module's mark
 //! as well, and [`newcomers::sort`] for modules that follow from others.
 
+pub(crate) mod acting;
 pub(crate) mod cores;
 pub(crate) mod foreign;
 pub(crate) mod import_state;

@@ -162,3 +162,18 @@ pub(crate) fn replace_list(live: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> Py
 pub(crate) fn list_items(list: &Bound<'_, PyList>) -> Vec<Py<PyAny>> {
     list.iter().map(Bound::unbind).collect()
 }
+
+/// A weak reference to an object, where it can have one.
+pub(crate) fn reference<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: the interpreter is held and the object is alive; without a callback the second pointer is null. The result is a
+    // new reference or null with an exception set, which `from_owned_ptr_or_err` takes over.
+    let reference = unsafe {
+        Bound::from_owned_ptr_or_err(object.py(), ffi::PyWeakref_NewRef(object.as_ptr(), ptr::null_mut()))
+    };
+    reference.ok()
+}
+
+/// What a weak reference refers to, where that is still alive.
+pub(crate) fn referent<'py>(reference: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    reference.call0().ok().filter(|object| !object.is_none())
+}

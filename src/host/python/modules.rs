@@ -3,11 +3,13 @@
 //! Everything here looks into dictionaries and type slots and runs no Python code: reading `module.__file__` the usual
 //! way can run a lazy module's `__getattr__`, and takes milliseconds over a thousand modules.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyList, PyModule, PyString, PyType};
 
 use super::names::Names;
@@ -127,12 +129,12 @@ pub(crate) fn class_dict<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, P
 /// The folder of the standard library.
 static STDLIB: OnceLock<String> = OnceLock::new();
 
-/// Finds out where the standard library lies.
+/// Finds out where the standard library lies, and what is in it.
 pub(crate) fn find_stdlib(py: Python<'_>) -> PyResult<()> {
     let os_file: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
     let folder = os_file.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
     STDLIB.get_or_init(|| folder);
-    Ok(())
+    STANDARD_NAMES.get_or_try_init(py, || standard_names(py)).map(drop)
 }
 
 /// The folder of the standard library, empty before [`find_stdlib`].
@@ -144,6 +146,32 @@ pub(crate) fn stdlib() -> &'static str {
 pub(crate) fn is_in_stdlib(path: &str) -> bool {
     let rest = path.strip_prefix(stdlib()).filter(|_| !stdlib().is_empty());
     rest.is_some_and(|rest| !rest.contains("site-packages") && !rest.contains("dist-packages"))
+}
+
+/// The top-level names of the standard library.
+static STANDARD_NAMES: PyOnceLock<HashSet<String>> = PyOnceLock::new();
+
+/// Whether the standard library has a module of this top-level name.
+pub(crate) fn is_standard_name(py: Python<'_>, name: &str) -> bool {
+    STANDARD_NAMES.get(py).is_some_and(|names| names.contains(name))
+}
+
+/// `sys.stdlib_module_names`, which is new in Python 3.10; before it, what lies in the library's folder.
+fn standard_names(py: Python<'_>) -> PyResult<HashSet<String>> {
+    let sys = py.import("sys")?;
+    if let Ok(names) = sys.getattr("stdlib_module_names") {
+        return names.try_iter()?.map(|name| name?.extract()).collect();
+    }
+    let built_in = sys.getattr("builtin_module_names")?.try_iter()?.map(|name| name?.extract());
+    let mut names = built_in.collect::<PyResult<HashSet<String>>>()?;
+    for folder in [Path::new(stdlib()), &Path::new(stdlib()).join("lib-dynload")] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        names.extend(entries.filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().split('.').next()?.to_owned();
+            (name != "site-packages" && name != "dist-packages").then_some(name)
+        }));
+    }
+    Ok(names)
 }
 
 fn text(value: PyResult<Option<Bound<'_, PyAny>>>) -> Option<String> {

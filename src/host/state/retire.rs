@@ -29,6 +29,7 @@ pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     }
     // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.
     let removed = world::remove(py, state);
+    drop(state.take_views());
     let roots = state.rules(py).roots().without(kept);
     // From here on Python code runs: nothing is locked.
     let steps = [

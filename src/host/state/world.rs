@@ -21,6 +21,7 @@ use super::parts::environment::Environment;
 use super::parts::modules::Modules;
 use super::parts::{Parts, Shares};
 use crate::error::{Error, Result};
+use crate::host::ownership::acting;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::ownership::rules::Ownership;
@@ -47,6 +48,7 @@ pub(crate) struct World {
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     Names::prepare(py);
     marks::prepare(py);
+    acting::prepare(py)?;
     CollectorPaused::prepare(py)?;
     find_stdlib(py)?;
     WORLD.get_or_try_init(py, || World::new(py).map(Mutex::new)).map(drop)
@@ -186,6 +188,15 @@ impl World {
     /// Has a state stay in place outside leases, and returns the one before.
     pub(crate) fn set_outside(&mut self, state: Option<Arc<ImportState>>) -> Option<Arc<ImportState>> {
         std::mem::replace(&mut self.outside, state)
+    }
+
+    /// The parts, and what the state has of them; nothing for one that was retired.
+    pub(super) fn parts_and_shares(&mut self, state: &ImportState) -> (&mut Parts, Option<&mut Shares>) {
+        (&mut self.parts, self.shares.get_mut(&state.id()))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// `sys.modules`.

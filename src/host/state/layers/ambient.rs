@@ -59,7 +59,7 @@ impl ListLayer {
         let whose = |entry: &Bound<'_, PyAny>| {
             if is_projects(entry) { Ownership::Own } else { Ownership::Shared }
         };
-        let found = self.sort(py, share, replaced, whose);
+        let found = self.sort(py, share, self.live.bind(py), replaced, whose);
         let daemons = found.others.into_iter().map(|other| other.entry).collect();
         let base = with_hidden(py, daemons, &self.base, share.visible());
         replaced.extend(std::mem::replace(&mut self.base, base));

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Replaced;
-use crate::host::ownership::rules::Ownership;
+use crate::host::ownership::rules::{Ownership, Rules};
 use crate::host::python::contents::{self, Items, Snapshot};
 
 /// See the module's documentation.
@@ -14,6 +14,9 @@ pub(crate) struct DictLayer {
     /// Counts the changes of `base`; the first is 1.
     pub(super) version: u64,
 }
+
+/// Whether an entry of the daemon's is out of a project's sight, by the project's rules.
+pub(crate) type Hides = fn(&Rules, &Bound<'_, PyAny>, &Bound<'_, PyAny>) -> bool;
 
 /// A project's share of a [`DictLayer`].
 pub(crate) struct DictShare {
@@ -39,6 +42,11 @@ impl DictShare {
     pub(crate) fn take_in(&mut self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.version = 0;
         self.own.bind(key.py()).set_item(key, value)
+    }
+
+    /// The entry that the project itself has under this key.
+    pub(crate) fn own_entry<'py>(&self, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        contents::get(self.own.bind(key.py()), key)
     }
 
     /// Whether the project hides entries of the daemon's.
@@ -82,24 +90,31 @@ impl DictLayer {
         replaced: &mut Replaced,
         hidden: impl FnMut(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> bool,
     ) -> PyResult<()> {
+        self.refresh(py, replaced)?;
+        self.combine(py, share, replaced, hidden)?.put(self.live.bind(py))
+    }
+
+    /// Takes over what the daemon has changed. Only while no project is in place.
+    pub(crate) fn refresh(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
         let live = self.live.bind(py);
         if !self.base.matches(live) {
             replaced.push(std::mem::replace(&mut self.base, Snapshot::of(live)?).into_any());
             self.version += 1;
         }
-        if share.version != self.version {
-            self.combine(py, share, replaced, hidden)?;
-        }
-        share.combined.put(self.live.bind(py))
+        Ok(())
     }
 
-    fn combine(
+    /// The project's entries beside those of the daemon's that are not `hidden`: what it sees in place.
+    pub(crate) fn combine<'s>(
         &self,
         py: Python<'_>,
-        share: &mut DictShare,
+        share: &'s mut DictShare,
         replaced: &mut Replaced,
         mut hidden: impl FnMut(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<&'s Snapshot> {
+        if share.version == self.version {
+            return Ok(&share.combined);
+        }
         let own = share.own.bind(py);
         let combined = PyDict::new(py);
         let base = self.base.dict(py);
@@ -112,6 +127,66 @@ impl DictLayer {
         combined.update(own.as_mapping())?;
         replaced.push(std::mem::replace(&mut share.combined, Snapshot::keep(combined)).into_any());
         share.version = self.version;
+        Ok(&share.combined)
+    }
+
+    /// Gives a parked project an entry of its own.
+    pub(crate) fn set_own(
+        &self,
+        share: &mut DictShare,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let py = key.py();
+        replaced.extend(share.own_entry(key).map(Bound::unbind));
+        share.own.bind(py).set_item(key, value)?;
+        if share.version == self.version {
+            let combined = share.combined.dict(py).clone();
+            combined.set_item(key, value)?;
+            share.combined = Snapshot::keep(combined);
+            share.hides |= contents::get(self.base.dict(py), key).is_some();
+        }
+        Ok(())
+    }
+
+    /// Takes an entry of a parked project's own away, and returns it where there was one.
+    pub(crate) fn remove_own<'py>(
+        &self,
+        share: &mut DictShare,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = key.py();
+        let Some(value) = share.own_entry(key) else { return Ok(None) };
+        share.own.bind(py).del_item(key)?;
+        if contents::get(self.base.dict(py), key).is_some() {
+            // The daemon's may come into sight again.
+            share.version = 0;
+        } else if share.version == self.version {
+            let combined = share.combined.dict(py).clone();
+            combined.del_item(key)?;
+            share.combined = Snapshot::keep(combined);
+        }
+        Ok(Some(value))
+    }
+
+    /// Gives the daemon and all projects an entry, where they have nothing under the key yet.
+    pub(crate) fn share_entry(
+        &mut self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let py = key.py();
+        let live = self.live.bind(py);
+        if contents::get(live, key).is_none() {
+            live.set_item(key, value)?;
+        }
+        if contents::get(self.base.dict(py), key).is_none() {
+            let base = self.base.dict(py).copy()?;
+            base.set_item(key, value)?;
+            self.replace_base(base, replaced);
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A list that daemon and projects take turns to fill, and the attribute of a module that leads to it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -28,6 +28,10 @@ pub(crate) struct ListShare {
     front: Vec<Py<PyAny>>,
     /// What stands after the first of the daemon's own entries.
     back: Vec<Py<PyAny>>,
+    /// Strings (paths) that its code has put there without having its turn, and may take away again by their position.
+    by_hand: HashSet<String>,
+    /// The daemon's entries that the project can see.
+    visible: Vec<Py<PyAny>>,
     pub(super) combined: Vec<Py<PyAny>>,
     /// The version of the base that `combined` was made for; 0 for none.
     version: u64,
@@ -47,8 +51,25 @@ impl ListShare {
 
     /// The entries of the daemon's that the project could see.
     pub(super) fn visible(&self) -> &[Py<PyAny>] {
-        let visible = self.front.len()..self.combined.len().saturating_sub(self.back.len());
-        self.combined.get(visible).unwrap_or_default()
+        &self.visible
+    }
+
+    /// Notes what code off its turn has put into the list.
+    pub(crate) fn note_by_hand(&mut self, before: &Bound<'_, PyList>, after: &Bound<'_, PyList>) {
+        let py = before.py();
+        // Those that are gone again need not be known any more.
+        let there: HashSet<String> = before.iter().filter_map(|entry| text(py, &entry.unbind())).collect();
+        self.by_hand.retain(|entry| there.contains(entry));
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for entry in before.iter().filter_map(|entry| text(py, &entry.unbind())) {
+            *known.entry(entry).or_default() += 1;
+        }
+        for entry in after.iter().filter_map(|entry| text(py, &entry.unbind())) {
+            match known.get_mut(&entry) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => drop(self.by_hand.insert(entry)),
+            }
+        }
     }
 
     /// Makes these the project's own entries.
@@ -77,25 +98,38 @@ pub(super) struct OtherEntry {
     behind: bool,
 }
 
+/// How many copies of a path stay that code off its turn has put there: threads that load from one folder at a time each put
+/// it there and take it away again by its position.
+const MOST_COPIES: usize = 8;
+
 impl Found {
     /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever found by them:
     /// code that adds a folder each time it runs would make the list grow without end.
-    fn drop_repeated(&mut self, py: Python<'_>, daemons: &[Py<PyAny>], replaced: &mut Replaced) {
-        let mut seen = HashSet::new();
-        let text = |entry: &Py<PyAny>| {
-            Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
-        };
-        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashSet<String>| {
-            let all = std::mem::take(entries).into_iter();
-            let (kept, repeated): (Vec<_>, Vec<_>) =
-                all.partition(|entry| text(entry).is_none_or(|text| seen.insert(text)));
+    fn drop_repeated(&mut self, py: Python<'_>, share: &ListShare, replaced: &mut Replaced) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>| {
+            let is_new = |entry: &Py<PyAny>| {
+                text(py, entry).is_none_or(|text| {
+                    let most = if share.by_hand.contains(&text) { MOST_COPIES } else { 1 };
+                    let count = seen.entry(text).or_default();
+                    *count += 1;
+                    *count <= most
+                })
+            };
+            let (kept, repeated): (Vec<_>, Vec<_>) = std::mem::take(entries).into_iter().partition(is_new);
             *entries = kept;
             replaced.extend(repeated);
         };
         keep(&mut self.front, &mut seen);
-        seen.extend(daemons.iter().filter_map(text));
+        for daemons in share.visible().iter().filter_map(|entry| text(py, entry)) {
+            *seen.entry(daemons).or_default() += 1;
+        }
         keep(&mut self.back, &mut seen);
     }
+}
+
+fn text(py: Python<'_>, entry: &Py<PyAny>) -> Option<String> {
+    Some(entry.bind(py).cast_exact::<PyString>().ok()?.to_string_lossy().into_owned())
 }
 
 impl ListLayer {
@@ -134,15 +168,18 @@ impl ListLayer {
         module.set_item(attribute, live)
     }
 
-    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
-    /// are not `hidden`.
-    pub(crate) fn enter(
-        &mut self,
-        py: Python<'_>,
-        share: &mut ListShare,
+    /// The list itself, which the attribute leads to.
+    pub(crate) fn itself<'py>(
+        &self,
+        py: Python<'py>,
         replaced: &mut Replaced,
-        mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<&Bound<'py, PyList>> {
+        self.reclaim(py, replaced)?;
+        Ok(self.live.bind(py))
+    }
+
+    /// Takes over what the daemon has changed. Only while no project is in place.
+    pub(crate) fn refresh(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
         self.reclaim(py, replaced)?;
         let live = self.live.bind(py);
         if !contents::same_list(live, &self.base) {
@@ -150,14 +187,55 @@ impl ListLayer {
             self.base = contents::list_items(live);
             self.version += 1;
         }
+        Ok(())
+    }
+
+    /// The project's entries around those of the daemon's that are not `hidden`: what it sees in place.
+    pub(crate) fn combine<'s>(
+        &self,
+        py: Python<'_>,
+        share: &'s mut ListShare,
+        replaced: &mut Replaced,
+        mut hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
+    ) -> &'s [Py<PyAny>] {
         if share.version != self.version {
             replaced.append(&mut share.combined);
-            let visible = self.base.iter().filter(|entry| !hidden(entry.bind(py)));
-            let all = share.front.iter().chain(visible).chain(&share.back);
-            share.combined = all.map(|entry| entry.clone_ref(py)).collect();
+            replaced.append(&mut share.visible);
+            share.visible = copies(py, self.base.iter().filter(|entry| !hidden(entry.bind(py))));
+            share.combined = copies(py, share.front.iter().chain(&share.visible).chain(&share.back));
             share.version = self.version;
         }
-        contents::replace_list(live, &share.combined)
+        &share.combined
+    }
+
+    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
+    /// are not `hidden`.
+    pub(crate) fn enter(
+        &mut self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        replaced: &mut Replaced,
+        hidden: impl FnMut(&Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        self.refresh(py, replaced)?;
+        let combined = self.combine(py, share, replaced, hidden);
+        contents::replace_list(self.live.bind(py), combined)
+    }
+
+    /// Gives a parked project, whose share was [combined](Self::combine), these entries. What is new is its own; entries of
+    /// the daemon's that are gone are so for this project only.
+    pub(crate) fn edit(
+        &self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        entries: &Bound<'_, PyList>,
+        replaced: &mut Replaced,
+    ) {
+        let found = self.sort(py, share, entries, replaced, |_| Ownership::Own);
+        share.set_own(found.front, found.back, replaced);
+        replaced.append(&mut share.combined);
+        share.combined = contents::list_items(entries);
+        share.version = self.version;
     }
 
     /// Takes what changed into the share and the base, then puts the base in place. Returns whether the project's own
@@ -172,8 +250,8 @@ impl ListLayer {
         self.reclaim(py, replaced)?;
         let changed = !contents::same_list(self.live.bind(py), &share.combined);
         if changed {
-            let mut found = self.sort(py, share, replaced, whose);
-            found.drop_repeated(py, share.visible(), replaced);
+            let mut found = self.sort(py, share, self.live.bind(py), replaced, whose);
+            found.drop_repeated(py, share, replaced);
             let new = found.others.into_iter().filter(|other| !other.known);
             let (back, front): (Vec<_>, Vec<_>) = new.partition(|other| other.behind);
             share.set_own(found.front, found.back, replaced);
@@ -187,25 +265,27 @@ impl ListLayer {
         Ok(changed)
     }
 
-    /// Whose the entries are that the list has now.
+    /// Whose these entries are, which the list has now.
     pub(super) fn sort(
         &self,
         py: Python<'_>,
         share: &ListShare,
+        entries: &Bound<'_, PyList>,
         replaced: &mut Replaced,
         mut whose: impl FnMut(&Bound<'_, PyAny>) -> Ownership,
     ) -> Found {
         // Only what the project could see of the daemon's entries counts as the daemon's.
         let (mut bases, mut owns) = (copies(py, share.visible()), copies(py, share.own()));
+        // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
+        let is_same: Vec<bool> =
+            entries.iter().map(|entry| take(&mut bases, replaced, |base| base.bind(py).is(&entry))).collect();
         let mut found = Found::default();
         let mut behind = false;
-        for entry in self.live.bind(py).iter() {
+        for (entry, is_same) in entries.iter().zip(is_same) {
             replaced.push(entry.clone().unbind());
-            // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
-            let is_base = take(&mut bases, replaced, |base| base.bind(py).is(&entry));
-            let is_own = !is_base && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
+            let is_own = !is_same && take(&mut owns, replaced, |own| same_entry(own.bind(py), &entry));
             let known =
-                is_base || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry));
+                is_same || !is_own && take(&mut bases, replaced, |base| same_entry(base.bind(py), &entry));
             behind |= known;
             let whose = match (known, is_own) {
                 (true, _) => Ownership::Shared,

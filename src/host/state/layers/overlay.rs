@@ -74,12 +74,8 @@ impl OverlayLayer {
         replaced: &mut Replaced,
         hides: impl Fn(&Bound<'_, PyAny>) -> bool,
     ) -> PyResult<&'s [Change]> {
+        self.refresh(py, replaced, hides)?;
         let live = self.live.bind(py);
-        if !self.base.matches(live) {
-            replaced.push(std::mem::replace(&mut self.base, Snapshot::of(live)?).into_any());
-            let items = contents::items(live).into_iter();
-            self.hidden = items.filter(|(_, value)| hides(value)).map(|(key, _)| key.unbind()).collect();
-        }
         let base = self.base.dict(py);
         if let Some((forced, _)) = &forced {
             share.changes.retain(|(key, _)| !same_key(py, key, forced));
@@ -101,6 +97,72 @@ impl OverlayLayer {
         );
         share.entered_at = contents::version(live);
         Ok(&share.differs)
+    }
+
+    /// Takes over what the daemon has changed. Only while no project is in place.
+    pub(crate) fn refresh(
+        &mut self,
+        py: Python<'_>,
+        replaced: &mut Replaced,
+        hides: impl Fn(&Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        let live = self.live.bind(py);
+        if !self.base.matches(live) {
+            replaced.push(std::mem::replace(&mut self.base, Snapshot::of(live)?).into_any());
+            let items = contents::items(live).into_iter();
+            self.hidden = items.filter(|(_, value)| hides(value)).map(|(key, _)| key.unbind()).collect();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn live<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.live.bind(py)
+    }
+
+    /// What a project would see in place, in a dictionary of its own; without a share what the daemon has. `forced` is as in
+    /// [`enter`](Self::enter).
+    pub(crate) fn seen<'py>(
+        &self,
+        py: Python<'py>,
+        share: Option<&OverlayShare>,
+        forced: &Change,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let seen = self.base.dict(py).copy()?;
+        let Some(share) = share else { return Ok(seen) };
+        let hidden =
+            self.hidden.iter().filter(|key| !share.changes.iter().any(|own| same_key(py, key, &own.0)));
+        for key in hidden {
+            put(&seen, key.bind(py), None)?;
+        }
+        for (key, value) in share.changes.iter().chain([forced]) {
+            put(&seen, key.bind(py), value.as_ref().map(|value| value.bind(py)))?;
+        }
+        Ok(seen)
+    }
+
+    /// Makes a change for a parked project.
+    pub(crate) fn edit(
+        &self,
+        py: Python<'_>,
+        share: &mut OverlayShare,
+        change: Change,
+        replaced: &mut Replaced,
+    ) {
+        let (same, others) = std::mem::take(&mut share.changes)
+            .into_iter()
+            .partition::<Vec<Change>, _>(|(key, _)| same_key(py, key, &change.0));
+        replaced.extend(same.into_iter().filter_map(|(_, value)| value));
+        share.changes = others;
+        let was = contents::get(self.base.dict(py), change.0.bind(py));
+        let is_undone = match (&was, &change.1) {
+            (None, None) => true,
+            // Both are `str` or `bytes`.
+            (Some(was), Some(wanted)) => was.eq(wanted.bind(py)).unwrap_or(false),
+            _ => false,
+        };
+        if !is_undone {
+            share.changes.push(change);
+        }
     }
 
     /// Changes the live dictionary as the project's own code might.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::time_zone::{TimeZone, Zone};
+use crate::host::ownership::import_state::ImportState;
 use crate::host::state::layers::Replaced;
 use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
@@ -90,6 +91,52 @@ impl Part for Environment {
 }
 
 impl Environment {
+    /// The variables as a project sees them, in a dictionary of their own; as the daemon does where it has no share.
+    pub(crate) fn seen_by<'py>(
+        &self,
+        py: Python<'py>,
+        state: &ImportState,
+        own: Option<&OwnEnvironment>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let current_pc = self.current_pc(py, state.location().current_pc());
+        self.layer.seen(py, own.map(|own| &own.share), &current_pc)
+    }
+
+    /// `os.environ`'s own dictionary.
+    pub(crate) fn live<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.layer.live(py)
+    }
+
+    /// Takes over what the daemon has changed. Only while no project is in place.
+    pub(crate) fn refresh(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        self.layer.refresh(py, replaced, |_| false)
+    }
+
+    /// Changes a variable of the project that is in place, for child processes and C code too.
+    pub(crate) fn change(&self, py: Python<'_>, change: Change) -> PyResult<()> {
+        let change = [change];
+        self.layer.put(py, &change)?;
+        set_process_environment(py, &change);
+        Ok(())
+    }
+
+    /// Changes a variable of a parked project.
+    pub(crate) fn edit(
+        &self,
+        py: Python<'_>,
+        own: &mut OwnEnvironment,
+        change: Change,
+        replaced: &mut Replaced,
+    ) {
+        let change = [change];
+        if names(py, &change, &self.tz) {
+            // What it makes of that is found out when it is put in place.
+            std::mem::take(&mut own.zone).let_go(replaced);
+        }
+        let [change] = change;
+        self.layer.edit(py, &mut own.share, change, replaced);
+    }
+
     /// Gives `TANK_CURRENT_PC` a value, or none, as the code of the project that is in place might.
     pub(crate) fn set_current_pc(&self, py: Python<'_>, folder: Option<&Path>) -> PyResult<()> {
         let change = [self.current_pc(py, folder)];

@@ -25,7 +25,7 @@ impl Part for Finders {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Self::Share) -> PyResult<()> {
         let rules = &*visit.rules;
-        let hidden = |finder: &Bound<'_, PyAny>| rules.of_object(finder).is_hidden();
+        let hidden = |finder: &Bound<'_, PyAny>| is_hidden(rules, finder);
         let entered = self
             .0
             .iter_mut()
@@ -57,6 +57,17 @@ impl Part for Finders {
             .map(|(list, share)| list.keep_for_daemon(visit.py, share, visit.replaced, is_projects));
         first_error(kept)
     }
+}
+
+impl Finders {
+    /// `sys.meta_path` and `sys.path_hooks`, and whether an entry of the daemon's is out of a project's sight.
+    pub(crate) fn layers(&mut self) -> (&mut [ListLayer; 2], super::IsProjects) {
+        (&mut self.0, is_hidden)
+    }
+}
+
+fn is_hidden(rules: &Rules, finder: &Bound<'_, PyAny>) -> bool {
+    rules.of_object(finder).is_hidden()
 }
 
 /// Whether an object that appeared with the project goes with it: all do but those of host packages that were first

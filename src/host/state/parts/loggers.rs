@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::log_levels::{self, Levels, LevelsForAll};
-use crate::host::ownership::rules::Ownership;
-use crate::host::state::layers::dict::{DictLayer, DictShare};
+use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
 use crate::host::state::part::{Part, Visit};
 
 /// See the module's documentation.
@@ -36,7 +36,7 @@ impl Part for Loggers {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
         let rules = &*visit.rules;
-        let hidden = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name) == Ownership::Own;
+        let hidden = |name: &Bound<'_, PyAny>, logger: &Bound<'_, PyAny>| is_hidden(rules, name, logger);
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
         if own.levels != self.levels.now(visit.py) {
             log_levels::forget(own.share.own.bind(visit.py));
@@ -61,4 +61,22 @@ impl Part for Loggers {
             |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name) == Ownership::Own;
         self.layer.keep_for_daemon(visit.py, &own.share, visit.replaced, is_projects)
     }
+}
+
+impl Loggers {
+    pub(crate) fn dict(&self) -> &DictLayer {
+        &self.layer
+    }
+
+    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's sight.
+    pub(crate) fn layer<'a>(
+        &'a mut self,
+        own: Option<&'a mut OwnLoggers>,
+    ) -> (&'a mut DictLayer, Option<&'a mut DictShare>, Hides) {
+        (&mut self.layer, own.map(|own| &mut own.share), is_hidden)
+    }
+}
+
+fn is_hidden(rules: &Rules, name: &Bound<'_, PyAny>, _logger: &Bound<'_, PyAny>) -> bool {
+    rules.of_logger(name) == Ownership::Own
 }

@@ -2,13 +2,13 @@
 
 mod bindings;
 pub(crate) mod environment;
-mod finders;
+pub(super) mod finders;
 mod interpreter_settings;
 mod log_levels;
-mod loggers;
+pub(super) mod loggers;
 pub(super) mod modules;
 mod network_settings;
-mod search_path;
+pub(super) mod search_path;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;
@@ -17,6 +17,10 @@ use pyo3::prelude::*;
 
 use super::layers::setting::SettingPart;
 use super::part::{Part, Visit};
+use crate::host::ownership::rules::Rules;
+
+/// Whether an entry of a list is the project's.
+pub(crate) type IsProjects = fn(&Rules, &Bound<'_, PyAny>) -> bool;
 
 /// Declares the parts, in the order in which they are put in place and taken out.
 macro_rules! parts {

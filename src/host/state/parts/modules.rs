@@ -15,7 +15,7 @@ use crate::host::ownership::rules::{Ownership, Rules};
 use crate::host::python::contents;
 use crate::host::python::names::Names;
 use crate::host::state::layers::Replaced;
-use crate::host::state::layers::dict::{DictLayer, DictShare};
+use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
 use crate::host::state::part::{Part, VisibleModules, Visit};
 
 /// Whether the project that is in place hides modules of the daemon's.
@@ -64,8 +64,7 @@ impl Part for Modules {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
         let rules = &*visit.rules;
-        let hidden =
-            |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| rules.of_entry(name, module).is_hidden();
+        let hidden = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| is_hidden(rules, name, module);
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
         HIDES_DAEMONS.store(own.share.hides(), Ordering::Relaxed);
         entered.and(own.bindings.enter(visit.py))
@@ -105,6 +104,18 @@ impl Part for Modules {
 }
 
 impl Modules {
+    pub(crate) fn dict(&self) -> &DictLayer {
+        &self.layer
+    }
+
+    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's sight.
+    pub(crate) fn layer<'a>(
+        &'a mut self,
+        own: Option<&'a mut OwnModules>,
+    ) -> (&'a mut DictLayer, Option<&'a mut DictShare>, Hides) {
+        (&mut self.layer, own.map(|own| &mut own.share), is_hidden)
+    }
+
     /// Whether the project that is in place hides modules of the daemon's.
     pub(crate) fn hide_daemons() -> bool {
         HIDES_DAEMONS.load(Ordering::Relaxed)
@@ -194,6 +205,10 @@ impl Modules {
             }
         }
     }
+}
+
+fn is_hidden(rules: &Rules, name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>) -> bool {
+    rules.of_entry(name, module).is_hidden()
 }
 
 /// A project's module that was found among the daemon's.

@@ -57,9 +57,14 @@ impl SearchPath {
         cores.collect()
     }
 
+    /// The list, and whether an entry of the daemon's is out of a project's sight.
+    pub(crate) fn layer(&mut self) -> (&mut ListLayer, super::IsProjects) {
+        (&mut self.0, |_, entry| is_core_entry(entry))
+    }
+
     /// Modules from the path entries that the project has added are the project's; not those from folders that the daemon
     /// has on its own path, or the standard library's, which a project may repeat.
-    fn note_roots(&self, py: Python<'_>, share: &ListShare, rules: &mut Rules) {
+    pub(crate) fn note_roots(&self, py: Python<'_>, share: &ListShare, rules: &mut Rules) {
         let base = self.0.base().iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
         let mut shared: Vec<String> = base.map(|entry| entry.to_string_lossy().into_owned()).collect();
         shared.push(stdlib().to_owned());

@@ -1,0 +1,478 @@
+//! What a project's code sees and changes while it does not have its turn.
+//!
+//! Each function here is one step that no other thread can come between: it finds out whether the project is in place, works
+//! on the interpreter's own list or dictionary there, and on the project's share of it where the project is parked. So what
+//! the code does reaches its own project only, whatever is in place.
+
+mod environment;
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use crate::host::ownership::import_state::ImportState;
+use crate::host::ownership::marks;
+use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::python::collector::CollectorPaused;
+use crate::host::python::contents;
+use crate::host::python::modules::own_name;
+use crate::host::state::layers::Replaced;
+use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
+use crate::host::state::layers::list::{ListLayer, ListShare};
+use crate::host::state::world::World;
+
+/// One of the lists of `sys` that a project has entries in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    Path,
+    MetaPath,
+    PathHooks,
+}
+
+/// One of the dictionaries that a project has entries in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Named(Named),
+    /// What `os.environ` keeps its variables in.
+    Environment,
+}
+
+/// One whose entries are told by their names whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// `sys.modules`.
+    Modules,
+    /// `logging.Manager.loggerDict`.
+    Loggers,
+}
+
+/// The list as the project sees it now, in a list of its own.
+pub(crate) fn list<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: List,
+) -> PyResult<Bound<'py, PyList>> {
+    locked(py, |world, replaced| world.list_seen_by(py, state, which, replaced))
+}
+
+/// Gives the project's list other entries, where it still has those of `before`. Returns whether it had.
+pub(crate) fn replace_list(
+    py: Python<'_>,
+    state: &Arc<ImportState>,
+    which: List,
+    before: &Bound<'_, PyList>,
+    after: &Bound<'_, PyList>,
+) -> PyResult<bool> {
+    locked(py, |world, replaced| {
+        let now = world.list_seen_by(py, state, which, replaced)?;
+        let unchanged = contents::same_list(&now, &contents::list_items(before));
+        replaced.push(now.into_any().unbind());
+        if unchanged {
+            world.set_list(py, state, which, (before, after), replaced)?;
+        }
+        Ok(unchanged)
+    })
+}
+
+/// The dictionary as the project sees it now, in a dictionary of its own.
+pub(crate) fn table<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+) -> PyResult<Bound<'py, PyDict>> {
+    locked(py, |world, replaced| world.table(py, state, which, replaced))
+}
+
+/// What the project's dictionary has under the key.
+pub(crate) fn entry<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    locked(py, |world, replaced| world.entry(py, state, which, key, replaced))
+}
+
+/// Gives the project's dictionary an entry. A logger of everybody's, and a module that is exempt, is everybody's here too.
+pub(crate) fn set_entry<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+    key: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    locked(py, |world, replaced| world.set(py, state, which, key, value, replaced))
+}
+
+/// As [`set_entry`], where there is no entry yet. Returns what there is then.
+pub(crate) fn set_missing_entry<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+    key: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    locked(py, |world, replaced| {
+        if let Some(known) = world.entry(py, state, which, key, replaced)? {
+            return Ok(known);
+        }
+        world.set(py, state, which, key, value, replaced)?;
+        Ok(value.clone())
+    })
+}
+
+/// Takes an entry out of the project's dictionary and returns it. A module or logger of the daemon's stays where it is.
+pub(crate) fn remove_entry<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    locked(py, |world, replaced| {
+        let known = world.entry(py, state, which, key, replaced)?;
+        match which {
+            _ if known.is_none() => {}
+            Table::Named(which) => world.remove_named(py, state, which, key)?,
+            Table::Environment => {
+                world.change_environment(py, state, (key.clone().unbind(), None), replaced)?;
+            }
+        }
+        Ok(known)
+    })
+}
+
+/// The names that can be taken out of the project's dictionary, the newest last.
+pub(crate) fn own_names<'py>(
+    py: Python<'py>,
+    state: &Arc<ImportState>,
+    which: Table,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    locked(py, |world, replaced| {
+        let mut seen = contents::items(&world.table(py, state, which, replaced)?);
+        if let Table::Named(which) = which {
+            let daemons = world.daemons_table(py, which);
+            let is_daemons = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+                contents::get(daemons, &name.clone().into_any()).is_some_and(|daemons| daemons.is(value))
+            };
+            seen.retain(|(name, value)| !is_daemons(name, value));
+        }
+        Ok(seen.into_iter().map(|(name, _)| name).collect())
+    })
+}
+
+/// A key without what a subclass might do when it is compared. The variables of the environment have bytes.
+pub(crate) fn plain_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyBytes>() {
+        return Ok(key.clone());
+    }
+    let text = key
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("the name must be a str, not {}", key.get_type())))?;
+    Ok(PyString::new(key.py(), &text.to_string_lossy()).into_any())
+}
+
+/// Works on the world with the collector paused, and lets go of what was replaced when all is unlocked.
+fn locked<T>(py: Python<'_>, body: impl FnOnce(&mut World, &mut Replaced) -> PyResult<T>) -> PyResult<T> {
+    let mut replaced = Replaced::new();
+    let outcome = {
+        let _paused = CollectorPaused::new(py);
+        let mut world = World::lock(py)?;
+        let returned = if world.in_place().is_none() { world.return_misplaced(py) } else { Ok(()) };
+        returned.and_then(|()| body(&mut world, &mut replaced))
+    };
+    drop(replaced);
+    outcome
+}
+
+/// A list with what one project has of it; no share for a project that was retired.
+struct ListPart<'a> {
+    layer: &'a mut ListLayer,
+    share: Option<&'a mut ListShare>,
+    hides: fn(&Rules, &Bound<'_, PyAny>) -> bool,
+}
+
+/// A dictionary with what one project has of it; no share for a project that was retired.
+struct TablePart<'a> {
+    layer: &'a mut DictLayer,
+    share: Option<&'a mut DictShare>,
+    hides: Hides,
+}
+
+impl World {
+    fn list_part(&mut self, state: &ImportState, which: List) -> ListPart<'_> {
+        let (parts, shares) = self.parts_and_shares(state);
+        match which {
+            List::Path => {
+                let (layer, hides) = parts.path.layer();
+                ListPart { layer, share: shares.map(|shares| &mut shares.path), hides }
+            }
+            List::MetaPath | List::PathHooks => {
+                let index = usize::from(which == List::PathHooks);
+                let ([meta_path, path_hooks], hides) = parts.finders.layers();
+                let layer = if index == 0 { meta_path } else { path_hooks };
+                let share = shares.and_then(|shares| shares.finders.get_mut(index));
+                ListPart { layer, share, hides }
+            }
+        }
+    }
+
+    fn table_part(&mut self, state: &ImportState, which: Named) -> TablePart<'_> {
+        let (parts, shares) = self.parts_and_shares(state);
+        let (layer, share, hides) = match which {
+            Named::Modules => parts.modules.layer(shares.map(|shares| &mut shares.modules)),
+            Named::Loggers => parts.loggers.layer(shares.map(|shares| &mut shares.loggers)),
+        };
+        TablePart { layer, share, hides }
+    }
+
+    fn list_seen_by<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: List,
+        replaced: &mut Replaced,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let (here, nothing) = (self.is_in_place(state), self.in_place().is_none());
+        let ListPart { layer, share, hides } = self.list_part(state, which);
+        if here {
+            return PyList::new(py, layer.itself(py, replaced)?.iter());
+        }
+        if nothing {
+            layer.refresh(py, replaced)?;
+        }
+        let rules = &*state.rules(py);
+        let hidden = |entry: &Bound<'_, PyAny>| hides(rules, entry);
+        match share {
+            Some(share) => PyList::new(py, layer.combine(py, share, replaced, hidden)),
+            None => PyList::new(
+                py,
+                layer.base().iter().filter(|entry| !hidden(entry.bind(py))).collect::<Vec<_>>(),
+            ),
+        }
+    }
+
+    /// What [`list_seen_by`](Self::list_seen_by) has just given is the ground on which the new entries are told.
+    fn set_list(
+        &mut self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        which: List,
+        (before, entries): (&Bound<'_, PyList>, &Bound<'_, PyList>),
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let here = self.is_in_place(state);
+        let ListPart { layer, mut share, .. } = self.list_part(state, which);
+        if let Some(share) = &mut share {
+            share.note_by_hand(before, entries);
+        }
+        if here {
+            let live = layer.itself(py, replaced)?;
+            replaced.extend(contents::list_items(live));
+            return contents::replace_list(live, &contents::list_items(entries));
+        }
+        let Some(share) = share else { return Ok(()) };
+        layer.edit(py, share, entries, replaced);
+        if which == List::Path {
+            let (parts, shares) = self.parts_and_shares(state);
+            if let Some(shares) = shares {
+                parts.path.note_roots(py, &shares.path, &mut state.rules(py));
+            }
+        }
+        Ok(())
+    }
+
+    fn daemons_table<'a, 'py>(&'a self, py: Python<'py>, which: Named) -> &'a Bound<'py, PyDict> {
+        let layer = match which {
+            Named::Modules => self.parts().modules.dict(),
+            Named::Loggers => self.parts().loggers.dict(),
+        };
+        if self.in_place().is_none() { layer.live(py) } else { layer.base(py) }
+    }
+
+    fn table<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        replaced: &mut Replaced,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        match which {
+            Table::Named(which) => self.table_seen_by(py, state, which, replaced),
+            Table::Environment => self.environment_seen_by(py, state, replaced),
+        }
+    }
+
+    fn entry<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        key: &Bound<'py, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match which {
+            Table::Named(which) => Ok(self.entry_seen_by(py, state, which, key)),
+            Table::Environment => Ok(contents::get(&self.environment_seen_by(py, state, replaced)?, key)),
+        }
+    }
+
+    fn set<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Table,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        match which {
+            Table::Named(which) => self.set_named(py, state, which, key, value, replaced),
+            Table::Environment => {
+                let change = (key.clone().unbind(), Some(value.clone().unbind()));
+                self.change_environment(py, state, change, replaced)
+            }
+        }
+    }
+
+    fn table_seen_by<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Named,
+        replaced: &mut Replaced,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (here, nothing) = (self.is_in_place(state), self.in_place().is_none());
+        let TablePart { layer, share, hides } = self.table_part(state, which);
+        if here {
+            return layer.live(py).copy();
+        }
+        if nothing {
+            layer.refresh(py, replaced)?;
+        }
+        let rules = &*state.rules(py);
+        let hidden = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| hides(rules, key, value);
+        if let Some(share) = share {
+            return layer.combine(py, share, replaced, hidden)?.dict(py).copy();
+        }
+        let seen = PyDict::new(py);
+        for (key, value) in contents::items(layer.base(py)) {
+            if !hidden(&key, &value) {
+                seen.set_item(key, value)?;
+            }
+        }
+        for (key, reference) in remains(py, state, which).iter().flat_map(contents::items) {
+            if let Some(module) = contents::referent(&reference) {
+                seen.set_item(key, module)?;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn entry_seen_by<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Named,
+        key: &Bound<'py, PyAny>,
+    ) -> Option<Bound<'py, PyAny>> {
+        if self.is_in_place(state) {
+            return contents::get(self.table_part(state, which).layer.live(py), key);
+        }
+        let own = match self.table_part(state, which).share {
+            Some(share) => share.own_entry(key),
+            None => remains(py, state, which)
+                .and_then(|remains| contents::referent(&contents::get(&remains, key)?)),
+        };
+        own.or_else(|| {
+            let value = contents::get(self.daemons_table(py, which), key)?;
+            let hides = self.table_part(state, which).hides;
+            (!hides(&state.rules(py), key, &value)).then_some(value)
+        })
+    }
+
+    fn set_named<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Named,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let known = self.entry_seen_by(py, state, which, key);
+        if known.as_ref().is_some_and(|known| known.is(value)) {
+            return Ok(());
+        }
+        replaced.extend(known.map(Bound::unbind));
+        let is_shared = {
+            let rules = &*state.rules(py);
+            let name = key.cast::<PyString>()?.to_string_lossy();
+            match which {
+                Named::Modules => rules.of_name(&name) == Ownership::Shared,
+                Named::Loggers => rules.of_logger(key) != Ownership::Own,
+            }
+        };
+        if which == Named::Modules && !is_shared {
+            self.mark_by_hand(py, state, key, value)?;
+        }
+        let here = self.is_in_place(state);
+        let TablePart { layer, share, .. } = self.table_part(state, which);
+        match share {
+            _ if here => layer.live(py).set_item(key, value),
+            _ if is_shared => layer.share_entry(key, value, replaced),
+            Some(share) => layer.set_own(share, key, value, replaced),
+            // Whoever uses what a dropped core's code loads keeps it.
+            None => match (remains(py, state, which), contents::reference(value)) {
+                (Some(remains), Some(reference)) => remains.set_item(key, reference),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Marks a module that the project's code has made as its own. Not one of the daemon's that it gives another name to.
+    fn mark_by_hand(
+        &self,
+        py: Python<'_>,
+        state: &Arc<ImportState>,
+        name: &Bound<'_, PyAny>,
+        module: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let daemons = self.daemons_table(py, Named::Modules);
+        let is_daemons = own_name(module)
+            .and_then(|name| contents::get(daemons, PyString::new(py, &name).as_any()))
+            .is_some_and(|known| known.is(module));
+        let name = name.cast::<PyString>()?.to_string_lossy();
+        let is_somebodys = marks::owner_of_module(module).is_some();
+        if is_daemons || is_somebodys || state.rules(py).is_alias(&name, module) {
+            return Ok(());
+        }
+        marks::mark(module, &marks::new(py, state)?)
+    }
+
+    fn remove_named<'py>(
+        &mut self,
+        py: Python<'py>,
+        state: &Arc<ImportState>,
+        which: Named,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let here = self.is_in_place(state);
+        let TablePart { layer, share, .. } = self.table_part(state, which);
+        match share {
+            _ if here => layer.live(py).del_item(key),
+            Some(share) => layer.remove_own(share, key).map(drop),
+            None => {
+                let remains =
+                    remains(py, state, which).filter(|remains| contents::get(remains, key).is_some());
+                remains.map_or(Ok(()), |remains| remains.del_item(key))
+            }
+        }
+    }
+}
+
+/// What is left of a retired project's modules.
+fn remains<'py>(py: Python<'py>, state: &ImportState, which: Named) -> Option<Bound<'py, PyDict>> {
+    state.remains(py).filter(|_| which == Named::Modules).cloned()
+}

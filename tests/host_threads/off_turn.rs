@@ -1,0 +1,288 @@
+//! What a project's code does by hand with `sys.path`, `sys.modules`, finders and loggers while it does not have its turn.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use sgtk_host::Host;
+use sgtk_host_fixtures::{Configs, bundle, bundled, plugins};
+
+use crate::support::options;
+use crate::workshop::{alone, keep, until};
+
+/// The project whose code it is, with its core's version, and another.
+const OWN: (&str, &str) = ("project_a", "v0.24.0");
+const OTHER: &str = "project_b";
+
+struct Scene {
+    host: Host,
+    /// The plugin `by_hand` of the project.
+    code: Py<PyAny>,
+    configs: Configs,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let configs = bundled().unwrap();
+        let host = options(&configs).plugin_path(plugins()).build().unwrap();
+        // The standard library is everybody's, and stays where it was first imported.
+        Python::attach(|py| {
+            let names = "for name in ('imp', 'runpy', 'site', 'pkgutil'):
+    try: __import__(name)
+    except ImportError: pass";
+            py.run(&CString::new(names).unwrap(), None, None).unwrap();
+        });
+        let code = keep(&host, OWN.0, "__import__('by_hand')");
+        // The other has been in place once, so that what is found changed later is changed by the code.
+        drop(keep(&host, OTHER, "sgtk"));
+        Self { host, code, configs }
+    }
+
+    /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place whenever the code
+    /// does not load something in its own turn, and with its own project in place. Nothing of what is in place changes.
+    fn everywhere<T>(&self, function: &str, arguments: &[&str]) -> Vec<T>
+    where
+        T: for<'a> FromPyObject<'a, 'a, Error: Into<PyErr>> + Send,
+    {
+        let situations = [None, Some(OTHER), Some(OWN.0)];
+        let told = situations.map(|in_place| {
+            let outside = Python::attach(interpreter);
+            let told = thread::scope(|scope| {
+                let call = scope.spawn(|| Python::attach(|py| self.call(py, function, arguments)));
+                while let Some(project) = in_place
+                    && !call.is_finished()
+                {
+                    Python::attach(|py| {
+                        let lease = self.host.lease(py, project).unwrap();
+                        let before = interpreter(py);
+                        py.detach(|| until("it goes on", || call.is_finished() || self.host.waiting() > 0));
+                        let after = interpreter(py);
+                        drop(lease);
+                        // Its own code may change what is its own.
+                        if project != OWN.0 {
+                            assert_same(&before, &after, &format!("{function} with {project} in place"));
+                        }
+                    });
+                }
+                call.join().unwrap()
+            });
+            let told = told.unwrap_or_else(|error| panic!("{function} with {in_place:?} in place: {error}"));
+            let now = Python::attach(interpreter);
+            assert_same(&outside, &now, &format!("{function} with {in_place:?} in place before"));
+            told
+        });
+        Python::attach(|py| assert_eq!(self.host.audit(py).unwrap(), []));
+        told.into()
+    }
+
+    fn call<T>(&self, py: Python<'_>, function: &str, arguments: &[&str]) -> Result<T, String>
+    where
+        T: for<'a> FromPyObject<'a, 'a, Error: Into<PyErr>>,
+    {
+        let arguments = PyTuple::new(py, arguments).unwrap();
+        let told = self.code.bind(py).call_method1(function, arguments);
+        told.and_then(|told| told.extract().map_err(Into::into))
+            .map_err(|error| sgtk_host::python_error(&error).to_string())
+    }
+}
+
+/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers, the environment.
+fn interpreter(py: Python<'_>) -> Vec<Vec<String>> {
+    let scope = PyDict::new(py);
+    let code = c"
+import logging, os, sys
+state = [
+    [str(entry) for entry in sys.path],
+    [repr(entry) for entry in sys.meta_path],
+    [repr(entry) for entry in sys.path_hooks],
+    sorted(sys.modules),
+    sorted(logging.Logger.manager.loggerDict),
+    sorted('='.join(variable) for variable in os.environ.items()),
+]
+";
+    py.run(code, Some(&scope), None).unwrap();
+    scope.get_item("state").unwrap().unwrap().extract().unwrap()
+}
+
+#[track_caller]
+fn assert_same(before: &[Vec<String>], after: &[Vec<String>], what: &str) {
+    for (before, after) in before.iter().zip(after) {
+        let new: Vec<_> = after.iter().filter(|one| !before.contains(one)).collect();
+        let gone: Vec<_> = before.iter().filter(|one| !after.contains(one)).collect();
+        assert!(before == after, "{what}: {new:?} came, {gone:?} went");
+    }
+}
+
+/// The folder of the app's package, and a file in it that needs its core.
+fn payload() -> (String, String) {
+    let folder = bundle("tk-multi-payload").join("python");
+    let file = folder.join("payload").join("helper.py");
+    (folder.to_str().unwrap().to_owned(), file.to_str().unwrap().to_owned())
+}
+
+type Versions = BTreeMap<String, String>;
+
+#[track_caller]
+fn assert_own(told: &[Versions], parts: usize) {
+    for versions in told {
+        assert!(versions.len() == parts && versions.values().all(|one| one == OWN.1), "{versions:?}");
+    }
+}
+
+#[test]
+fn code_that_is_loaded_as_bundles_are_is_its_own_project_s() {
+    alone("off_turn::code_that_is_loaded_as_bundles_are_is_its_own_project_s", || {
+        let scene = Scene::new();
+        assert_own(&scene.everywhere("bundle", &[&payload().0]), 4);
+        assert_own(&scene.everywhere("reloaded", &[&payload().0]), 3);
+    });
+}
+
+#[test]
+fn a_file_that_is_loaded_by_hand_is_its_own_project_s() {
+    alone("off_turn::a_file_that_is_loaded_by_hand_is_its_own_project_s", || {
+        let scene = Scene::new();
+        let (_, file) = payload();
+        // One that no rule about folders counts as the project's.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let copy = elsewhere.path().join("helper.py");
+        std::fs::copy(&file, &copy).unwrap();
+        for file in [&*file, copy.to_str().unwrap()] {
+            for function in ["file", "unnamed_file", "executed", "finder"] {
+                assert_own(&scene.everywhere(function, &[file]), 3);
+            }
+            for versions in scene.everywhere::<Versions>("load_source", &[file]) {
+                assert!(versions.values().all(|one| one == OWN.1), "{versions:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_is_put_on_the_path_is_on_its_own_project_s() {
+    alone("off_turn::a_folder_that_is_put_on_the_path_is_on_its_own_project_s", || {
+        let scene = Scene::new();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::copy(payload().1, elsewhere.path().join("by_hand_helper.py")).unwrap();
+        let folder = elsewhere.path().canonicalize().unwrap();
+        for function in ["from_path", "run_module", "site_folder", "kept"] {
+            assert_own(&scene.everywhere(function, &[folder.to_str().unwrap(), "by_hand_helper"]), 3);
+        }
+    });
+}
+
+#[test]
+fn views_are_like_lists_and_dictionaries() {
+    alone("off_turn::views_are_like_lists_and_dictionaries", || {
+        let scene = Scene::new();
+        assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
+        assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
+        assert_eq!(scene.everywhere::<bool>("other_modules", &[]), [true; 3]);
+    });
+}
+
+#[test]
+fn the_environment_is_its_own_project_s() {
+    alone("off_turn::the_environment_is_its_own_project_s", || {
+        let scene = Scene::new();
+        let own = scene.configs.config(OWN.0).display().to_string();
+        let variables = || std::env::vars().collect::<BTreeMap<_, _>>();
+        let before = variables();
+        assert_eq!(scene.everywhere::<String>("environment", &["BY_HAND"]), [&*own; 3]);
+        assert_eq!(variables(), before);
+    });
+}
+
+#[test]
+fn a_logger_that_is_made_late_hangs_on_its_own_project_s() {
+    alone("off_turn::a_logger_that_is_made_late_hangs_on_its_own_project_s", || {
+        let scene = Scene::new();
+        let own = keep(&scene.host, OWN.0, "__import__('logging').getLogger('sgtk')");
+        for (number, name) in ["sgtk.late.one", "sgtk.late.two.three", "sgtk.late.two"].iter().enumerate() {
+            for root in scene.everywhere::<Py<PyAny>>("logger", &[name]) {
+                assert!(root.is(&own), "{name}, logger {number}");
+            }
+        }
+        // One that is nobody's is everybody's.
+        Python::attach(|py| {
+            let theirs: Py<PyAny> = scene.call(py, "get_logger", &["studio.tools"]).unwrap();
+            let ours = keep(&scene.host, OTHER, "__import__('logging').getLogger('studio.tools')");
+            assert!(theirs.is(&ours));
+        });
+    });
+}
+
+/// How many loads there are in the test below. For many, `SGTK_HOST_TEST_SECONDS` has to be more too.
+fn loads() -> usize {
+    std::env::var("SGTK_HOST_LOADS").map_or(2_000, |loads| loads.parse().unwrap())
+}
+
+#[test]
+fn thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing() {
+    alone("off_turn::thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing", || {
+        let scene = Scene::new();
+        let other = keep(&scene.host, OTHER, "__import__('by_hand')");
+        let folder = payload().0;
+        let (loads, done, leases) = (loads(), AtomicUsize::new(0), AtomicUsize::new(0));
+        for code in [&scene.code, &other] {
+            // What it needs of its core is loaded once and stays.
+            Python::attach(|py| code.call_method1(py, "bundle", (&folder,)).map(drop).unwrap());
+        }
+        let (outside, owned) = Python::attach(|py| (interpreter(py), owned(py, &scene.host)));
+        let mut before = 0;
+        thread::scope(|scope| {
+            // Two of one project, one of another.
+            for (code, version) in [(&scene.code, OWN.1), (&scene.code, OWN.1), (&other, "v0.22.5")] {
+                let (folder, done) = (&folder, &done);
+                scope.spawn(move || {
+                    while done.fetch_add(1, Ordering::Relaxed) < loads {
+                        Python::attach(|py| {
+                            let told = code.bind(py).call_method1("bundle", (folder,));
+                            let told: Versions = told
+                                .and_then(|told| told.extract())
+                                .unwrap_or_else(|error| panic!("{}", sgtk_host::python_error(&error)));
+                            assert!(told.values().all(|one| one == version), "{version}: {told:?}");
+                        });
+                    }
+                });
+            }
+            while done.load(Ordering::Relaxed) < loads {
+                let project = [OWN.0, OTHER, "project_c"][leases.fetch_add(1, Ordering::Relaxed) % 3];
+                scene.host.with_sgtk(project, |_| Ok(())).unwrap();
+                if before == 0 && done.load(Ordering::Relaxed) > loads / 4 {
+                    before = resident();
+                }
+            }
+        });
+        let after = resident();
+        assert!(after < before + 8 * 1024 * 1024, "{before} bytes at a quarter of it, {after} at the end");
+        Python::attach(|py| {
+            assert_same(&outside, &interpreter(py), "after all");
+            assert_eq!(self::owned(py, &scene.host), owned);
+            assert_eq!(scene.host.audit(py).unwrap(), []);
+        });
+        // Each lease has waited for a turn or two of the others.
+        let leases = leases.into_inner();
+        assert!(leases * 20 > loads, "{leases} leases beside {loads} loads");
+    });
+}
+
+/// How much each project has: path entries, modules, loggers.
+fn owned(py: Python<'_>, host: &Host) -> Vec<Vec<usize>> {
+    let own = |project| {
+        let _lease = host.lease(py, project).unwrap();
+        interpreter(py).iter().map(Vec::len).collect()
+    };
+    [OWN.0, OTHER].map(own).into()
+}
+
+/// The memory that the process has resident, in bytes; 0 where the platform does not tell.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
+        .map_or(0, |kib: usize| kib * 1024)
+}
