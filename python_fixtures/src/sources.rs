@@ -14,6 +14,11 @@ pub fn plugins() -> PathBuf {
     source("plugins")
 }
 
+/// Modules of project code that are no plugins: `by_hand` works on the import system as bundles and studio tools do.
+pub fn project_code() -> PathBuf {
+    source("project_code")
+}
+
 /// Plugins for worker processes, each of which does harm in ways of its own (`bad_*`), and `told`, which does none and
 /// tells about its process.
 pub fn misbehaving_plugins() -> PathBuf {

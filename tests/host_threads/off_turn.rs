@@ -8,7 +8,7 @@ use std::thread;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use sgtk_host::Host;
-use sgtk_host_fixtures::{Configs, bundle, bundled, plugins};
+use sgtk_host_fixtures::{Configs, bundle, bundled, project_code};
 
 use crate::support::options;
 use crate::workshop::{alone, keep, until};
@@ -27,7 +27,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let configs = bundled().unwrap();
-        let host = options(&configs).plugin_path(plugins()).build().unwrap();
+        let host = options(&configs).plugin_path(project_code()).build().unwrap();
         // The standard library is everybody's, and stays where it was first imported.
         Python::attach(|py| {
             let names = "for name in ('imp', 'runpy', 'site', 'pkgutil'):
