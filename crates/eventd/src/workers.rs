@@ -122,7 +122,10 @@ impl From<PoolError> for CallError {
             PoolError::CircuitOpen { next_try, .. } => Some(*next_try),
             _ => None,
         };
-        let lost = matches!(error, PoolError::WorkerLost { .. } | PoolError::TimedOut { .. });
+        let lost = matches!(
+            error,
+            PoolError::WorkerLost { .. } | PoolError::TimedOut { .. } | PoolError::Aborted { sent: true, .. }
+        );
         CallError { delivery: error.delivery(), classes, message, traceback, lost, next_try }
     }
 }
@@ -178,12 +181,32 @@ impl Workers {
         arguments: impl FnOnce(Call) -> Call,
         limit: Option<Duration>,
     ) -> Result<T, CallError> {
+        self.call_unless(worker, function, arguments, limit, std::future::pending()).await
+    }
+
+    /// As [`call`](Self::call), and ends the call, with its worker, once `ended` is ready.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_unless<T: DeserializeOwned + Send + 'static>(
+        &self,
+        worker: &Worker,
+        function: &str,
+        arguments: impl FnOnce(Call) -> Call,
+        limit: Option<Duration>,
+        ended: impl Future<Output = ()>,
+    ) -> Result<T, CallError> {
         // What is waited for before it is sent is the pool's affair: it has limits of its own for that.
         let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).run_timeout(limit);
         let pool = self
             .pool(worker)
             .ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?;
-        Ok(pool.submit::<T>(worker.lane(), call)?.await?)
+        let mut handle = pool.submit::<T>(worker.lane(), call)?;
+        tokio::select! {
+            result = &mut handle => return Ok(result?),
+            () = ended => handle.abort(),
+        }
+        Ok(handle.await?)
     }
 
     fn pool(&self, worker: &Worker) -> Option<&WorkerPool> {

@@ -209,6 +209,7 @@ impl Daemon {
         tell_systemd(&[NotifyState::Stopping]);
         tracing::info!("sgtk-eventd ends: callbacks that run are waited for");
         self.stop.send_replace(true);
+        self.shared.queue.rest().await;
         while self.pollers.join_next().await.is_some() {}
         self.lanes.stop(self.shared.settings.stop_timeout).await;
         prepare::end(Arc::clone(&self.shared.workers), Duration::from_secs(2)).await;

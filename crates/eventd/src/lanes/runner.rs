@@ -9,7 +9,7 @@ use super::table::{Loader, setup};
 use super::{Orders, Shared, lane_name, parts};
 use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
-use crate::event::{Event, Fields};
+use crate::event::Fields;
 use crate::plugins::{Callback, Listing, Plugin, PluginFile, Table};
 use crate::queue::{Failure, Lane, LaneName, Message, QueueError, Start, Verdict};
 use crate::report::board::PluginNote;
@@ -235,11 +235,15 @@ impl Runner {
         if !self.begun {
             self.load().await;
             if !self.ready.contains(&message.lane) {
+                self.give_back(&message).await;
                 return;
             }
         }
         let (_, key, _) = parts(&message.lane);
-        let Some(plugin) = self.table.active(key).cloned() else { return };
+        let Some(plugin) = self.table.active(key).cloned() else {
+            self.give_back(&message).await;
+            return;
+        };
         let fields = message.event.fields();
         let wanted = self.wanted_callbacks(&plugin, &fields);
         let verdict = if wanted.is_empty() {
@@ -260,6 +264,12 @@ impl Runner {
         };
         self.told(&plugin, &message, &verdict);
         self.insist(&message, Some(verdict)).await;
+    }
+
+    /// Its plugin is not loaded: it waits, for another host as well.
+    async fn give_back(&self, message: &Message) {
+        let reason = self.trouble.as_deref().unwrap_or("the plugin is not loaded");
+        self.shared.queue.give_back(message, reason).await;
     }
 
     fn policy(&self, plugin: &Plugin) -> Policy {
@@ -302,7 +312,7 @@ impl Runner {
         let mut outcomes = Vec::new();
         for (index, callback) in wanted {
             self.shared.board.begins(&message.lane, message.event.id, &callback.name);
-            let called = self.call(plugin, *index, &message.event).await;
+            let called = self.call(plugin, *index, message).await;
             self.shared.board.ended(&message.lane);
             self.measure(plugin, callback, fields, &called);
             let lost = called.as_ref().is_err_and(|error| error.lost);
@@ -320,15 +330,17 @@ impl Runner {
         outcomes
     }
 
-    async fn call(&mut self, plugin: &Plugin, index: usize, event: &Arc<Event>) -> Result<Answer, CallError> {
+    async fn call(&mut self, plugin: &Plugin, index: usize, message: &Message) -> Result<Answer, CallError> {
         let limit = self.shared.settings.callback_timeout;
         for second in [false, true] {
             let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
             let stamp = stamp.unwrap_or_default();
             let arguments =
-                |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&event.body);
+                |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&message.event.body);
+            let revoked = self.shared.queue.revoked(message);
+            let workers = &self.shared.workers;
             let answer =
-                self.shared.workers.call::<Answer>(&self.worker, "plugins:run", arguments, limit).await?;
+                workers.call_unless::<Answer>(&self.worker, "plugins:run", arguments, limit, revoked).await?;
             if !answer.stale || second {
                 return if answer.stale { Err(self.not_loaded(plugin)) } else { Ok(answer) };
             }

@@ -283,6 +283,21 @@ pub trait Queue: Send + Sync + 'static {
     /// it.
     async fn progress(&self, message: &Message) -> Result<(), QueueError>;
 
+    /// Waits until the message must not be worked on here any longer, as this host was silent for too long
+    /// and another one may have it. Never, where there is one host. Safe to be dropped.
+    async fn revoked(&self, message: &Message) {
+        let _ = message;
+        std::future::pending().await
+    }
+
+    /// Gives back a message that cannot be worked on now, unsettled: it is for another host, if there is one.
+    async fn give_back(&self, message: &Message, reason: &str) {
+        let _ = (message, reason);
+    }
+
+    /// Gives out nothing more from now on: the daemon is about to end. What was given out can be settled.
+    async fn rest(&self) {}
+
     /// Settles a message.
     async fn settle(&self, message: &Message, verdict: Verdict) -> Result<(), QueueError>;
 
