@@ -51,5 +51,7 @@ pub use isolated::{in_child, isolated};
 pub use missing::missing;
 pub use pythons::{Python, pythons};
 pub use site::{Fault, PipelineConfiguration, Request, Site};
-pub use sources::{events, host_libraries, host_packages, misbehaving_plugins, plugins, project_code, recipe};
+pub use sources::{
+    events, host_libraries, host_packages, misbehaving_plugins, plugins, project_code, recipe,
+};
 pub use studio::{Project, Studio};
