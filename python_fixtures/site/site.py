@@ -14,6 +14,7 @@ on standard input, one JSON object a line, and answers each with one on standard
     {"events": [{"event_type": ..., "hold": true}, ...]}      new entries of the event log: their ids
     {"hold": true}        entries get ids, and cannot be seen {"commit": [ids] or null}, {"roll_back": [ids]}
     {"wait": {"kind": KIND, "count": 1, "seconds": 60}}       until so many requests of the kind have come
+    {"tls": {"chain": "chain.pem", "key": "key.pem"}}         serves over TLS as well: its port; again: another certificate
 
 A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metrics`; `read` means every read, `*` every
 request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong), `{"refuse": [code, message]}`
@@ -28,6 +29,7 @@ import http.server
 import json
 import os
 import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -109,6 +111,8 @@ class Site(object):
         """Does what the line on standard input asks for."""
         if "wait" in order:
             return self.wait(**order["wait"])
+        if "tls" in order:
+            return {"port": serve_tls(**order["tls"])}
         with self.changed:
             if "add" in order:
                 for entity in order["add"]:
@@ -273,6 +277,31 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         """A client that went away is none of the site's business; a mistake of the site is, without its locals."""
         if not isinstance(sys.exc_info()[1], OSError):
             super(Server, self).handle_error(request, client_address)
+
+
+class Tls(Server):
+    """The same over TLS, with a certificate that can be replaced. Each handshake is made on its connection's own thread."""
+
+    def __init__(self):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        super(Tls, self).__init__(("127.0.0.1", 0), Handler)
+
+    def finish_request(self, request, client_address):
+        """Wraps the connection. A client that does not trust the certificate goes away here."""
+        super(Tls, self).finish_request(self.context.wrap_socket(request, server_side=True), client_address)
+
+    def shutdown_request(self, request):
+        """Wrapping has detached the socket that came."""
+        self.close_request(request)
+
+
+def serve_tls(chain, key, served=[]):
+    """Serves over TLS from now on, or with another certificate. Returns the port."""
+    if not served:
+        served.append(Tls())
+        threading.Thread(target=served[0].serve_forever, daemon=True).start()
+    served[0].context.load_cert_chain(chain, key)
+    return served[0].server_port
 
 
 SITE = Site()

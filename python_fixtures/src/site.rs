@@ -165,6 +165,14 @@ impl Site {
         self.port
     }
 
+    /// Serves over TLS as well, with a certificate chain and its key as PEM files; called again, with another one from the
+    /// next connection on. Returns the port.
+    pub fn serve_tls(&self, chain: &Path, key: &Path) -> io::Result<u16> {
+        let answer = self.order(json!({ "tls": { "chain": chain, "key": key } }))?;
+        let port = answer["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        port.ok_or_else(|| io::Error::other("the site did not say its port"))
+    }
+
     /// Lets a script in with this key.
     pub fn script_user(&self, name: &str, key: &str) -> io::Result<()> {
         self.order(json!({ "script": { "name": name, "key": key } })).map(drop)

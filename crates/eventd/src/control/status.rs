@@ -166,7 +166,7 @@ impl fmt::Display for Status {
         for (name, site) in &self.sites {
             write!(f, "site {name}: {}, event {}, {} ids missing", site.server, site.cursor, site.missing)?;
             match &site.error {
-                Some(error) => writeln!(f, "\n  does not answer: {error}")?,
+                Some(error) => writeln!(f, "\n  {error}")?,
                 None => writeln!(f)?,
             }
         }

@@ -57,7 +57,7 @@ pub struct Policy {
 const LOST_ATTEMPTS: u32 = 3;
 
 /// No retry is longer away than this.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What has become of one callback of a plugin.
 #[derive(Clone, Debug)]

@@ -1,17 +1,21 @@
 //! Runs the lanes of one worker: event by event, plugin by plugin, callback by callback.
 
+mod batch;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::batch::{Item, MOST};
 use super::table::{Loader, setup};
-use super::{Orders, Shared, lane_name, parts};
+use super::{Orders, Shared, lane_name};
 use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
 use crate::event::Fields;
 use crate::plugins::{Callback, Listing, Plugin, PluginFile, Table};
-use crate::queue::{Failure, Lane, LaneName, Message, QueueError, Start, Verdict};
+use crate::queue::{Failure, Lane, LaneName, Message, Notes, QueueError, Start, Verdict};
 use crate::report::board::PluginNote;
 use crate::report::timing::Timed;
 use crate::workers::{CallError, Worker};
@@ -37,6 +41,10 @@ pub(super) struct Runner {
     trouble: Option<String>,
     /// The lanes that can be given events, in the order of the plugins.
     ready: Vec<LaneName>,
+    /// Lanes whose event waits for the worker, which was told.
+    waiting: HashSet<LaneName>,
+    /// Where the worker notes how far it is with events that it was given together.
+    notes: Option<Arc<Notes>>,
     begun: bool,
 }
 
@@ -49,6 +57,7 @@ impl Runner {
         only: Option<String>,
         orders: watch::Receiver<Orders>,
     ) -> Runner {
+        let notes = shared.queue.notes(worker.name()).map(Arc::new);
         Runner {
             shared,
             site,
@@ -62,6 +71,8 @@ impl Runner {
             table: Table::default(),
             trouble: None,
             ready: Vec::new(),
+            waiting: HashSet::new(),
+            notes,
             begun: false,
         }
     }
@@ -90,8 +101,8 @@ impl Runner {
                         if self.begun || self.project.is_none() { self.load().await } else { self.know_without_loading().await }
                     }
                 }
-                next = queue.next(&self.ready), if !self.ready.is_empty() => match next {
-                    Ok(message) => self.handle(message).await,
+                taken = queue.take(&self.ready, MOST), if !self.ready.is_empty() => match taken {
+                    Ok(messages) => self.handle_all(messages).await,
                     Err(QueueError::Closed) => return,
                     Err(error) => {
                         tracing::error!(%error, "the queue gives no events");
@@ -230,40 +241,27 @@ impl Runner {
             .note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
     }
 
-    /// Runs one event of one plugin.
-    async fn handle(&mut self, message: Message) {
-        if !self.begun {
-            self.load().await;
-            if !self.ready.contains(&message.lane) {
-                self.give_back(&message).await;
+    /// Runs one event of one plugin in a call of its own.
+    async fn handle(&mut self, item: &Item) {
+        let policy = self.policy(&item.plugin);
+        let verdict = if policy.once && item.message.begun {
+            let reason =
+                "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
+            Verdict::Dead(Failure { reason, traceback: None })
+        } else {
+            if policy.once && !self.insist(Step::Begin(&item.message)).await {
                 return;
             }
-        }
-        let (_, key, _) = parts(&message.lane);
-        let Some(plugin) = self.table.active(key).cloned() else {
-            self.give_back(&message).await;
-            return;
+            let outcomes = self.call_all(item).await;
+            policy.verdict(item.message.attempts, &outcomes)
         };
-        let fields = message.event.fields();
-        let wanted = self.wanted_callbacks(&plugin, &fields);
-        let verdict = if wanted.is_empty() {
-            Verdict::Passed
-        } else {
-            let policy = self.policy(&plugin);
-            if policy.once && message.begun {
-                let reason =
-                    "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
-                Verdict::Dead(Failure { reason, traceback: None })
-            } else {
-                if policy.once && !self.insist(&message, None).await {
-                    return;
-                }
-                let outcomes = self.call_all(&plugin, &wanted, &message, &fields).await;
-                policy.verdict(message.attempts, &outcomes)
-            }
-        };
-        self.told(&plugin, &message, &verdict);
-        self.insist(&message, Some(verdict)).await;
+        self.settle(item, verdict).await;
+    }
+
+    /// Tells what has become of an event, and writes it down.
+    async fn settle(&mut self, item: &Item, verdict: Verdict) {
+        self.told(&item.plugin, &item.message, &verdict);
+        self.insist(Step::Settle(&item.message, verdict)).await;
     }
 
     /// Its plugin is not loaded: it waits, for another host as well.
@@ -278,7 +276,8 @@ impl Runner {
         Policy { attempts: settings.attempts, retry_after: settings.retry_after, once }
     }
 
-    fn wanted_callbacks(&self, plugin: &Plugin, fields: &Fields) -> Vec<(usize, Callback)> {
+    /// The places of the callbacks that want the event.
+    fn wanted_callbacks(&self, plugin: &Plugin, fields: &Fields) -> Vec<usize> {
         if self.shared.settings.ignore_own && self.is_own(plugin, fields) {
             return Vec::new();
         }
@@ -286,7 +285,7 @@ impl Runner {
         let callbacks = plugin.callbacks.iter().enumerate();
         callbacks
             .filter(|(_, callback)| callback.opaque || callback.filter.wants(&subject))
-            .map(|(index, callback)| (index, callback.clone()))
+            .map(|(index, _)| index)
             .collect()
     }
 
@@ -302,19 +301,14 @@ impl Runner {
     }
 
     /// Calls the callbacks one after the other, up to one that stops the plugin or has to be tried again.
-    async fn call_all(
-        &mut self,
-        plugin: &Plugin,
-        wanted: &[(usize, Callback)],
-        message: &Message,
-        fields: &Fields,
-    ) -> Vec<Outcome> {
+    async fn call_all(&mut self, item: &Item) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for (index, callback) in wanted {
-            self.shared.board.begins(&message.lane, message.event.id, &callback.name);
-            let called = self.call(plugin, *index, message).await;
-            self.shared.board.ended(&message.lane);
-            self.measure(plugin, callback, fields, &called);
+        let lane = &item.message.lane;
+        for (index, callback) in item.callbacks() {
+            self.shared.board.begins(lane, item.message.event.id, &callback.name);
+            let called = self.call(&item.plugin, index, &item.message).await;
+            self.shared.board.ended(lane);
+            self.measure(item, callback, &called);
             let lost = called.as_ref().is_err_and(|error| error.lost);
             let outcome = Outcome::new(&callback.name, called, callback.stop_on_error);
             let last = matches!(outcome, Outcome::Stop(_) | Outcome::NeverRan(_) | Outcome::MayHaveRun(..));
@@ -355,13 +349,8 @@ impl Runner {
         CallError::never(format!("plugin '{}' cannot be called: {reason}", plugin.name))
     }
 
-    fn measure(
-        &self,
-        plugin: &Plugin,
-        callback: &Callback,
-        fields: &Fields,
-        called: &Result<Answer, CallError>,
-    ) {
+    fn measure(&self, item: &Item, callback: &Callback, called: &Result<Answer, CallError>) {
+        let (plugin, fields) = (&item.plugin, &item.fields);
         let (outcome, took) = match called {
             Ok(answer) if answer.skipped => return,
             Ok(answer) => {
@@ -389,7 +378,23 @@ impl Runner {
 
     /// Tells what has become of an event, where it was not simply done. What a callback raises its own logger
     /// has told.
-    fn told(&self, plugin: &Plugin, message: &Message, verdict: &Verdict) {
+    fn told(&mut self, plugin: &Plugin, message: &Message, verdict: &Verdict) {
+        if let Verdict::Retry { failure, counts: false, .. } = verdict {
+            if self.waiting.insert(message.lane.clone()) {
+                let (event, plugin, project) = (message.event.id, &plugin.name, self.project);
+                let reason = &failure.reason;
+                tracing::warn!(
+                    event,
+                    plugin,
+                    project,
+                    reason,
+                    "the worker cannot be had; the event waits for it"
+                );
+            }
+        } else if self.waiting.remove(&message.lane) {
+            let (event, plugin, project) = (message.event.id, &plugin.name, self.project);
+            tracing::info!(event, plugin, project, "the worker is there again");
+        }
         let label = || crate::report::metrics::LaneLabel {
             plugin: plugin.name.clone(),
             project: self.project.map_or_else(String::new, |id| id.to_string()),
@@ -399,10 +404,10 @@ impl Runner {
             Verdict::Done if message.event.late => {
                 tracing::info!(event, plugin = plugin_name, project, "an event that came late was processed");
             }
-            Verdict::Done | Verdict::Passed => {}
-            Verdict::Retry { after, failure, counts } => {
+            Verdict::Done | Verdict::Passed | Verdict::Retry { counts: false, .. } => {}
+            Verdict::Retry { after, failure, .. } => {
                 self.shared.metrics.retries.get_or_create(&label()).inc();
-                let attempt = message.attempts + u32::from(*counts);
+                let attempt = message.attempts + 1;
                 tracing::warn!(
                     event,
                     plugin = plugin_name,
@@ -437,12 +442,14 @@ impl Runner {
 
     /// Settles the message, or writes down that it is begun; where the disk is full, as often as it takes.
     /// False where the queue is closed.
-    async fn insist(&self, message: &Message, verdict: Option<Verdict>) -> bool {
+    async fn insist(&self, step: Step<'_>) -> bool {
         let mut told = false;
         loop {
-            let written = match &verdict {
-                Some(verdict) => self.shared.queue.settle(message, verdict.clone()).await,
-                None => self.shared.queue.begin(message).await,
+            let (queue, event) = (&self.shared.queue, step.event());
+            let written = match &step {
+                Step::Begin(message) => queue.begin(message).await,
+                Step::Settle(message, verdict) => queue.settle(message, verdict.clone()).await,
+                Step::SettleAll(messages, verdict) => queue.settle_all(messages, verdict.clone()).await,
             };
             match written {
                 Ok(()) => return true,
@@ -450,7 +457,7 @@ impl Runner {
                 Err(QueueError::NotInFlight { .. } | QueueError::Closed) => return false,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::error!(%error, event = message.event.id, "what has become of an event cannot be written; tried again each second");
+                        tracing::error!(%error, event, "what has become of an event cannot be written; tried again each second");
                     }
                     let mut orders = self.orders.clone();
                     tokio::select! {
@@ -459,6 +466,22 @@ impl Runner {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What is written down of messages.
+enum Step<'a> {
+    Begin(&'a Message),
+    Settle(&'a Message, Verdict),
+    SettleAll(&'a [Message], Verdict),
+}
+
+impl Step<'_> {
+    fn event(&self) -> Option<i64> {
+        match self {
+            Step::Begin(message) | Step::Settle(message, _) => Some(message.event.id),
+            Step::SettleAll(messages, _) => messages.first().map(|message| message.event.id),
         }
     }
 }

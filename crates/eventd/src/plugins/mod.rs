@@ -5,6 +5,7 @@ mod filter;
 mod folder;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,19 +70,19 @@ pub struct Callback {
 /// The plugins of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    plugins: BTreeMap<String, Plugin>,
+    plugins: BTreeMap<String, Arc<Plugin>>,
 }
 
 impl Table {
     /// What a worker has told.
     #[must_use]
     pub fn new(plugins: Vec<Plugin>) -> Table {
-        Table { plugins: plugins.into_iter().map(|plugin| (plugin.key.clone(), plugin)).collect() }
+        Table { plugins: plugins.into_iter().map(|plugin| (plugin.key.clone(), Arc::new(plugin))).collect() }
     }
 
     /// A plugin that is active.
     #[must_use]
-    pub fn active(&self, key: &str) -> Option<&Plugin> {
+    pub fn active(&self, key: &str) -> Option<&Arc<Plugin>> {
         self.plugins.get(key).filter(|plugin| plugin.problem.is_none())
     }
 
@@ -96,12 +97,12 @@ impl Table {
             scripts: Vec::new(),
             callbacks: Vec::new(),
         };
-        self.plugins.insert(plugin.key.clone(), plugin);
+        self.plugins.insert(plugin.key.clone(), Arc::new(plugin));
     }
 
     /// All of them, by path.
     pub fn iter(&self) -> impl Iterator<Item = &Plugin> {
-        self.plugins.values()
+        self.plugins.values().map(Arc::as_ref)
     }
 
     /// Whether some are to be loaded again by themselves.

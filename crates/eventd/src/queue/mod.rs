@@ -6,6 +6,7 @@
 //! its event, others go on.
 
 pub mod file;
+mod notes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::source::window::Window;
+
+pub use notes::{Notes, Progress};
 
 /// A lane's name: `shotgun:/plugins/publish`, or with the project `shotgun:/plugins/publish@176`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -274,6 +277,28 @@ pub trait Queue: Send + Sync + 'static {
     /// that are at the same one, the first named. What was given out and not settled is given out again. Safe
     /// to be dropped.
     async fn next(&self, lanes: &[LaneName]) -> Result<Message, QueueError>;
+
+    /// As [`next`](Self::next), with those that follow it at once: up to `most` in the order in which they are to be run.
+    /// An engine that keeps no [`notes`](Self::notes) gives one.
+    async fn take(&self, lanes: &[LaneName], most: usize) -> Result<Vec<Message>, QueueError> {
+        let _ = most;
+        Ok(vec![self.next(lanes).await?])
+    }
+
+    /// Where a worker notes how far it is with messages that it was given together, so that the queue knows after a crash.
+    /// None where it could not know: then one message is run after the other.
+    fn notes(&self, worker: &str) -> Option<Notes> {
+        let _ = worker;
+        None
+    }
+
+    /// Settles messages that were taken together, in their order, as done or passed.
+    async fn settle_all(&self, messages: &[Message], verdict: Verdict) -> Result<(), QueueError> {
+        for message in messages {
+            self.settle(message, verdict.clone()).await?;
+        }
+        Ok(())
+    }
 
     /// Writes down that the message's callbacks are being run, so that after a crash it is known that they
     /// may have.

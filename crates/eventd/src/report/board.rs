@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::plugins::{Emails, Problem};
-use crate::queue::LaneName;
+use crate::queue::{LaneName, Notes};
 
 /// What is going on.
 #[derive(Debug, Default)]
@@ -18,8 +18,18 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Inner {
     running: HashMap<LaneName, (Running, Instant)>,
+    /// What workers were given together.
+    batches: Vec<Batch>,
     plugins: HashMap<String, PluginNote>,
     sites: HashMap<Arc<str>, SiteNote>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    notes: Arc<Notes>,
+    /// Lane, event, and callbacks' names of each.
+    items: Vec<(LaneName, i64, Vec<String>)>,
+    since: Instant,
 }
 
 /// A callback that is running.
@@ -73,10 +83,32 @@ impl Board {
         self.lock().running.remove(lane);
     }
 
+    /// Callbacks of events begin that a worker was given together: which one is running, its notes say.
+    pub fn begins_all(&self, notes: Arc<Notes>, items: Vec<(LaneName, i64, Vec<String>)>) {
+        self.lock().batches.push(Batch { notes, items, since: Instant::now() });
+    }
+
+    /// They have ended.
+    pub fn ended_all(&self, notes: &Arc<Notes>) {
+        self.lock().batches.retain(|batch| !Arc::ptr_eq(&batch.notes, notes));
+    }
+
     /// What a lane is running.
     #[must_use]
     pub fn running(&self, lane: &LaneName) -> Option<Running> {
         let inner = self.lock();
+        for batch in &inner.batches {
+            let progress = batch.notes.progress();
+            // A moment before the first and between two, the next one counts.
+            let Some((of, event, callbacks)) = batch.items.get(progress.done) else { continue };
+            if of == lane {
+                let callback =
+                    callbacks.get(progress.callback).or(callbacks.first()).cloned().unwrap_or_default();
+                // The worker begins nothing more a moment after the first.
+                let ms = batch.since.elapsed().as_millis() as u64;
+                return Some(Running { event: *event, callback, ms });
+            }
+        }
         let (running, since) = inner.running.get(lane)?;
         Some(Running { ms: since.elapsed().as_millis() as u64, ..running.clone() })
     }

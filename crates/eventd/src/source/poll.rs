@@ -266,12 +266,20 @@ impl Poller {
                 Err(error) => Err(error),
             };
             match appended {
-                Ok(()) => return true,
+                Ok(()) => {
+                    if told {
+                        tracing::info!(site = &*batch.site, "events can be written again");
+                        self.board.note_site(&batch.site, |note| note.error = None);
+                    }
+                    return true;
+                }
                 Err(QueueError::Closed) => return false,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::error!(%error, "events cannot be written; tried again each second");
                     }
+                    let reason = format!("events cannot be written: {error}");
+                    self.board.note_site(&batch.site, |note| note.error = Some(reason));
                 }
             }
             tokio::select! {
@@ -297,7 +305,7 @@ impl Poller {
         let reason = told(error);
         self.board.note_site(&self.site.name, |note| {
             note.failures = failures.count;
-            note.error = Some(reason.clone());
+            note.error = Some(format!("does not answer: {reason}"));
         });
         let (site, server, most) = (&*self.site.name, &self.site.server, self.settings.max_retries);
         let attempt = (failures.count - 1) % most + 1;

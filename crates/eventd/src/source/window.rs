@@ -208,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_keeps_no_id_waited_for_longer_than_its_time() {
+        let mut window = Window::new(10);
+        // Noted when the clock was ahead.
+        window.take([12], 1_000_000);
+        window.not_later_than(300);
+        assert_eq!(window.expire(299), []);
+        assert_eq!(window.expire(300), [(11, 11)]);
+    }
+
+    #[test]
     fn with_more_gaps_than_a_query_has_room_for_each_has_its_turn() {
         let mut window = Window::new(0);
         window.take((1..=2000).map(|n| n * 2), 5);

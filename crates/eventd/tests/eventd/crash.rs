@@ -43,15 +43,21 @@ fn judge(record: &[String], plugins: &[&str], ids: &[i64]) -> usize {
 }
 
 #[test]
+fn killed_again_and_again_with_all_plugins_in_one_lane_nothing_is_lost() {
+    kill_again_and_again("lanes: shared");
+}
+
+#[test]
 fn killed_again_and_again_nothing_is_lost_and_only_what_was_in_flight_comes_again() {
+    kill_again_and_again("lanes: plugin");
+}
+
+fn kill_again_and_again(lanes: &str) {
     let Some(python) = python() else { return };
     let kills: usize = std::env::var("EVENTD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let total: usize = std::env::var("EVENTD_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let mut studio = Studio::new(python);
-    studio
-        .set("eventd", "lanes: plugin")
-        .set("daemon", "logging: 20")
-        .set("daemon", "max_event_batch_size: 50");
+    studio.set("eventd", lanes).set("daemon", "logging: 20").set("daemon", "max_event_batch_size: 50");
     let plugins = ["one", "two"];
     for name in plugins {
         let source = format!(

@@ -43,6 +43,7 @@ pub(crate) struct Studio {
     pub(crate) configs: Configs,
     /// Lines by section, beside those that every file has.
     more: Vec<(&'static str, String)>,
+    variables: Vec<(&'static str, PathBuf)>,
     python: PathBuf,
 }
 
@@ -63,7 +64,14 @@ impl Studio {
         for name in ["plugins", "project_plugins", "logs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Studio { site, folder, configs: Configs::new().unwrap(), more: Vec::new(), python }
+        Studio {
+            site,
+            folder,
+            configs: Configs::new().unwrap(),
+            more: Vec::new(),
+            variables: Vec::new(),
+            python,
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,6 +81,12 @@ impl Studio {
     /// A line of a section.
     pub(crate) fn set(&mut self, section: &'static str, line: &str) -> &mut Studio {
         self.more.push((section, line.to_owned()));
+        self
+    }
+
+    /// A variable of the environment of all commands.
+    pub(crate) fn env(&mut self, name: &'static str, value: PathBuf) -> &mut Studio {
+        self.variables.push((name, value));
         self
     }
 
@@ -149,9 +163,18 @@ impl Studio {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sgtk-eventd"));
+        self.command_by(&[], arguments)
+    }
+
+    /// A command that is run by another one, whose last argument it is.
+    fn command_by(&self, by: &[&str], arguments: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_sgtk-eventd");
+        let mut words = by.iter().copied().chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
         command
+            .args(words)
             .args(arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .arg("--config")
             .arg(self.config_file())
             .env("DAEMON_KEY", "a-daemons-key")
@@ -182,9 +205,13 @@ impl Studio {
     }
 
     pub(crate) fn start(&self) -> Daemon {
+        self.start_by(&[])
+    }
+
+    fn start_by(&self, by: &[&str]) -> Daemon {
         let log = fs::OpenOptions::new().append(true).create(true).open(self.path("stdout")).unwrap();
         let child = self
-            .command(&["run"])
+            .command_by(by, &["run"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -195,10 +222,25 @@ impl Studio {
 
     /// Starts it and waits until it polls.
     pub(crate) fn start_polling(&self) -> Daemon {
+        self.start_polling_by(&[])
+    }
+
+    /// The same by another command, which runs what follows its arguments.
+    pub(crate) fn start_polling_by(&self, by: &[&str]) -> Daemon {
         let before = self.count("EventLogEntry");
-        let daemon = self.start();
+        let daemon = self.start_by(by);
         self.until("it polls", || self.count("EventLogEntry") > before + 1);
         daemon
+    }
+
+    /// Kills the worker processes of a name, as the kernel does where memory is short.
+    pub(crate) fn kill_workers(&self, name: &str) {
+        let status: Value = serde_json::from_str(&self.said(&["status", "--json"])).unwrap();
+        let workers = status["workers"].as_object().unwrap();
+        for (_, pid) in workers.iter().filter(|(worker, _)| worker.contains(name)) {
+            // It may have ended meanwhile.
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+        }
     }
 
     fn count(&self, kind: &str) -> usize {

@@ -5,6 +5,7 @@
 //! Elsewhere they say that they were skipped.
 #![cfg(unix)]
 
+mod bad_days;
 mod crash;
 mod daemon;
 mod demo;

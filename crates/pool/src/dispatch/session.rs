@@ -39,7 +39,19 @@ impl Session {
             return false;
         }
         self.measured = Some(Instant::now());
-        self.link.worker.resident_memory().is_some_and(|memory| memory > limit)
+        let worker = &self.link.worker;
+        let memory = worker.resident_memory().filter(|memory| *memory > limit);
+        if let Some(memory) = memory {
+            let (project, pid) = (&*worker.project, worker.pid());
+            tracing::warn!(
+                project,
+                pid,
+                memory,
+                limit,
+                "the worker uses more memory than it may and is replaced"
+            );
+        }
+        memory.is_some()
     }
 
     /// The files to compare with what they are now, if the last comparison is older than `age`.

@@ -7,6 +7,7 @@ loaded nothing: it answers `run` with `{"stale": true}`, and nothing has run.
 import importlib.machinery
 import importlib.util
 import logging
+import mmap
 import os
 import pprint
 import sys
@@ -265,6 +266,52 @@ def sync(setup, files, fresh=False):
         worker.start(setup)
         _host = Host(setup)
     return {"pid": os.getpid(), "python": sys.version.split()[0], "plugins": _host.sync(files)}
+
+
+#: Notes by path: how far this worker is with events that it was given together, for whoever comes after it. Numbers of one
+#: byte each, which no crash can leave half written.
+_notes = {}
+DONE, BEGUN, CALLBACK, STOP = range(4)
+
+
+def notes_at(path):
+    """The file, mapped."""
+    if path not in _notes:
+        with open(path, "r+b") as file:
+            _notes[path] = mmap.mmap(file.fileno(), STOP + 1)
+    return _notes[path]
+
+
+def run_all(path, budget, stamps, events, items):
+    """Runs callbacks for events, `[place in events, plugin, callbacks]`, until one raises or the time is over."""
+    for key, stamp in stamps.items():
+        plugin = _host.plugins.get(key) if _host is not None else None
+        if plugin is None or plugin.stamp != stamp:
+            return {"stale": True}
+    notes, done = notes_at(path), []
+    end = time.monotonic() + budget
+    for number, (place, key, indexes) in enumerate(items):
+        notes[BEGUN] = number + 1
+        if notes[STOP]:
+            break
+        callbacks = _host.plugins[key].callbacks
+        answers, failed = [], False
+        for position, index in enumerate(indexes):
+            notes[CALLBACK] = min(position, 255)
+            callback = callbacks[index]
+            answer = _host.run(_host.plugins[key], callback, events[place])
+            answers.append(answer)
+            if "error" in answer:
+                failed = True
+                if callback.stop_on_error:
+                    break
+        if failed:
+            return {"done": done, "failed": answers}
+        notes[DONE] = number + 1
+        done.append([None if "skipped" in answer else [answer["begun"], answer["seconds"]] for answer in answers])
+        if time.monotonic() >= end:
+            break
+    return {"done": done}
 
 
 def run(key, stamp, index, event):

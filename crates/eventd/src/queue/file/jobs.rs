@@ -1,5 +1,6 @@
 //! What the writer does: each job writes its rows, and says what follows in memory once they are committed.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub(super) enum Job {
     Fill(LaneName),
     Begin(Message),
     Settle(Message, Verdict),
+    /// Messages that were done, in order.
+    SettleAll(Vec<Message>),
     Resume {
         lane: LaneName,
         event: Option<i64>,
@@ -73,6 +76,7 @@ impl Job {
         !matches!(
             self,
             Job::Settle(_, Verdict::Done | Verdict::Passed)
+                | Job::SettleAll(_)
                 | Job::Fill(_)
                 | Job::Find(..)
                 | Job::Dead(_)
@@ -94,6 +98,12 @@ impl Job {
         match self {
             Job::Fill(lane) | Job::Pause(lane, _) | Job::Resume { lane, .. } => vec![lane.clone()],
             Job::Begin(message) | Job::Settle(message, _) => vec![message.lane.clone()],
+            Job::SettleAll(messages) => {
+                let mut lanes: Vec<_> = messages.iter().map(|message| message.lane.clone()).collect();
+                lanes.sort();
+                lanes.dedup();
+                lanes
+            }
             _ => Vec::new(),
         }
     }
@@ -115,6 +125,7 @@ impl Job {
             Job::Fill(name) => fill(connection, memory, name),
             Job::Begin(message) => begin(connection, memory, message),
             Job::Settle(message, verdict) => settle(connection, memory, message, verdict),
+            Job::SettleAll(messages) => settle_all(connection, memory, messages),
             Job::Resume { lane, event, skip } => resume(connection, memory, lane, event, skip),
             Job::Pause(name, paused) => pause(connection, memory, name, paused),
             Job::Replay(event, lanes) => {
@@ -239,6 +250,34 @@ fn settle(
     let effect = move |memory: &mut Memory| {
         if let Some(lane) = memory.at(&message) {
             lane.advance();
+        }
+    };
+    Ok((Outcome::Nothing, Box::new(effect)))
+}
+
+/// Writes for each lane that its last message, and so those before it, is done.
+fn settle_all(
+    connection: &Connection,
+    mut memory: MutexGuard<'_, Memory>,
+    messages: Vec<Message>,
+) -> Written {
+    let mut last: BTreeMap<&LaneName, (i64, i64)> = BTreeMap::new();
+    for message in &messages {
+        // A lane that has moved on by hand is left as it is.
+        if last.contains_key(&message.lane) || memory.at(message).is_some() {
+            let (seq, id) = last.entry(&message.lane).or_default();
+            (*seq, *id) = (message.seq, message.event.id.max(*id));
+        }
+    }
+    drop(memory);
+    for (lane, (seq, id)) in last {
+        rows::write_done(connection, lane, seq, id)?;
+    }
+    let effect = move |memory: &mut Memory| {
+        for message in &messages {
+            if let Some(lane) = memory.at(message) {
+                lane.advance();
+            }
         }
     };
     Ok((Outcome::Nothing, Box::new(effect)))

@@ -58,7 +58,7 @@ pub(super) struct LaneMemory {
 
 /// What a reader finds.
 pub(super) enum Found {
-    Message(Message),
+    Messages(Vec<Message>),
     /// The file has to be read for a lane first, from a place on.
     Behind(LaneName),
     /// Nothing, until a time where a retry is due.
@@ -199,9 +199,15 @@ impl Memory {
         lane.behind = !complete;
     }
 
-    /// The earliest event of these lanes whose time has come.
-    pub(super) fn next(&mut self, names: &[LaneName], reader: &Arc<Notify>, now: Instant) -> Found {
-        let mut found: Option<(i64, &LaneName)> = None;
+    /// The earliest events of these lanes whose time has come, at most `most`.
+    pub(super) fn next(
+        &mut self,
+        names: &[LaneName],
+        reader: &Arc<Notify>,
+        now: Instant,
+        most: usize,
+    ) -> Found {
+        let mut ready: Vec<&LaneName> = Vec::new();
         let mut due: Option<Instant> = None;
         for name in names {
             let Some(lane) = self.lanes.get_mut(name) else { continue };
@@ -222,22 +228,39 @@ impl Memory {
                 due = Some(due.map_or(at, |due| due.min(at)));
                 continue;
             }
-            match lane.next.front() {
-                Some(head) if found.is_none_or(|(seq, _)| head.seq < seq) => found = Some((head.seq, name)),
-                _ => {}
+            if !lane.next.is_empty() {
+                ready.push(name);
             }
         }
-        let message = found.and_then(|(seq, name)| {
-            let lane = self.lanes.get(name)?;
-            Some(Message {
-                lane: name.clone(),
-                seq,
-                event: Arc::clone(&lane.next.front()?.event),
-                attempts: lane.attempts,
-                begun: lane.begun == Some(seq),
-            })
-        });
-        message.map_or(Found::Nothing(due), Found::Message)
+        let messages = self.merged(&ready, most);
+        if messages.is_empty() { Found::Nothing(due) } else { Found::Messages(messages) }
+    }
+
+    /// The next events of lanes, by their place; at the same one, the lane that is named first.
+    fn merged(&self, names: &[&LaneName], most: usize) -> Vec<Message> {
+        let mut lanes: Vec<(&LaneName, &LaneMemory, usize)> =
+            names.iter().filter_map(|name| Some((*name, self.lanes.get(*name)?, 0))).collect();
+        let mut messages = Vec::new();
+        while messages.len() < most {
+            if lanes.iter().any(|(_, lane, taken)| *taken == lane.next.len() && lane.behind) {
+                // The file may have an earlier one for it.
+                break;
+            }
+            let heads = lanes
+                .iter_mut()
+                .filter_map(|(name, lane, taken)| Some((lane.next.get(*taken)?, name, lane, taken)));
+            let Some((head, name, lane, taken)) = heads.min_by_key(|(head, ..)| head.seq) else { break };
+            let first = *taken == 0;
+            messages.push(Message {
+                lane: (*name).clone(),
+                seq: head.seq,
+                event: Arc::clone(&head.event),
+                attempts: if first { lane.attempts } else { 0 },
+                begun: first && lane.begun == Some(head.seq),
+            });
+            *taken += 1;
+        }
+        messages
     }
 
     /// The lane, where it is at this message.

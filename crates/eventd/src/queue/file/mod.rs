@@ -8,13 +8,15 @@
 
 mod jobs;
 mod memory;
+mod recovery;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,7 +27,7 @@ use tokio::sync::{Notify, oneshot};
 use self::jobs::{Job, Outcome};
 use self::memory::{Found, Memory};
 use self::writer::{Order, Writer};
-use super::{Batch, DeadLetter, Lane, LaneName, Message, Queue, QueueError, State, Verdict};
+use super::{Batch, DeadLetter, Lane, LaneName, Message, Notes, Queue, QueueError, State, Verdict};
 use crate::event::Event;
 use crate::source::window::Window;
 
@@ -34,6 +36,9 @@ use crate::source::window::Window;
 pub struct FileQueue {
     orders: Mutex<Sender<Order>>,
     memory: Arc<Mutex<Memory>>,
+    /// Whose notes those in the folder are.
+    state: Arc<str>,
+    notes: PathBuf,
 }
 
 impl FileQueue {
@@ -43,7 +48,10 @@ impl FileQueue {
     /// Another daemon has it, it is damaged or of a newer version, or the folder cannot be written.
     pub fn open(path: &Path) -> Result<FileQueue, QueueError> {
         let lock = schema::Lock::take(path)?;
-        let connection = schema::open(path)?;
+        let mut connection = schema::open(path)?;
+        let state: Arc<str> = schema::name(&connection).map_err(|error| schema::told(path, &error))?.into();
+        let notes = notes_folder(path);
+        recovery::take_notes(&mut connection, &notes, &state).map_err(|error| schema::told(path, &error))?;
         let loaded = rows::load(&connection).map_err(|error| schema::told(path, &error))?;
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
@@ -62,11 +70,34 @@ impl FileQueue {
                 path: path.display().to_string(),
                 reason: error.to_string(),
             })?;
-        Ok(FileQueue { orders: Mutex::new(sender), memory })
+        Ok(FileQueue { orders: Mutex::new(sender), memory, state, notes })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for messages: at least one.
+    async fn find_next(&self, lanes: &[LaneName], most: usize) -> Result<Vec<Message>, QueueError> {
+        let reader = Arc::new(Notify::new());
+        loop {
+            let found = {
+                let mut memory = self.memory();
+                if memory.closed {
+                    return Err(QueueError::Closed);
+                }
+                memory.next(lanes, &reader, Instant::now(), most)
+            };
+            match found {
+                Found::Messages(messages) => return Ok(messages),
+                Found::Behind(lane) => drop(self.order(Job::Fill(lane)).await?),
+                Found::Nothing(None) => reader.notified().await,
+                Found::Nothing(Some(due)) => {
+                    // Whichever comes first.
+                    let _ = tokio::time::timeout_at(due.into(), reader.notified()).await;
+                }
+            }
+        }
     }
 
     async fn order(&self, job: Job) -> Result<Outcome, QueueError> {
@@ -77,6 +108,13 @@ impl FileQueue {
         }
         answer.await.unwrap_or(Err(QueueError::Closed))
     }
+}
+
+/// The folder of the workers' notes, beside the state.
+fn notes_folder(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".notes");
+    PathBuf::from(name)
 }
 
 #[async_trait]
@@ -101,25 +139,43 @@ impl Queue for FileQueue {
     }
 
     async fn next(&self, lanes: &[LaneName]) -> Result<Message, QueueError> {
-        let reader = Arc::new(Notify::new());
-        loop {
-            let found = {
-                let mut memory = self.memory();
-                if memory.closed {
-                    return Err(QueueError::Closed);
-                }
-                memory.next(lanes, &reader, Instant::now())
-            };
-            match found {
-                Found::Message(message) => return Ok(message),
-                Found::Behind(lane) => drop(self.order(Job::Fill(lane)).await?),
-                Found::Nothing(None) => reader.notified().await,
-                Found::Nothing(Some(due)) => {
-                    // Whichever comes first.
-                    let _ = tokio::time::timeout_at(due.into(), reader.notified()).await;
-                }
+        self.find_next(lanes, 1).await?.pop().ok_or(QueueError::Closed)
+    }
+
+    async fn take(&self, lanes: &[LaneName], most: usize) -> Result<Vec<Message>, QueueError> {
+        self.find_next(lanes, most).await
+    }
+
+    fn notes(&self, worker: &str) -> Option<Notes> {
+        let file: String = worker.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let mut hasher = DefaultHasher::new();
+        worker.hash(&mut hasher);
+        let name = format!("{file}-{:08x}", hasher.finish() as u32);
+        match Notes::create(&self.notes, &name, &self.state) {
+            Ok(notes) => Some(notes),
+            Err(error) => {
+                let folder = self.notes.display();
+                tracing::warn!(%folder, %error, "workers cannot keep notes; their events are run one by one");
+                None
             }
         }
+    }
+
+    async fn settle_all(&self, messages: &[Message], verdict: Verdict) -> Result<(), QueueError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        if verdict == Verdict::Passed {
+            let mut memory = self.memory();
+            for message in messages {
+                if let Some(lane) = memory.at(message) {
+                    lane.advance();
+                    lane.unwritten = true;
+                }
+            }
+            return Ok(());
+        }
+        self.order(Job::SettleAll(messages.to_vec())).await.map(drop)
     }
 
     async fn begin(&self, message: &Message) -> Result<(), QueueError> {

@@ -58,9 +58,9 @@ pub(super) fn load(connection: &Connection) -> Result<Memory> {
         lane.begun = row.get(7)?;
         lane.attempts = row.get(8)?;
         let retry_at: Option<i64> = row.get(9)?;
-        // A clock that was set back keeps nothing waiting for longer than a day.
-        lane.retry_at =
-            retry_at.map(|at| now + Duration::from_millis((at - unix).clamp(0, 86_400_000) as u64));
+        // A clock that was set back keeps nothing waiting for longer than the longest pause.
+        let longest = crate::delivery::LONGEST.as_millis() as i64;
+        lane.retry_at = retry_at.map(|at| now + Duration::from_millis((at - unix).clamp(0, longest) as u64));
         lane.parked = row.get(10)?;
         lane.paused = row.get(11)?;
         lane.failure = row

@@ -121,6 +121,15 @@ pub(super) fn told(path: &Path, error: &rusqlite::Error) -> QueueError {
     }
 }
 
+/// The name of the state, by which it is told from another one at the same place: made when it is first asked for.
+pub(super) fn name(connection: &Connection) -> rusqlite::Result<String> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+         INSERT OR IGNORE INTO about VALUES ('state', hex(randomblob(16)))",
+    )?;
+    connection.query_row("SELECT value FROM about WHERE name = 'state'", [], |row| row.get(0))
+}
+
 /// Opens the state, or makes it.
 pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);

@@ -27,6 +27,16 @@ impl Place {
     }
 }
 
+/// Opens the state as soon as whoever had it has let go of its lock.
+fn reopened(place: &Place) -> FileQueue {
+    loop {
+        match FileQueue::open(&place.path()) {
+            Err(QueueError::InUse { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 fn site() -> Arc<str> {
     Arc::from("shotgun")
 }
@@ -232,4 +242,109 @@ async fn two_daemons_a_newer_version_and_damage_are_refused_with_what_to_do() {
     drop(other);
     let told = open().unwrap_err().to_string();
     assert!(told.contains("another program's database"), "{told}");
+}
+
+#[tokio::test]
+async fn several_are_taken_in_the_order_of_all_lanes_and_settled_in_one_step() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", Some(7)), lane("c", None)]).await.unwrap();
+    append(&queue, vec![event(1, None), event(2, Some(7)), event(3, None)]).await;
+    let lanes = [name("a"), name("b"), name("c")];
+    queue.pause(&name("c"), true).await.unwrap();
+    let taken = queue.take(&lanes, 3).await.unwrap();
+    let told = |messages: &[Message]| -> Vec<(String, i64)> {
+        messages.iter().map(|message| (message.lane.to_string(), message.event.id)).collect()
+    };
+    let pair = |lane: &str, id| (lane.to_owned(), id);
+    assert_eq!(told(&taken), [pair("a", 1), pair("a", 2), pair("b", 2)]);
+    queue.settle_all(&taken[..2], Verdict::Done).await.unwrap();
+    let rest = [pair("b", 2), pair("a", 3)];
+    assert_eq!(told(&queue.take(&lanes, 9).await.unwrap()), rest);
+    queue.shut_down().await.unwrap();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", Some(7)), lane("c", None)]).await.unwrap();
+    assert_eq!(told(&queue.take(&lanes, 9).await.unwrap()), rest);
+    // One that a person has skipped meanwhile moves on no further.
+    let taken = queue.take(&lanes, 9).await.unwrap();
+    let stop = Verdict::Park(failure());
+    queue.settle(&taken[0], stop).await.unwrap();
+    assert!(queue.resume(&name("b"), Some(2), true).await.unwrap());
+    queue.settle_all(&taken, Verdict::Done).await.unwrap();
+    append(&queue, vec![event(4, Some(7))]).await;
+    assert_eq!(told(&queue.take(&lanes, 9).await.unwrap()), [pair("a", 4), pair("b", 4)]);
+}
+
+/// As a worker does it.
+fn note_done(notes: &Notes, done: u8) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::OpenOptions::new().write(true).open(notes.path()).unwrap();
+    file.write_all_at(&[done, done + 1], 0).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_worker_had_done_when_the_daemon_ended_is_not_given_out_again() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    append(&queue, (1..=9).map(|id| event(id, None)).collect()).await;
+    let a = [name("a")];
+    let taken = queue.take(&a, 5).await.unwrap();
+    let notes = queue.notes("plugins").unwrap();
+    notes.begin(&taken.iter().collect::<Vec<_>>()).unwrap();
+    note_done(&notes, 3);
+    // As after a SIGKILL: nothing is settled.
+    drop(queue);
+    let queue = reopened(&place);
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    assert_eq!(next_id(&queue, &a).await, Some((name("a"), 4)));
+    // These notes have had their effect: they say nothing of the next end.
+    drop(queue);
+    let queue = reopened(&place);
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    assert_eq!(next_id(&queue, &a).await, Some((name("a"), 4)));
+}
+
+#[tokio::test]
+async fn notes_of_another_state_mean_nothing() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    append(&queue, (1..=3).map(|id| event(id, None)).collect()).await;
+    let taken = queue.take(&[name("a")], 3).await.unwrap();
+    let notes = queue.notes("plugins").unwrap();
+    notes.begin(&taken.iter().collect::<Vec<_>>()).unwrap();
+    note_done(&notes, 3);
+    drop(queue);
+    // A person begins anew, with the same events.
+    let kept = std::fs::read(notes.path()).unwrap();
+    drop(reopened(&place));
+    std::fs::write(notes.path(), kept).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", place.path().display()));
+    }
+    let queue = reopened(&place);
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    append(&queue, (1..=3).map(|id| event(id, None)).collect()).await;
+    assert_eq!(next_id(&queue, &[name("a")]).await, Some((name("a"), 1)));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_retry_waiting_for_long() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    append(&queue, vec![event(1, None)]).await;
+    let message = queue.next(&[name("a")]).await.unwrap();
+    let after = Duration::from_secs(60);
+    queue.settle(&message, Verdict::Retry { after, failure: failure(), counts: true }).await.unwrap();
+    queue.shut_down().await.unwrap();
+    // As if it had been written when the clock was ten years ahead.
+    let connection = rusqlite::Connection::open(place.path()).unwrap();
+    connection.execute("UPDATE lane SET retry_at = retry_at + 315360000000", []).unwrap();
+    drop(connection);
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    let state = queue.state().await.unwrap();
+    assert!(state.lanes[0].retry_in_ms.is_some_and(|ms| ms <= 3_600_000), "{state:?}");
 }

@@ -111,6 +111,8 @@ mod tests {
         for day in first.series(jiff::Span::new().days(1)).take(13) {
             log.append(&day.to_string(), day).unwrap();
         }
+        // A clock that is set back changes nothing.
+        log.append("back", first).unwrap();
         let mut names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -118,6 +120,6 @@ mod tests {
         names.sort();
         assert_eq!((names.len(), names[0].as_str(), names[1].as_str()), (11, "log", "log.2031-02-01"));
         assert_eq!(fs::read_to_string(folder.path().join("log.2031-02-01")).unwrap(), "2031-02-01\n");
-        assert_eq!(fs::read_to_string(path).unwrap(), "2031-02-11\n");
+        assert_eq!(fs::read_to_string(path).unwrap(), "2031-02-11\nback\n");
     }
 }
