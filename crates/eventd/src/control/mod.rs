@@ -6,10 +6,8 @@ mod status;
 pub mod webhook;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::config::Site;
@@ -17,6 +15,7 @@ use crate::event::Event;
 use crate::lanes::ids::IdsError;
 use crate::lanes::{Lanes, Shared, ids, parts};
 use crate::queue::{LaneName, LaneState, QueueError};
+use crate::source::poll::ask;
 use crate::workers::{CallError, Worker};
 
 pub use status::{LaneStatus, SiteStatus, Status};
@@ -115,9 +114,6 @@ impl From<CallError> for ControlError {
         ControlError::Call { cause: Box::new(cause) }
     }
 }
-
-/// How long the site may take to give one event.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// Does what is asked for.
 pub struct Operator {
@@ -264,15 +260,8 @@ impl Operator {
             "config": self.shared.settings.path, "section": site.section,
             "python_paths": self.shared.settings.python_paths,
         });
-        let none: [i64; 0] = [];
         let worker = Worker::Plain(format!("site-{}", site.name));
-        let arguments =
-            |call: sgtk_pool::Call| call.arg(setup).arg(None::<i64>).arg([event]).arg(none).arg(1);
-        let found = self
-            .shared
-            .workers
-            .call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT))
-            .await?;
+        let found = ask(&self.shared.workers, &worker, setup, None, (vec![event], Vec::new()), 1).await?;
         let found = found.into_iter().next().and_then(|body| Event::new(&site.name, body).ok());
         found.ok_or_else(|| ControlError::Unknown {
             what: "event",

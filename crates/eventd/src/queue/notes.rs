@@ -97,10 +97,9 @@ impl Notes {
         });
         let given = Given { state: Arc::clone(&self.state), messages: noted.collect() };
         let given = serde_json::to_vec(&given)?;
-        let mut whole = vec![0; MESSAGES];
-        whole[LENGTH..CHECKSUM].copy_from_slice(&(given.len() as u64).to_le_bytes());
-        whole[CHECKSUM..MESSAGES].copy_from_slice(&checksum(&given).to_le_bytes());
-        whole.extend(given);
+        let (length, checksum) = (given.len() as u64, checksum(&given));
+        let head = [[0; LENGTH], length.to_le_bytes(), checksum.to_le_bytes()];
+        let whole = [head.as_flattened(), &given].concat();
         self.file.write_all_at(&whole, 0)
     }
 

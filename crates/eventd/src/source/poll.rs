@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-use super::window::{Millis, Window};
+use super::window::{Millis, Query, Window};
 use crate::config::{Settings, Site};
 use crate::event::Event;
 use crate::queue::{Batch, Queue, QueueError};
@@ -46,6 +46,30 @@ pub struct Poller {
     pub wake: Arc<Notify>,
     /// Whether it is to end.
     pub stop: watch::Receiver<bool>,
+}
+
+/// What the site has answered.
+type Answer = Result<Vec<Box<RawValue>>, CallError>;
+
+/// Asks a site, by the client of a worker, for the events above an id and those of ids and ranges that are missing, up to
+/// `limit`.
+///
+/// # Errors
+/// The site, or the worker, has failed.
+pub async fn ask(
+    workers: &Workers,
+    worker: &Worker,
+    setup: Value,
+    above: Option<i64>,
+    missing: (Vec<i64>, Vec<(i64, i64)>),
+    limit: usize,
+) -> Result<Vec<Box<RawValue>>, CallError> {
+    let arguments =
+        |call: sgtk_pool::Call| call.arg(setup).arg(above).arg(missing.0).arg(missing.1).arg(limit);
+    // JSON in a text: Python's C code makes it in one go.
+    let text = workers.call::<String>(worker, "site:poll", arguments, Some(LIMIT)).await?;
+    serde_json::from_str(&text)
+        .map_err(|error| CallError::never(format!("the worker gave what is no JSON: {error}")))
 }
 
 /// Milliseconds that only go on: Unix time when it was made, and from then on as long as it really takes.
@@ -92,31 +116,16 @@ impl Poller {
         let Some(mut window) = self.begin(&clock).await else { return };
         let mut failures = Failures::default();
         let mut turn = 0;
+        let mut ahead: Option<Answer> = None;
         loop {
-            let asked = window.query(turn);
+            let answer = match ahead.take() {
+                Some(answer) => Some(answer),
+                None => self.ask(&window, turn).await,
+            };
+            let Some(answer) = answer else { return };
             turn += 1;
-            let (above, limit) = (asked.above, self.settings.batch);
-            let setup = self.setup();
-            let arguments = |call: sgtk_pool::Call| {
-                call.arg(setup).arg(above).arg(asked.ids).arg(asked.ranges).arg(limit)
-            };
-            let worker = self.worker();
-            let call = self.workers.call::<Vec<Box<RawValue>>>(&worker, "site:poll", arguments, Some(LIMIT));
-            let answer = tokio::select! {
-                answer = call => answer,
-                () = stopped(self.stop.clone()) => return,
-            };
-            self.metrics.polls.get_or_create(&self.label()).inc();
-            self.board.note_site(&self.site.name, |note| note.polls += 1);
-            let full = match answer {
-                Ok(found) => {
-                    self.connected(&mut failures);
-                    let full = found.len() >= self.settings.batch;
-                    if !self.take(&mut window, found, &clock).await {
-                        return;
-                    }
-                    full
-                }
+            let found = match answer {
+                Ok(found) => found,
                 Err(error) => {
                     if !self.failed(&mut failures, &error).await {
                         return;
@@ -124,15 +133,41 @@ impl Poller {
                     continue;
                 }
             };
-            // Behind: the next page at once.
-            if !full {
-                tokio::select! {
-                    () = tokio::time::sleep(self.settings.fetch_interval) => {}
-                    () = self.wake.notified() => {}
-                    () = stopped(self.stop.clone()) => return,
+            self.connected(&mut failures);
+            let full = found.len() >= self.settings.batch;
+            let batch = self.sorted_out(&mut window, found, &clock);
+            if full {
+                // Behind: the next page at once, while this one is written.
+                let (appended, next) = tokio::join!(self.append(batch), self.ask(&window, turn));
+                if !appended || next.is_none() {
+                    return;
                 }
+                ahead = next;
+                continue;
+            }
+            if !self.append(batch).await {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.fetch_interval) => {}
+                () = self.wake.notified() => {}
+                () = stopped(self.stop.clone()) => return,
             }
         }
+    }
+
+    /// Asks for what is above a window, and missing in it. None where it is to stop.
+    async fn ask(&self, window: &Window, turn: usize) -> Option<Answer> {
+        let Query { above, ids, ranges } = window.query(turn);
+        let (worker, limit) = (self.worker(), self.settings.batch);
+        let call = ask(&self.workers, &worker, self.setup(), Some(above), (ids, ranges), limit);
+        let answer = tokio::select! {
+            answer = call => answer,
+            () = stopped(self.stop.clone()) => return None,
+        };
+        self.metrics.polls.get_or_create(&self.label()).inc();
+        self.board.note_site(&self.site.name, |note| note.polls += 1);
+        Some(answer)
     }
 
     /// Where to begin: where the queue is, else at the site's latest event.
@@ -178,7 +213,7 @@ impl Poller {
                         events: Vec::new(),
                         window: window.clone(),
                     };
-                    return self.append(batch).await.then_some(window);
+                    return self.append(Some(batch)).await.then_some(window);
                 }
                 Err(error) => {
                     if !self.failed(&mut failures, &error).await {
@@ -189,8 +224,8 @@ impl Poller {
         }
     }
 
-    /// Appends what an answer has in it that is new. False where it is to stop.
-    async fn take(&mut self, window: &mut Window, found: Vec<Box<RawValue>>, clock: &Clock) -> bool {
+    /// What an answer has in it that is new, if anything.
+    fn sorted_out(&self, window: &mut Window, found: Vec<Box<RawValue>>, clock: &Clock) -> Option<Batch> {
         let site = &self.site.name;
         let mut events = std::collections::BTreeMap::new();
         for body in found {
@@ -218,7 +253,7 @@ impl Poller {
         }
         self.metrics.missing.get_or_create(&self.label()).set(after.missing().cast_signed());
         if after == *window {
-            return true;
+            return None;
         }
         let mut new = Vec::with_capacity(taken.new.len());
         for (id, late) in taken.new {
@@ -241,16 +276,13 @@ impl Poller {
                 "events came"
             );
         }
-        let batch = Batch { site: Arc::clone(site), events: new, window: after.clone() };
-        if !self.append(batch).await {
-            return false;
-        }
-        *window = after;
-        true
+        *window = after.clone();
+        Some(Batch { site: Arc::clone(site), events: new, window: after })
     }
 
     /// Appends, as often as it takes: the disk may be full. False where it is to stop.
-    async fn append(&self, batch: Batch) -> bool {
+    async fn append(&self, batch: Option<Batch>) -> bool {
+        let Some(batch) = batch else { return true };
         let projects: std::collections::BTreeSet<i64> =
             batch.events.iter().filter_map(|event| event.project).collect();
         let mut told = false;

@@ -1,5 +1,7 @@
 """The site's event log, asked by the studio's own client."""
 
+import json
+
 from . import values, worker
 from .configuration import configuration
 
@@ -37,14 +39,14 @@ def latest(setup):
 
 
 def poll(setup, above, ids, ranges, limit):
-    """The events above an id, and those of the ids and ranges that are missed below it: up to `limit`, ids ascending."""
+    """The events above an id, and those of the ids and ranges that are missed below it: up to `limit`, ids ascending; as JSON."""
     wanted = [["id", "greater_than", above]] if above is not None else []
     if ids:
         wanted.append(["id", "in", ids])
     wanted.extend(["id", "between", [first, last]] for first, last in ranges)
     if not wanted:
-        return []
+        return "[]"
     filters = wanted if len(wanted) == 1 else [{"filter_operator": "any", "filters": wanted}]
     order = [{"field_name": "id", "direction": "asc"}]
     found = client(setup).find("EventLogEntry", filters, list(values.FIELDS), order, limit=limit)
-    return [values.to_wire(event) for event in found]
+    return json.dumps(found, default=values.text)

@@ -54,16 +54,10 @@ def local_zone():
         return Local()
 
 
-def to_wire(value):
-    """Times as the site writes them, and what JSON does not know as text."""
-    if isinstance(value, dict):
-        return {str(key): to_wire(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_wire(item) for item in value]
+def text(value):
+    """Times as the site writes them, and as text what else JSON does not know."""
     if isinstance(value, datetime.datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).strftime(_WIRE)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     return str(value)
 
 
