@@ -262,8 +262,8 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// How many bytes of JSON the arguments of a call, or its result, may have: at least 1024, and less than
-    /// 4 GiB. Default: 64 MiB.
+    /// How many bytes the arguments of a call, or its result, may have on the way, which is about as many as in JSON:
+    /// at least 1024, and less than 4 GiB. Default: 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.calls.max_frame = bytes;
         self.process.max_frame = bytes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::PoolError;
-use crate::wire::{Request, encode_finite, with_length};
+use crate::wire::{Arguments, PREFIX, Request, with_length};
 
 /// A call of a Python function in a project's worker.
 ///
@@ -26,9 +26,8 @@ use crate::wire::{Request, encode_finite, with_length};
 #[must_use = "nothing is called before it is given to a pool"]
 pub struct Call {
     name: String,
-    args: String,
+    arguments: Arguments,
     count: usize,
-    kwargs: String,
     names: Vec<String>,
     /// `None`: the pool's.
     timeout: Option<Option<Duration>>,
@@ -42,9 +41,8 @@ impl Call {
     pub fn new(function: impl Into<String>) -> Self {
         Self {
             name: function.into(),
-            args: String::new(),
+            arguments: Arguments::default(),
             count: 0,
-            kwargs: String::new(),
             names: Vec::new(),
             timeout: None,
             run_timeout: None,
@@ -54,15 +52,11 @@ impl Call {
 
     /// The next positional argument. A [`RawValue`](serde_json::value::RawValue) is passed on as it is.
     ///
-    /// A value that cannot be encoded as JSON is reported when the call is made.
+    /// A value that JSON cannot express is reported when the call is made.
     pub fn arg(mut self, value: impl Serialize) -> Self {
-        if let Some(json) = self.encoded(format!("args[{}]", self.count), &value) {
-            if self.count > 0 {
-                self.args.push(',');
-            }
-            self.args.push_str(&json);
-            self.count += 1;
-        }
+        let added = self.arguments.add(&format!("args[{}]", self.count), &value);
+        self.note(added);
+        self.count += 1;
         self
     }
 
@@ -75,16 +69,9 @@ impl Call {
             self.fault.get_or_insert((place, "it is given twice".to_owned()));
             return self;
         }
-        let Some(key) = self.encoded(place.clone(), &name) else { return self };
-        if let Some(json) = self.encoded(place, &value) {
-            if !self.names.is_empty() {
-                self.kwargs.push(',');
-            }
-            self.kwargs.push_str(&key);
-            self.kwargs.push(':');
-            self.kwargs.push_str(&json);
-            self.names.push(name);
-        }
+        let added = self.arguments.add_named(&place, &name, &value);
+        self.note(added);
+        self.names.push(name);
         self
     }
 
@@ -108,8 +95,11 @@ impl Call {
         &self.name
     }
 
-    fn encoded(&mut self, place: String, value: &impl Serialize) -> Option<String> {
-        encode_finite(value, &place).map_err(|fault| self.fault.get_or_insert(fault)).ok()
+    /// Keeps the first fault, which is told when the call is made.
+    fn note(&mut self, added: Result<(), (String, String)>) {
+        if let Err(fault) = added {
+            self.fault.get_or_insert(fault);
+        }
     }
 
     /// Its timeout in all and that of its run, in a pool with these.
@@ -137,18 +127,11 @@ impl Call {
         if parts.is_none() {
             return Err(invalid("its name", "it is not of the form 'module:function'".to_owned()));
         }
-        let name =
-            serde_json::to_string(&self.name).map_err(|error| invalid("its name", error.to_string()))?;
-        let mut frame = Vec::with_capacity(64 + name.len() + self.args.len() + self.kwargs.len());
-        frame.extend([0; 4]);
-        frame.extend_from_slice(format!("{{\"id\":{id},\"call\":{name},\"args\":[").as_bytes());
-        frame.extend_from_slice(self.args.as_bytes());
-        frame.extend_from_slice(b"],\"kwargs\":{");
-        frame.extend_from_slice(self.kwargs.as_bytes());
-        frame.extend_from_slice(b"}}");
-        let size = frame.len() - 4;
+        let frame = self.arguments.encode(PREFIX, id, &self.name);
+        let frame = frame.map_err(|reason| invalid("its name", reason))?;
+        let size = frame.len() - PREFIX;
         if size > max_frame {
-            let reason = format!("they are {size} bytes of JSON, more than the limit of {max_frame}");
+            let reason = format!("they are {size} bytes, more than the limit of {max_frame}");
             return Err(invalid("its arguments", reason));
         }
         let frame = with_length(frame);
@@ -160,21 +143,6 @@ impl Call {
 mod tests {
     use super::*;
 
-    fn body(call: Call) -> Result<String, PoolError> {
-        let request = call.into_request(7, 1000)?;
-        Ok(String::from_utf8(request.frame[4..].to_vec()).unwrap())
-    }
-
-    #[test]
-    fn arguments_are_sent_as_they_were_given() {
-        let raw =
-            serde_json::value::RawValue::from_string("{ \"n\" : 18446744073709551617 }".to_owned()).unwrap();
-        let call = Call::new("m:f").arg(1).arg(raw).kwarg("a", "é").kwarg("b", None::<i32>);
-        let expected = "{\"id\":7,\"call\":\"m:f\",\"args\":[1,{ \"n\" : 18446744073709551617 }],\
-                        \"kwargs\":{\"a\":\"é\",\"b\":null}}";
-        assert_eq!(body(call).unwrap(), expected);
-    }
-
     #[test]
     fn an_invalid_call_is_reported_with_its_place() {
         let cases = [
@@ -185,7 +153,9 @@ mod tests {
             (Call::new("m:f").arg("x".repeat(2000)), "its arguments"),
         ];
         for (call, expected) in cases {
-            let Err(PoolError::InvalidCall { place, .. }) = body(call) else { panic!("{expected}") };
+            let Err(PoolError::InvalidCall { place, .. }) = call.into_request(7, 1000) else {
+                panic!("{expected}")
+            };
             assert_eq!(place, expected);
         }
     }

@@ -1,12 +1,13 @@
-//! A Python process for each ShotGrid (Flow Production Tracking) Toolkit project, called with JSON. Links no
-//! Python.
+//! A Python process for each ShotGrid (Flow Production Tracking) Toolkit project, called with values of
+//! JSON. Links no Python.
 //!
 //! A worker is a long-lived Python process that enters its project once, by the rules of [`Configs`] or by
 //! bootstrapping an engine, and then answers calls in order. If it crashes, hangs or leaks, its own calls get
 //! an error that says so; other projects are not affected.
 //!
 //! # Values
-//! Arguments are encoded as JSON by `serde_json`, results by Python:
+//! Arguments and results are values of JSON, by `serde`. On the way they are pickles of plain values, which Python writes
+//! and loads in C; a result of other types goes as JSON:
 //!
 //! | value | rule |
 //! | --- | --- |

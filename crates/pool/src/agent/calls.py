@@ -17,6 +17,8 @@ def serve():
     """Answers requests until they end. Returns the exit status."""
     wire = part("wire")
     next_frame, scan, send = wire.next_frame(), wire.scan, wire.send
+    pickles = part("pickles")
+    read_call, pickle_result = pickles.read_call, pickles.pickle_result
     answers = wire.descriptors["answers"]
     encode = wire.encoder(lambda value: part("values").translate(value))
     longest = wire.max_frame()
@@ -26,28 +28,33 @@ def serve():
         data = next_frame()
         if data is None:
             return 0
-        number = result = error = None
+        number = result = error = pickled = None
         try:
-            request = scan(str(data, "utf-8"), 0)[0]
-            number = request.get("id")
+            if data[0] == pickles.OBJECT:
+                request = scan(str(data, "utf-8"), 0)[0]
+                number = request.get("id")
+                if number is None:
+                    if "end" in request:
+                        return 0
+                    break
+                target, arguments, named = request["call"], request["args"], request["kwargs"]
+            else:
+                number = pickles.number(data)
+                pickled = True
+                target, arguments, named = read_call(data)
         except BaseException as fault:
-            answer = _invalid_call(data, fault)
-            send(answers, len(answer).to_bytes(4, "little") + answer)
+            answer = _invalid_call(data, number, fault)
+            send(answers, len(answer).to_bytes(4, "little"), answer)
             continue
-        if number is None:
-            if "end" in request:
-                return 0
-            raise RuntimeError("a request is neither a call nor 'end'")
         note = None
         try:
             try:
-                function, wanted = _find(request["call"])
+                function, wanted = _find(target)
             except BaseException:
-                note = "cannot load %s" % request["call"]
+                note = "cannot load %s" % target
                 raise
-            arguments, named = request["args"], request["kwargs"]
             if wanted:
-                _fill_in(request["call"], wanted, len(arguments), named)
+                _fill_in(target, wanted, len(arguments), named)
             result = function(*arguments, **named)
         except BaseException as raised:
             error = raised
@@ -58,25 +65,31 @@ def serve():
                 stream.flush()
             except Exception:
                 pass  # Closed by a plugin, or its pipe is.
+        head = b""
         if error is None:
+            answer = pickle_result(result) if pickled else None
             try:
-                answer = '{"id":%d,"result":%s}' % (number, "".join(encode(result, 0)))
-                answer = answer.encode()
-                if len(answer) > longest:
-                    too_long = {"place": "result", "reason": _too_long(len(answer), longest)}
-                    answer = _invalid_result(number, too_long)
+                if answer is not None:
+                    head = pickles.head(number)
+                else:
+                    answer = '{"id":%d,"result":%s}' % (number, "".join(encode(result, 0)))
+                    answer = answer.encode()
+                if len(head) + len(answer) > longest:
+                    too_long = {"place": "result", "reason": _too_long(len(head) + len(answer), longest)}
+                    head, answer = b"", _invalid_result(number, too_long)
             except BaseException as fault:
                 answer = _invalid_result(number, part("values").find_fault(result, fault))
         else:
             answer = _failed(number, error, note)
         # No value of this call lives on while the next one is awaited.
         data = request = result = error = arguments = named = function = None
-        send(answers, len(answer).to_bytes(4, "little") + answer)
+        send(answers, (len(head) + len(answer)).to_bytes(4, "little") + head, answer)
         answer = None
+    raise RuntimeError("a request is neither a call nor 'end'")
 
 
 def _too_long(size, limit):
-    return "%d bytes of JSON are more than the limit of %d" % (size, limit)
+    return "%d bytes are more than the limit of %d" % (size, limit)
 
 
 def _message(number, key, body):
@@ -91,14 +104,16 @@ def _failed(number, error, note):
     return _message(number, "error", part("errors").describe(error, note))
 
 
-def _invalid_call(data, error):
+def _invalid_call(data, number, error):
     """The answer to a request that cannot be read: nested too deeply, or with a number that is too long."""
-    head = bytes(data[:40])
-    start = head.find(b'"id":')
-    digits = head[start + 5:].split(b",")[0].strip() if start >= 0 else b""
-    if not digits.isdigit():
-        raise RuntimeError("a request cannot be read: %s" % part("errors").message(error))
-    return _message(int(digits), "invalid_call", part("errors").describe(error, "cannot read the arguments"))
+    if number is None:
+        head = bytes(data[:40])
+        start = head.find(b'"id":')
+        digits = head[start + 5:].split(b",")[0].strip() if start >= 0 else b""
+        if not digits.isdigit():
+            raise RuntimeError("a request cannot be read: %s" % part("errors").message(error))
+        number = int(digits)
+    return _message(number, "invalid_call", part("errors").describe(error, "cannot read the arguments"))
 
 
 def _find(target):

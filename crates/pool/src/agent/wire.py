@@ -1,5 +1,5 @@
-"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and that much
-JSON.
+"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and a message of
+that length.
 """
 
 import _signal
@@ -203,14 +203,17 @@ def _reader(descriptor, read=os.read):
             data = data + chunk
         end = 4 + int.from_bytes(data[:4], "little")
         if len(data) < end:
-            data = bytearray(data)
-            while len(data) < end:
-                chunk = read(descriptor, min(end - len(data), 1 << 18))
-                if not chunk:
+            whole = memoryview(bytearray(end))
+            filled = len(data)
+            whole[:filled] = data
+            os.set_blocking(descriptor, True)  # A plugin may have changed it.
+            while filled < end:
+                count = os.readv(descriptor, (whole[filled:],))
+                if not count:
                     return None
-                data += chunk
+                filled += count
             rest = b""
-            return memoryview(data)[4:]
+            return whole[4:]
         rest = data[end:]
         return data[4:end]
 
@@ -222,13 +225,12 @@ def next_frame():
     return _next_frame
 
 
-def send(descriptor, data, write=os.write):
-    """Writes all of `data`."""
-    sent = write(descriptor, data)
-    if sent != len(data):
-        rest = memoryview(data)[sent:]
-        while rest:
-            rest = rest[write(descriptor, rest):]
+def send(descriptor, head, data, write=os.writev):
+    """Writes all of `head` and `data`."""
+    sent = write(descriptor, (head, data))
+    while sent < len(head) + len(data):
+        rest = memoryview(data)[max(sent - len(head), 0):]
+        sent += write(descriptor, (head[sent:], rest))
 
 
 def send_frame(descriptor, data):
@@ -237,8 +239,8 @@ def send_frame(descriptor, data):
     Raises FrameTooLong, having written nothing.
     """
     if len(data) > LONGEST_OWN:
-        raise FrameTooLong("%d bytes of JSON are more than the limit of %d" % (len(data), LONGEST_OWN))
-    send(descriptor, len(data).to_bytes(4, "little") + data)
+        raise FrameTooLong("%d bytes are more than the limit of %d" % (len(data), LONGEST_OWN))
+    send(descriptor, len(data).to_bytes(4, "little"), data)
 
 
 def _refuse_constant(text):

@@ -22,6 +22,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// same limit.
 const LONGEST_OWN: usize = 4 << 20;
 
+/// What the pipes hold once a frame was larger than a pipe usually is: the most that Linux lets everybody have.
+const WIDE: usize = 1 << 20;
+
+/// The usual capacity of a pipe, in bytes.
+const NARROW: usize = 64 << 10;
+
 /// The two pipes to a worker.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -30,6 +36,7 @@ pub(crate) struct Link {
     answers: OwnedFd,
     received: Received,
     max_frame: usize,
+    is_wide: bool,
 }
 
 /// Why a conversation cannot continue.
@@ -46,7 +53,21 @@ pub(crate) enum Fault {
 impl Link {
     /// `requests` and `answers` are the daemon's ends, which must be non-blocking.
     pub(super) fn new(worker: Arc<Worker>, requests: OwnedFd, answers: OwnedFd, max_frame: usize) -> Self {
-        Self { worker, requests, answers, received: Received::default(), max_frame }
+        Self { worker, requests, answers, received: Received::default(), max_frame, is_wide: false }
+    }
+
+    /// Has the pipes hold more, as each time that one is full costs two switches between the processes. Memory is taken for
+    /// what lies in a pipe only. A user may have so many bytes in pipes: where there are none left, the pipes stay as they are.
+    fn widen(&mut self, size: usize) {
+        if size > NARROW && !self.is_wide {
+            self.is_wide = true;
+            for pipe in [&self.requests, &self.answers] {
+                #[cfg(target_os = "linux")]
+                let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
+                #[cfg(not(target_os = "linux"))]
+                let _ = pipe;
+            }
+        }
     }
 
     /// Asks the worker to end. Returns `false` if its pipe is full or closed.
@@ -58,6 +79,7 @@ impl Link {
     /// Writes as much of a frame as the pipe takes now, and returns how many bytes that were. An error of the
     /// pipe is left to [`exchange`](Self::exchange).
     pub(crate) fn begin(&mut self, frame: &[u8]) -> usize {
+        self.widen(frame.len());
         rustix::io::write(&self.requests, frame).unwrap_or(0)
     }
 
@@ -75,6 +97,7 @@ impl Link {
         if *sent == 0 && !self.received.is_empty() {
             return Err(Fault::Protocol("sent a frame without a request".to_owned()));
         }
+        self.widen(frame.len());
         loop {
             let rest = frame.get(*sent..).unwrap_or_default();
             let mut wanted = PollFlags::empty();
@@ -125,6 +148,7 @@ impl Link {
 
     fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
         let limit = self.max_frame.max(LONGEST_OWN);
+        self.widen(self.received.wanted());
         self.received.next(limit).map_err(|too_large| {
             let size = too_large.0;
             Fault::Protocol(format!("sent {size} bytes at once or an invalid frame: the limit is {limit}"))

@@ -1,4 +1,5 @@
-//! Frames: a length as four little-endian bytes, then that many bytes of UTF-8 JSON.
+//! Frames: a length as four little-endian bytes, then that many bytes: a message in UTF-8 JSON, or a pickled call or
+//! result.
 
 use std::ops::Range;
 
@@ -13,7 +14,8 @@ const READ: usize = 64 * 1024;
 /// Frames up to this size are copied out of the buffer, which is then reused.
 const COPIED: usize = 64 * 1024;
 
-const PREFIX: usize = 4;
+/// How many bytes a frame's length has.
+pub(crate) const PREFIX: usize = 4;
 
 /// Encodes a message as a frame.
 pub(crate) fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
@@ -93,6 +95,11 @@ impl Received {
         let frame = Frame { bytes: bytes.to_vec(), body: 0..length };
         self.start = body.end;
         Ok(Some(frame))
+    }
+
+    /// How long the next frame is, in bytes; 0 while that is unknown.
+    pub(crate) fn wanted(&self) -> usize {
+        self.length().unwrap_or(0)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

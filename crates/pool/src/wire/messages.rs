@@ -125,6 +125,46 @@ impl Answer {
     }
 }
 
+/// How the body of a call, or of its answer, begins if it is a pickle: JSON begins otherwise. The call's number follows,
+/// then the pickle.
+const PICKLE: u8 = b'P';
+
+/// The same, where arguments that are `bytes` are JSON to be read.
+const PICKLE_WITH_JSON: u8 = b'J';
+
+/// How many bytes there are before the pickle.
+const BEFORE_PICKLE: usize = 9;
+
+/// What precedes the pickle of a call.
+pub(super) fn before_pickle(id: u64, with_json: bool) -> [u8; BEFORE_PICKLE] {
+    let mut head = [if with_json { PICKLE_WITH_JSON } else { PICKLE }; BEFORE_PICKLE];
+    for (place, byte) in head.iter_mut().skip(1).zip(id.to_le_bytes()) {
+        *place = byte;
+    }
+    head
+}
+
+/// The pickle of a result, if the answer to call `id` has one.
+///
+/// # Errors
+/// It is the answer to another call, for a sentence that begins with "it sent".
+pub(super) fn pickled_result(body: &[u8], id: u64) -> Result<Option<&[u8]>, String> {
+    let Some((head, pickle)) =
+        body.split_at_checked(BEFORE_PICKLE).filter(|(head, _)| head.first() == Some(&PICKLE))
+    else {
+        return Ok(None);
+    };
+    if head != before_pickle(id, false) {
+        return Err(format!("an answer to another call than {id}"));
+    }
+    Ok(Some(pickle))
+}
+
+/// What follows the number of the call.
+pub(super) fn pickle(body: &[u8]) -> &[u8] {
+    body.get(BEFORE_PICKLE..).unwrap_or_default()
+}
+
 /// Finds the result in an answer as the agent writes it, without parsing it.
 fn plain_result(body: &[u8], id: u64) -> Option<Range<usize>> {
     let rest = body.strip_prefix(b"{\"id\":")?.trim_ascii_start();

@@ -1,12 +1,12 @@
 //! What goes over the pipes: frames, the agent's messages, calls and their results.
 
-mod finite;
 mod frames;
 mod messages;
 mod numbers;
+mod pickle;
 mod values;
 
-pub(crate) use finite::encode_finite;
-pub(crate) use frames::{Frame, Received, encode, encode_text, with_length};
+pub(crate) use frames::{Frame, PREFIX, Received, encode, encode_text, with_length};
 pub(crate) use messages::{END, Entry, Failed, Greeting, LogRecord, RemoteError};
+pub(crate) use pickle::Arguments;
 pub(crate) use values::{Reply, Request};

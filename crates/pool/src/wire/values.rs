@@ -9,8 +9,9 @@ use serde_path_to_error::{Path, Segment};
 use sgtk_config::keys::redacted;
 
 use super::frames::Frame;
-use super::messages::Answer;
+use super::messages::{self, Answer};
 use super::numbers;
+use super::pickle::Tree;
 use crate::error::PoolError;
 
 /// An encoded call.
@@ -26,7 +27,14 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Reply {
     frame: Frame,
-    result: Range<usize>,
+    result: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Where it lies in the frame.
+    Json(Range<usize>),
+    Pickle(Tree),
 }
 
 impl Request {
@@ -40,10 +48,20 @@ impl Request {
         project: &str,
         pid: u32,
     ) -> Result<Result<Reply, PoolError>, String> {
-        let answer = Answer::parse(frame.body(), self.id).map_err(|what| redacted(&what).into_owned())?;
         let (project, call) = (|| project.to_owned(), || self.name.clone());
+        if let Some(pickle) = messages::pickled_result(frame.body(), self.id)? {
+            return Ok(match Tree::read(pickle)? {
+                Ok(tree) => Ok(Reply { result: Content::Pickle(tree), frame }),
+                Err(fault) => {
+                    let (place, reason) = (redacted(&fault.place), redacted(&fault.reason));
+                    let (place, reason) = (place.into_owned(), reason.into_owned());
+                    Err(PoolError::InvalidResult { project: project(), call: call(), place, reason })
+                }
+            });
+        }
+        let answer = Answer::parse(frame.body(), self.id).map_err(|what| redacted(&what).into_owned())?;
         Ok(match answer {
-            Answer::Result(result) => Ok(Reply { frame, result }),
+            Answer::Result(result) => Ok(Reply { frame, result: Content::Json(result) }),
             Answer::Error(error) => {
                 let note = error.note.clone();
                 Err(PoolError::Python {
@@ -68,10 +86,6 @@ impl Request {
 }
 
 impl Reply {
-    fn json(&self) -> &[u8] {
-        self.frame.body().get(self.result.clone()).unwrap_or_default()
-    }
-
     /// The result as a `T`.
     pub(crate) fn decode<T: DeserializeOwned + 'static>(
         &self,
@@ -86,20 +100,41 @@ impl Reply {
         };
         // JSON that is passed on as it is may hold any integer.
         if TypeId::of::<T>() != TypeId::of::<Box<RawValue>>()
-            && let Some(found) = numbers::beyond_64_bits(self.json())
+            && let Some((at, number)) = self.wide_integer()
         {
-            let reason = format!("the integer {} is beyond 64 bits: ask for the JSON itself", found.number);
-            return Err(error(found.place, reason));
+            return Err(error(
+                at,
+                format!("the integer {number} is beyond 64 bits: ask for the JSON itself"),
+            ));
         }
-        // Tracking the place costs an allocation for each key, so it is done only once decoding has failed.
-        serde_json::from_slice(self.json()).map_err(|plain| {
-            let mut source = serde_json::Deserializer::from_slice(self.json());
-            match serde_path_to_error::deserialize::<_, T>(&mut source) {
-                Ok(_) => error("result".to_owned(), plain.to_string()),
-                Err(tracked) => error(place("result", tracked.path()), plain.to_string()),
-            }
+        let decoded = match &self.result {
+            Content::Json(range) => decode_json(self.frame.body().get(range.clone()).unwrap_or_default()),
+            Content::Pickle(tree) => tree.decode(messages::pickle(self.frame.body())),
+        };
+        decoded.map_err(|(path, reason)| {
+            error(path.map_or_else(|| "result".to_owned(), |path| place("result", &path)), reason)
         })
     }
+
+    /// The first integer beyond 64 bits: where it is, and its digits or the first of them.
+    fn wide_integer(&self) -> Option<(String, String)> {
+        match &self.result {
+            Content::Json(range) => {
+                let found = numbers::beyond_64_bits(self.frame.body().get(range.clone())?)?;
+                Some((found.place, found.number))
+            }
+            Content::Pickle(tree) => tree.wide_integer(messages::pickle(self.frame.body())),
+        }
+    }
+}
+
+fn decode_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, (Option<Path>, String)> {
+    // Tracking the place costs an allocation for each key, so it is done only once decoding has failed.
+    serde_json::from_slice(json).map_err(|plain| {
+        let mut source = serde_json::Deserializer::from_slice(json);
+        let tracked = serde_path_to_error::deserialize::<_, T>(&mut source);
+        (tracked.err().map(|tracked| tracked.path().clone()), plain.to_string())
+    })
 }
 
 /// A path as it would be written in Python: `result['a'][3]`.

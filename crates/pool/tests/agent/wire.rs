@@ -146,7 +146,7 @@ fn an_answer_beyond_the_limit_is_an_error_and_not_sent() {
     let plugins = sgtk_host_fixtures::misbehaving_plugins();
     worker.pipes.enter(json!({"plugin_paths": [plugins], "max_frame": 1 << 20}));
     let answer = worker.pipes.call("bad_results:mebibytes", json!([1]));
-    let reason = "1048596 bytes of JSON are more than the limit of 1048576";
+    let reason = "1048596 bytes are more than the limit of 1048576";
     assert_eq!(answer["invalid_result"], json!({"place": "result", "reason": reason}));
     assert_eq!(worker.pipes.result("told:echo", json!([1])), 1);
 }

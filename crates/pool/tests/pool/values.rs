@@ -137,20 +137,45 @@ fn results_that_json_has_no_word_for_follow_their_rules() {
     let (_studio, pool) = studio();
     for (name, expected) in [
         ("set", json!([1, 2, 3])),
+        ("frozenset", json!(["a", "b"])),
         ("date", json!("2024-02-29")),
         ("moment", json!("2024-02-29T12:30:00+00:00")),
+        ("time", json!("12:30:00")),
         ("path", json!("/a/b")),
         ("namedtuple", json!([1, 2])),
+        ("ordered", json!({"b": 1, "a": 2})),
+        ("int enum", json!(1)),
         ("keys", json!({"1": "d", "1.5": "b", "null": "c"})),
     ] {
         let result: Value = pool.call("a", Call::new("bad_results:value").arg(name)).unwrap();
         assert_eq!(result["a"][1]["b"], expected, "{name}");
     }
-    for name in ["nan", "surrogate", "surrogate key", "tuple key", "bytes", "object", "decimal"] {
+    for (name, expected) in [
+        ("nan", "nan is not JSON"),
+        ("infinity", "-inf is not JSON"),
+        ("surrogate", "a lone surrogate, '\\udc80', at index 1"),
+        ("surrogate key", "the text has a lone surrogate"),
+        ("nan key", "nan is not JSON"),
+        ("tuple key", "of type tuple"),
+        ("bytes", "of type bytes is not JSON: decode it"),
+        ("in a set", "of type bytes"),
+        ("object", "of type object is not JSON"),
+        ("class", "of type type is not JSON"),
+        ("decimal", "of type decimal.Decimal is not JSON: use str() or float()"),
+        ("enum", "of type bad_results._Colour is not JSON: use its value"),
+        ("generator", "use list()"),
+        ("long integer", "too many digits"),
+    ] {
         let error = pool.call::<Value>("a", Call::new("bad_results:value").arg(name)).unwrap_err();
-        let PoolError::InvalidResult { place, .. } = &error else { panic!("{name}: {error:?}") };
-        assert_eq!((place.as_str(), error.delivery()), ("result['a'][1]['b']", Delivery::Ran), "{name}");
+        let PoolError::InvalidResult { place, reason, .. } = &error else { panic!("{name}: {error:?}") };
+        assert_eq!(error.delivery(), Delivery::Ran, "{name}");
+        let at = place.split_once('{').map_or(place.as_str(), |(at, _)| at);
+        assert_eq!(at, "result['a'][1]['b']", "{name}");
+        assert!(reason.contains(expected), "{name}: {reason}");
     }
+    let error = pool.call::<Value>("a", Call::new("bad_results:contains_itself")).unwrap_err();
+    let PoolError::InvalidResult { reason, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(reason, "the list contains itself");
     // All of it in one worker, which is none the worse for it.
     let stats = pool.stats();
     assert_eq!((stats.started + stats.forked, stats.lost), (1, 0));
