@@ -14,6 +14,7 @@
 //! | [`report`] | logs, mails, numbers | decisions |
 //! | [`control`] | commands, the page | how any of it is done |
 //! | [`config`] | the file: typed options, or why a key has no effect | |
+//! | `nats` | the queue on NATS JetStream, with the feature of that name | Python |
 //! | [`workers`] | the pool, for all others | |
 
 #![cfg(unix)]
@@ -26,6 +27,8 @@ pub mod control;
 pub mod delivery;
 pub mod event;
 pub mod lanes;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod plugins;
 pub mod queue;
 pub mod report;

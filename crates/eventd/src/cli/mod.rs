@@ -5,6 +5,8 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod ids;
+#[cfg(feature = "nats")]
+mod many;
 mod prepare;
 mod run;
 
@@ -34,6 +36,12 @@ enum Command {
     /// Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP loads all plugins anew.
     #[command(alias = "foreground")]
     Run(run::Run),
+    /// Many hosts: fill the stream of a NATS server with the events of the sites.
+    #[cfg(feature = "nats")]
+    Publish(many::Publish),
+    /// Many hosts: run the plugins for the events of that stream, beside other hosts.
+    #[cfg(feature = "nats")]
+    Serve(many::Serve),
     /// Load everything, print the callbacks with their filters, try keys and cores, and change nothing.
     Check,
     /// How the daemon is.
@@ -91,6 +99,10 @@ impl Arguments {
         let config = self.config.as_deref();
         match self.command {
             Command::Run(run) => run.run(config).await,
+            #[cfg(feature = "nats")]
+            Command::Publish(publish) => publish.run(config).await,
+            #[cfg(feature = "nats")]
+            Command::Serve(serve) => serve.run(config).await,
             Command::Check => check::check(config).await,
             Command::Status(status) => status.run(config).await,
             Command::Dead(dead) => dead.run(config).await,

@@ -51,20 +51,24 @@ pub(super) async fn end(workers: Arc<Workers>, grace: Duration) {
 
 /// All parts that the lanes share, on the state in its file.
 pub(super) fn shared(settings: Arc<Settings>, workers: Arc<Workers>, timing: bool) -> Result<Shared, Error> {
-    let queue: Arc<dyn Queue> = Arc::new(FileQueue::open(&settings.state)?);
+    let queue = Arc::new(FileQueue::open(&settings.state)?);
+    Ok(on(queue, settings, workers, timing))
+}
+
+/// The same, on another queue.
+pub(super) fn on(
+    queue: Arc<dyn Queue>,
+    settings: Arc<Settings>,
+    workers: Arc<Workers>,
+    timing: bool,
+) -> Shared {
     let main = settings.log_file.as_ref().map(|name| settings.log_file_path(name));
     let timing = main.filter(|_| timing && settings.timing_log).map(|mut path| {
         path.as_mut_os_string().push(".timing");
         Arc::new(Timing::new(path))
     });
-    Ok(Shared {
-        settings,
-        workers,
-        queue,
-        board: Arc::default(),
-        metrics: Arc::new(Metrics::default()),
-        timing,
-    })
+    let (board, metrics) = (Arc::default(), Arc::new(Metrics::default()));
+    Shared { settings, workers, queue, board, metrics, timing }
 }
 
 /// Has the log go where the configuration says, errors by mail as well.

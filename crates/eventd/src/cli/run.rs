@@ -85,11 +85,17 @@ impl Daemon {
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
         prepare::log(log, &settings, &shared.workers, &shared.board);
+        take_over(&shared, new).await?;
+        Daemon::begin(shared, http, poll).await
+    }
+
+    /// The same, with what all parts share.
+    pub(super) async fn begin(shared: Shared, http: Option<String>, poll: bool) -> Result<Daemon, Error> {
+        let settings = Arc::clone(&shared.settings);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), file = %settings.path.display(), "sgtk-eventd starts");
         for note in &settings.notes {
             tracing::info!("{note}");
         }
-        take_over(&shared, new).await?;
         let lanes = Arc::new(Lanes::new(shared.clone()));
         lanes.start().await?;
         let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
@@ -129,6 +135,12 @@ impl Daemon {
         let pid_file = settings.pid_file.clone().filter(|file| write_pid(file));
         let socket = settings.socket.clone();
         Ok(Daemon { shared, lanes, pollers, stop, pid_file, socket, page: page_at })
+    }
+
+    /// Its lanes.
+    #[cfg(feature = "nats")]
+    pub(super) fn lanes(&self) -> Arc<Lanes> {
+        Arc::clone(&self.lanes)
     }
 
     /// Where the status page is.
@@ -270,7 +282,7 @@ fn remove_state(path: &Path) {
 }
 
 /// Says something to systemd, where it has started this.
-fn tell_systemd(states: &[NotifyState<'_>]) {
+pub(super) fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
         tracing::debug!(%error, "systemd cannot be told");
     }

@@ -1,6 +1,7 @@
 //! The configuration file: shotgunEvents' own, with new keys in sections of their own.
 
 mod find;
+mod nats;
 mod values;
 
 use std::collections::BTreeMap;
@@ -14,13 +15,14 @@ use sgtk_config::keys::Secrets;
 use crate::workers::{CallError, Worker, Workers};
 
 pub use find::{FILE_NAME, NotFound, find};
+pub use nats::Nats;
 pub use values::KeyError;
 
 use values::{File, Section, Value};
 
 /// The sections and keys that have an effect. Those of shotgunEvents may come out of the environment, as
 /// there.
-const KEYS: [(&str, &[&str]); 6] = [
+const KEYS: [(&str, &[&str]); 7] = [
     (
         "daemon",
         &[
@@ -64,6 +66,7 @@ const KEYS: [(&str, &[&str]); 6] = [
             "log_format",
         ],
     ),
+    ("nats", nats::KEYS),
 ];
 
 /// The section of another site: `[shotgun:london]`.
@@ -178,6 +181,8 @@ pub struct Settings {
     pub webhook_secret: Option<String>,
     /// Above how much memory a worker is replaced.
     pub memory_limit: Option<u64>,
+    /// Many hosts.
+    pub nats: Nats,
     /// Lines for the log: keys without effect, and why.
     pub notes: Vec<String>,
     /// Hides the keys in all that is logged.
@@ -332,6 +337,7 @@ impl Settings {
             http_token: g.take(eventd.text("http_token")),
             webhook_secret: g.take(eventd.text("webhook_secret")),
             memory_limit: g.take(eventd.integer("memory_limit")).map(|mb| mb.unsigned_abs() << 20),
+            nats: nats::read(section("nats"), &mut g),
             notes,
             _secrets: Secrets::in_use(secrets(file).into_iter().map(Into::into)),
         };
@@ -425,6 +431,7 @@ fn secrets(file: &File) -> Vec<String> {
     let secret = |section: &str, key: &str| {
         section.starts_with("shotgun") && matches!(key, "key" | "proxy_server")
             || section == "emails" && key == "password"
+            || section == "nats" && key == "url"
             || section == "eventd" && matches!(key, "http_token" | "webhook_secret")
     };
     let mut found = Vec::new();
@@ -432,8 +439,8 @@ fn secrets(file: &File) -> Vec<String> {
         for (key, value) in values {
             if let Value::Text(text) = value
                 && secret(section, key)
-                // Of a proxy, what is secret is the password alone.
-                && (key != "proxy_server" || text.contains('@'))
+                // Of an address, what is secret is the password alone.
+                && (!matches!(key.as_str(), "proxy_server" | "url") || text.contains('@'))
             {
                 found.push(text.trim().to_owned());
             }

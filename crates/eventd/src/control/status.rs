@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::short;
 use crate::lanes::{Shared, parts};
-use crate::queue::{Failure, QueueError};
+use crate::queue::{Failure, HostState, QueueError};
 use crate::report::board::Running;
 use crate::report::metrics::{LaneLabel, SiteLabel};
 
@@ -29,6 +29,9 @@ pub struct Status {
     pub events: u64,
     /// Worker processes by name.
     pub workers: BTreeMap<String, u32>,
+    /// The hosts, where there are many.
+    #[serde(default)]
+    pub hosts: Vec<HostState>,
 }
 
 /// How a site is.
@@ -65,6 +68,9 @@ pub struct LaneStatus {
     pub event: Option<i64>,
     /// How old that event is, in seconds.
     pub lag: Option<i64>,
+    /// The host that runs it, where there are many.
+    #[serde(default)]
+    pub host: Option<String>,
     /// What is running, and for how long.
     pub running: Option<Running>,
     /// How often the event was tried.
@@ -105,13 +111,15 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
         let problem = note.as_ref().and_then(|note| note.problem.clone());
         let plugin = note.map_or_else(|| short(&lane.name), |note| note.name);
         let running = shared.board.running(&lane.name);
+        let runs = |other: &&HostState| other.running.iter().any(|(name, _)| *name == lane.name);
+        let host = state.hosts.iter().find(runs).map(|host| host.name.clone());
         let created = lane.head_created.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
         let lag = created.map(|at| now.duration_since(at).as_secs().max(0));
         let state = match () {
             () if problem.is_some() => "inactive",
             () if lane.parked => "stopped",
             () if lane.paused => "paused",
-            () if running.is_some() => "running",
+            () if running.is_some() || host.is_some() => "running",
             () if lane.retry_in_ms.is_some() => "retry",
             () if lane.waiting > 0 => "waiting",
             () => "idle",
@@ -138,6 +146,7 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
             waiting: lane.waiting,
             event: lane.head,
             lag,
+            host,
             running,
             attempts: lane.attempts,
             retry_in_ms: lane.retry_in_ms,
@@ -157,7 +166,33 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
         dead: state.dead,
         events: state.events,
         workers,
+        hosts: state.hosts,
     })
+}
+
+/// After what silence a host is said to be away.
+const AWAY_MS: u64 = 10_000;
+
+/// A host, in a line.
+struct Host<'a>(&'a HostState);
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HostState { name, version, pid, ends, running, cursors, silent_ms, .. } = self.0;
+        match silent_ms {
+            None => return write!(f, "{name}: never heard"),
+            Some(ms) if *ms > AWAY_MS => return write!(f, "{name}: silent since {} s", ms / 1000),
+            Some(_) => write!(f, "{name}: version {version}, process {pid}")?,
+        }
+        if self.0.publishes {
+            for (site, cursor) in cursors {
+                write!(f, ", event {cursor} of {site}")?;
+            }
+        } else {
+            write!(f, ", runs {}", running.len())?;
+        }
+        if *ends { write!(f, ", ends") } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for Status {
@@ -169,6 +204,9 @@ impl fmt::Display for Status {
                 Some(error) => writeln!(f, "\n  {error}")?,
                 None => writeln!(f)?,
             }
+        }
+        for host in &self.hosts {
+            writeln!(f, "host {}", Host(host))?;
         }
         writeln!(f, "{} events kept, {} dead letters\n", self.events, self.dead)?;
         let width = self.lanes.iter().map(|lane| lane.plugin.chars().count()).max().unwrap_or(0).max(6);
@@ -191,7 +229,10 @@ impl fmt::Display for Status {
                     writeln!(f, "{} since {:.1} s", running.callback, running.ms as f64 / 1000.0)?;
                 }
                 (None, Some(failure)) => writeln!(f, "{}", failure.reason)?,
-                (None, None) => writeln!(f)?,
+                (None, None) => match &lane.host {
+                    Some(host) => writeln!(f, "on {host}")?,
+                    None => writeln!(f)?,
+                },
             }
         }
         Ok(())

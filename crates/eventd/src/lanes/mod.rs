@@ -21,8 +21,7 @@ use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
 use crate::workers::{Worker, Workers};
 
-use projects::Projects;
-pub use projects::configurations;
+pub use projects::{Projects, configurations};
 use runner::Runner;
 pub use table::Probe;
 

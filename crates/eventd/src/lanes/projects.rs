@@ -12,7 +12,7 @@ const FRESH: Duration = Duration::from_secs(30);
 
 /// The configurations below a folder, by the id of their project.
 #[derive(Debug)]
-pub(super) struct Projects {
+pub struct Projects {
     base: Option<PathBuf>,
     known: Mutex<Known>,
 }
@@ -25,12 +25,14 @@ struct Known {
 }
 
 impl Projects {
-    pub(super) fn new(base: Option<PathBuf>) -> Projects {
+    /// Those below a folder.
+    #[must_use]
+    pub fn new(base: Option<PathBuf>) -> Projects {
         Projects { base, known: Mutex::default() }
     }
 
     /// The folder name of a project's configuration. None where there is none, which is told once.
-    pub(super) fn folder_of(&self, id: i64) -> Option<String> {
+    pub fn folder_of(&self, id: i64) -> Option<String> {
         let base = self.base.as_deref()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(folder) = known.folders.get(&id) {

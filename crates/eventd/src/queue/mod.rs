@@ -180,6 +180,30 @@ pub struct State {
     pub dead: u64,
     /// How many events are kept.
     pub events: u64,
+    /// The hosts, where there are many.
+    pub hosts: Vec<HostState>,
+}
+
+/// How a host is, where there are many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostState {
+    /// Its name.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it is a publisher, which runs nothing.
+    pub publishes: bool,
+    /// Whether it is about to end.
+    pub ends: bool,
+    /// What it runs: lanes and event ids.
+    pub running: Vec<(LaneName, i64)>,
+    /// A publisher's cursors: the highest id seen of each site.
+    pub cursors: BTreeMap<Arc<str>, i64>,
+    /// How long ago it was heard. None for one that never was.
+    pub silent_ms: Option<u64>,
 }
 
 /// What is known of a site.

@@ -71,6 +71,20 @@ impl Window {
         self.cursor
     }
 
+    /// The window as it was up to `cursor`, with these ids not seen yet; with the latest `most` missing ranges
+    /// at most.
+    #[must_use]
+    pub fn while_unseen(&self, cursor: i64, unseen: impl IntoIterator<Item = i64>, most: usize) -> Window {
+        let mut window = Window::new(cursor);
+        for (first, (last, until)) in self.missing.range(..=cursor).rev().take(most) {
+            window.missing.insert(*first, ((*last).min(cursor), *until));
+        }
+        for id in unseen.into_iter().filter(|id| *id < cursor) {
+            window.missing.insert(id, (id, Millis::MAX));
+        }
+        window
+    }
+
     /// How many ids are missing.
     #[must_use]
     pub fn missing(&self) -> u64 {
@@ -215,6 +229,18 @@ mod tests {
         window.not_later_than(300);
         assert_eq!(window.expire(299), []);
         assert_eq!(window.expire(300), [(11, 11)]);
+    }
+
+    #[test]
+    fn a_window_of_before_lacks_what_was_not_seen_then() {
+        let mut window = Window::new(10);
+        window.take([12, 20], 7);
+        // Of late 12 and new 20 in one answer, 20 is not published yet, or 12 is not.
+        assert_eq!(window.while_unseen(12, [20], 10), Window::with_missing(12, [(11, 7)]));
+        let before = window.while_unseen(20, [12], 10);
+        let ranges: Vec<_> = before.ranges().map(|(first, last, _)| (first, last)).collect();
+        assert_eq!(ranges, [(11, 11), (12, 12), (13, 19)]);
+        assert_eq!(window.while_unseen(20, [], 1).ranges().count(), 1);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Studio {
         let path = self.path("shotgunEventDaemon.conf");
         let folder = |name: &str| self.path(name).display().to_string();
         let mut text = String::new();
-        let sections = ["daemon", "shotgun", "shotgun:london", "plugins", "emails", "sgtk", "eventd"];
+        let sections = ["daemon", "shotgun", "shotgun:london", "plugins", "emails", "sgtk", "eventd", "nats"];
         let base = [
             ("daemon", format!("pidFile: {}", folder("pid"))),
             ("daemon", format!("eventIdFile: {}", folder("ids"))),

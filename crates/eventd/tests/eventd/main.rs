@@ -9,6 +9,8 @@ mod bad_days;
 mod crash;
 mod daemon;
 mod demo;
+#[cfg(feature = "nats")]
+mod many;
 mod plugins;
 mod running;
 mod start;

@@ -1,0 +1,210 @@
+//! `publish` and `serve`: many hosts, by way of NATS JetStream.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Args;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::run::{Daemon, tell_systemd};
+use super::{Error, prepare};
+use crate::config::Settings;
+use crate::lanes::Projects;
+use crate::nats::{NatsQueue, NatsSettings, Role};
+use crate::queue::{Queue as _, QueueError};
+use crate::report::log::Log;
+use crate::source::lines;
+use crate::source::poll::{Poller, Readers};
+
+/// Where the server is, and who this is.
+#[derive(Debug, Args)]
+struct Where {
+    /// The NATS server: nats://a:4222, or several with commas in between. Default: [nats] url.
+    #[arg(long, value_name = "URL", env = "SGTK_EVENTD_NATS")]
+    nats: Option<String>,
+    /// This host's name. Default: [nats] host, else the machine's.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Say nothing on standard output.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    at: Where,
+    /// All hosts, with commas in between. Others that come are found. Default: [nats] hosts.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    hosts: Vec<String>,
+    /// Serve the status page and the numbers for Prometheus here. Default: [eventd] http.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+}
+
+/// Options of `publish`.
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    #[command(flatten)]
+    at: Where,
+    /// Begin after this event: for a stream that was lost, or is new.
+    #[arg(long, value_name = "ID")]
+    since: Option<i64>,
+    /// The site that --since is of, where there are several.
+    #[arg(long, requires = "since")]
+    site: Option<String>,
+    /// Take the events from a file of JSON lines (- for standard input) and not from the site, and end when
+    /// all are in the stream.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+}
+
+/// The machine's name, where no other is given.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+impl Where {
+    fn settings(&self, settings: &Settings, hosts: &[String]) -> Result<NatsSettings, Error> {
+        let nats = &settings.nats;
+        let url = self.nats.clone().or_else(|| nats.url.clone());
+        let url = url.ok_or("which NATS server? Name it with --nats or [nats] url")?;
+        Ok(NatsSettings {
+            url,
+            host: self.host.clone().or_else(|| nats.host.clone()).unwrap_or_else(machine),
+            hosts: if hosts.is_empty() { nats.hosts.clone() } else { hosts.to_vec() },
+            credentials: nats.credentials.clone(),
+            tls_ca: nats.tls_ca.clone(),
+            tls_cert: nats.tls_cert.clone(),
+            monitor: nats.monitor.clone(),
+            sync_is_trusted: nats.sync_is_trusted,
+            ack_wait: nats.ack_wait,
+            replicas: nats.replicas,
+            keep: nats.keep,
+        })
+    }
+}
+
+fn sites(settings: &Settings) -> Vec<Arc<str>> {
+    settings.sites.iter().map(|site| Arc::clone(&site.name)).collect()
+}
+
+impl Serve {
+    pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        let log = Log::start(20, !self.at.quiet);
+        let settings = prepare::settings(config).await?;
+        let nats = self.at.settings(&settings, &self.hosts)?;
+        let together = settings.lanes == crate::config::Lanes::Shared;
+        let connected = NatsQueue::connect(nats, sites(&settings), Role::Host { together }).await;
+        let (queue, mut arrivals) = connected?;
+        let http = self.http.or_else(|| settings.http.clone());
+        let workers = prepare::workers(&settings)?;
+        let shared = prepare::on(Arc::new(queue), Arc::clone(&settings), workers, true);
+        prepare::log(&log, &settings, &shared.workers, &shared.board);
+        let daemon = Daemon::begin(shared, http, false).await?;
+        let lanes = daemon.lanes();
+        tokio::spawn(async move {
+            while let Some((site, project)) = arrivals.recv().await {
+                if let Err(error) = lanes.expect(&site, [project]).await {
+                    tracing::error!(%error, project, "the lanes of a project cannot be opened; tried again in half a minute");
+                }
+            }
+        });
+        daemon.serve().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Consumers have to be there before the events.
+struct Consumers {
+    queue: Arc<NatsQueue>,
+    projects: Projects,
+    /// Whether there are plugins for projects at all.
+    any: bool,
+}
+
+#[async_trait]
+impl Readers for Consumers {
+    async fn expect(&self, site: &Arc<str>, projects: Vec<i64>) -> Result<(), QueueError> {
+        if !self.any {
+            return Ok(());
+        }
+        let with: Vec<i64> =
+            projects.into_iter().filter(|project| self.projects.folder_of(*project).is_some()).collect();
+        self.queue.expect(site, &with).await
+    }
+}
+
+impl Publish {
+    pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        let log = Log::start(20, !self.at.quiet);
+        let settings = prepare::settings(config).await?;
+        let nats = self.at.settings(&settings, &[])?;
+        let (queue, _) = NatsQueue::connect(nats, sites(&settings), Role::Publisher).await?;
+        let queue = Arc::new(queue);
+        if let Some(id) = self.since {
+            let named = |name: &String| settings.sites.iter().find(|site| *site.name == **name);
+            let site = match &self.site {
+                Some(name) => named(name).ok_or_else(|| format!("there is no site '{name}'"))?,
+                None => settings.sites.first().ok_or("there is no site")?,
+            };
+            queue.begin_after(&site.name, id).await?;
+        }
+        let workers = prepare::workers(&settings)?;
+        let shared = prepare::on(Arc::clone(&queue) as _, Arc::clone(&settings), workers, false);
+        prepare::log(&log, &settings, &shared.workers, &shared.board);
+        let readers = Arc::new(Consumers {
+            queue: Arc::clone(&queue),
+            projects: Projects::new(settings.configs.clone()),
+            any: !settings.project_paths.is_empty(),
+        });
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), host = queue.host(), "sgtk-eventd publishes");
+        if let Some(file) = &self.events {
+            let site = settings.sites.first().ok_or("there is no site")?;
+            let count = lines::feed(file, &site.name, &*queue, &*readers, |_| {}).await?;
+            println!("{count} events are new in the stream");
+            prepare::end(shared.workers, Duration::ZERO).await;
+            queue.shut_down().await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let mut pollers = JoinSet::new();
+        for site in &settings.sites {
+            let poller = Poller {
+                settings: Arc::clone(&settings),
+                site: site.clone(),
+                workers: Arc::clone(&shared.workers),
+                queue: Arc::clone(&queue) as _,
+                readers: Arc::clone(&readers) as _,
+                board: Arc::clone(&shared.board),
+                metrics: Arc::clone(&shared.metrics),
+                wake: Arc::new(Notify::new()),
+                stop: stopped.clone(),
+            };
+            pollers.spawn(poller.run());
+        }
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tell_systemd(&[NotifyState::Ready]);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            // It has told why.
+            _ = pollers.join_next() => {}
+        }
+        tell_systemd(&[NotifyState::Stopping]);
+        stop.send_replace(true);
+        while pollers.join_next().await.is_some() {}
+        prepare::end(shared.workers, Duration::from_secs(2)).await;
+        queue.shut_down().await?;
+        tracing::info!("sgtk-eventd has ended");
+        Ok(ExitCode::SUCCESS)
+    }
+}

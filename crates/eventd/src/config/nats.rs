@@ -1,0 +1,86 @@
+//! `[nats]`: many hosts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Gather;
+use super::values::{KeyError, Section};
+
+/// The keys of the section.
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "host",
+    "hosts",
+    "credentials",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "monitor",
+    "sync",
+    "ack_wait",
+    "replicas",
+    "keep",
+];
+
+/// What the section says. The command line may say otherwise.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Nats {
+    /// The server's addresses.
+    pub url: Option<String>,
+    /// This host's name.
+    pub host: Option<String>,
+    /// All hosts that are known beforehand.
+    pub hosts: Vec<String>,
+    /// A credentials file.
+    pub credentials: Option<PathBuf>,
+    /// A file of certificates that are trusted.
+    pub tls_ca: Option<PathBuf>,
+    /// This host's certificate and its key.
+    pub tls_cert: Option<(PathBuf, PathBuf)>,
+    /// Where the server's monitoring is.
+    pub monitor: Option<String>,
+    /// Whether it is known that the server writes to the disk at once.
+    pub sync_is_trusted: bool,
+    /// After what silence another host has an event.
+    pub ack_wait: Duration,
+    /// Copies of the stream.
+    pub replicas: usize,
+    /// How long events are kept.
+    pub keep: Duration,
+}
+
+pub(super) fn read(section: Section<'_>, g: &mut Gather) -> Nats {
+    let time = |g: &mut Gather, key: &str, default: u64, least: u64| {
+        let found = g.take(section.time(key, Some(Duration::from_secs(default))));
+        let found = found.unwrap_or(Duration::from_secs(default));
+        if found < Duration::from_secs(least) {
+            let reason = format!("it is {found:?} and has to be at least {least}s");
+            g.0.push(KeyError { section: "nats".to_owned(), key: key.to_owned(), reason });
+        }
+        found
+    };
+    let path = |g: &mut Gather, key: &str| g.take(section.text(key)).map(PathBuf::from);
+    let tls_cert = match (path(g, "tls_cert"), path(g, "tls_key")) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => {
+            let reason = "tls_cert and tls_key are both to be set, or none of them".to_owned();
+            g.0.push(KeyError { section: "nats".to_owned(), key: "tls_cert".to_owned(), reason });
+            None
+        }
+    };
+    Nats {
+        url: g.take(section.text("url")),
+        host: g.take(section.text("host")),
+        hosts: g.take(section.list("hosts")),
+        credentials: path(g, "credentials"),
+        tls_ca: path(g, "tls_ca"),
+        tls_cert,
+        monitor: g.take(section.text("monitor")),
+        sync_is_trusted: g.take(section.one_of("sync", &[("checked", false), ("trusted", true)], false)),
+        ack_wait: time(g, "ack_wait", 15, 1),
+        replicas: usize::try_from(g.take(section.at_least("replicas", 1, 1))).unwrap_or(1),
+        keep: time(g, "keep", 14 * 24 * 3600, 3600),
+    }
+}

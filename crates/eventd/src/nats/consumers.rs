@@ -1,0 +1,146 @@
+//! The consumers on the server: one for each project, and one for each plugin that has all events of a site.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{AckPolicy, Config as AnyConfig, DeliverPolicy, Info, PriorityPolicy};
+use async_nats::jetstream::stream::ConsumerCreateStrictErrorKind;
+use futures_util::TryStreamExt as _;
+
+use super::names;
+use super::server::{NatsError, Server, told};
+use super::settings::NatsSettings;
+
+/// The consumers that are known to be there, with their filters.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    known: Mutex<HashMap<String, String>>,
+}
+
+/// A consumer that is to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// The subjects whose events it gives out.
+    pub(super) filter: String,
+}
+
+impl Wanted {
+    /// That of a project.
+    pub(super) fn project(site: &str, project: i64) -> Wanted {
+        let filter = names::event_subject(site, Some(project));
+        Wanted { name: names::project_consumer(site, project), filter }
+    }
+
+    /// That of a plugin which has all events of a site.
+    pub(super) fn plugin(site: &str, key: &str) -> Wanted {
+        Wanted { name: names::plugin_consumer(site, key), filter: names::site_subjects(site) }
+    }
+
+    fn config(&self, ack_wait: Duration) -> Config {
+        Config {
+            durable_name: Some(self.name.clone()),
+            name: Some(self.name.clone()),
+            filter_subject: self.filter.clone(),
+            // It is made before the first event that it is for is published.
+            deliver_policy: DeliverPolicy::New,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait,
+            max_deliver: -1,
+            // With more than one, a host's successor would begin behind what the host had not done.
+            max_ack_pending: 1,
+            priority_policy: PriorityPolicy::Prioritized,
+            priority_groups: vec![names::GROUP.to_owned()],
+            ..Config::default()
+        }
+    }
+}
+
+impl Consumers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists all consumers on the server.
+    pub(super) async fn list(&self, server: &Server) -> Result<Vec<Info>, String> {
+        let infos: Vec<Info> = server.events.consumers().try_collect().await.map_err(|error| told(&error))?;
+        let known = infos.iter().map(|info| (info.name.clone(), info.config.filter_subject.clone()));
+        *self.lock() = known.collect();
+        Ok(infos)
+    }
+
+    /// Has a consumer be there. True where it is a new one.
+    pub(super) async fn ensure(
+        &self,
+        server: &Server,
+        settings: &NatsSettings,
+        wanted: &Wanted,
+    ) -> Result<bool, NatsError> {
+        if self.lock().get(&wanted.name).is_some_and(|filter| *filter == wanted.filter) {
+            return Ok(false);
+        }
+        let config = wanted.config(settings.ack_wait);
+        let refused = |reason| NatsError::Refused {
+            url: settings.shown(),
+            what: format!("to make the consumer {}", wanted.name),
+            reason,
+        };
+        let made = match server.events.create_consumer_strict(config.clone()).await {
+            Ok(_) => true,
+            Err(error) if matches!(error.kind(), ConsumerCreateStrictErrorKind::AlreadyExists) => {
+                let found = server.events.consumer_info(&wanted.name).await;
+                let found = found.map_err(|error| refused(told(&error)))?;
+                check(&found, &config)?;
+                if found.config.ack_wait != settings.ack_wait {
+                    let changed = Config { deliver_policy: found.config.deliver_policy, ..config };
+                    server.events.update_consumer(changed).await.map_err(|error| refused(told(&error)))?;
+                }
+                false
+            }
+            Err(error) => {
+                let reason = told(&error);
+                // 10026: the stream's or the account's limit.
+                let limit = reason.contains("10026") || reason.contains("maximum consumers");
+                let consumer = wanted.name.clone();
+                return Err(if limit { NatsError::Consumers { consumer, reason } } else { refused(reason) });
+            }
+        };
+        self.lock().insert(wanted.name.clone(), wanted.filter.clone());
+        Ok(made)
+    }
+
+    /// It is not there any more.
+    pub(super) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+}
+
+/// Whether a consumer that is there gives what is promised.
+fn check(found: &Info, wanted: &Config) -> Result<(), NatsError> {
+    let AnyConfig { ack_policy, filter_subject, max_ack_pending, max_deliver, priority_policy, .. } =
+        &found.config;
+    let mut differences = Vec::new();
+    if *ack_policy != wanted.ack_policy {
+        differences.push(format!("ack_policy is {ack_policy:?} and has to be Explicit"));
+    }
+    if *filter_subject != wanted.filter_subject {
+        differences
+            .push(format!("filter_subject is '{filter_subject}' and has to be '{}'", wanted.filter_subject));
+    }
+    if *max_ack_pending != 1 {
+        differences.push(format!("max_ack_pending is {max_ack_pending} and has to be 1: else order is lost"));
+    }
+    if *max_deliver > 0 {
+        differences.push(format!("max_deliver is {max_deliver} and has to be -1: else events are lost"));
+    }
+    if *priority_policy != wanted.priority_policy {
+        differences.push(format!("priority_policy is {priority_policy:?} and has to be Prioritized"));
+    }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(NatsError::OtherConsumer { consumer: found.name.clone(), differences })
+    }
+}

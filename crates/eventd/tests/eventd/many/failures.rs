@@ -1,0 +1,206 @@
+//! Hosts, servers and publishers that fail.
+
+use std::collections::BTreeMap;
+
+use super::judge::judge;
+use super::studio::{Many, Member};
+
+/// The projects that a host has had.
+fn projects_of(many: &Many, host: &str) -> usize {
+    let pairs = judge(&many.studio.record(), &many.events).pairs;
+    pairs.iter().filter(|(name, _)| name == host).count()
+}
+
+/// The host that has the most projects.
+fn busiest(many: &Many) -> String {
+    let hosts = ["a", "b", "c"].map(|host| (projects_of(many, host), host));
+    hosts.iter().max().unwrap().1.to_owned()
+}
+
+/// Waits until a host is in the middle of a call.
+fn until_busy(many: &Many, host: &str) {
+    many.studio.until(&format!("{host} is in a call"), || {
+        let record = many.studio.record();
+        record.iter().filter(|line| line.starts_with(&format!("start {host} "))).count()
+            > record.iter().filter(|line| line.starts_with(&format!("done {host} "))).count()
+    });
+}
+
+#[test]
+fn each_host_is_killed_in_turn_with_calls_in_flight() {
+    let Some(mut many) = Many::new(6) else { return };
+    many.work = 10;
+    let (mut hosts, _publisher) = many.start();
+    let mut allowed = 0;
+    for name in ["a", "b", "c"] {
+        many.add(8);
+        many.until_done(many.done() + 10);
+        if projects_of(&many, name) > 0 {
+            until_busy(&many, name);
+        }
+        allowed += projects_of(&many, name);
+        hosts.remove(name).unwrap().kill();
+        hosts.insert(name, many.host(name));
+        many.until_ready(name);
+    }
+    let verdict = many.until_all_done();
+    assert!(verdict.again <= allowed, "{allowed} were in flight: {verdict:?}");
+    drop::<BTreeMap<&str, Member>>(hosts);
+}
+
+#[test]
+fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
+    let Some(mut many) = Many::new(5) else { return };
+    many.work = 100;
+    let (hosts, _publisher) = many.start();
+    many.add(4);
+    many.until_done(5);
+    let frozen = busiest(&many);
+    until_busy(&many, &frozen);
+    let in_flight = projects_of(&many, &frozen);
+    hosts[&*frozen].signal_all("STOP");
+    // The others have all of it, what was in flight as well: the server's patience is over.
+    many.until_all_done();
+    let before = many.done();
+    hosts[&*frozen].signal_all("CONT");
+    many.until_logged(&frozen, "the NATS server was silent for too long, or this host was frozen");
+    many.add(3);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.twice, 0, "{before} were done before it woke: {verdict:?}");
+    assert!(verdict.again <= in_flight, "{in_flight} were in flight: {verdict:?}");
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_loses_nothing() {
+    let Some(mut many) = Many::new(5) else { return };
+    let (_hosts, _publisher) = many.start();
+    let mut total = 0;
+    for _ in 0..2 {
+        many.add(20);
+        total += 100;
+        many.until_done(many.done() + 20);
+        many.server.kill();
+        many.add(20);
+        total += 100;
+        many.server.again();
+        let verdict = many.until_all_done();
+        assert!(verdict.twice * 100 <= total, "{verdict:?}");
+    }
+}
+
+#[test]
+fn publishers_that_are_killed_and_two_at_once_publish_each_event_once_and_in_order() {
+    let Some(mut many) = Many::new(3) else { return };
+    many.work = 0;
+    many.studio.set("daemon", "max_event_batch_size: 7");
+    let (_hosts, publisher) = many.start();
+    let mut publishers = vec![publisher, many.publisher("q")];
+    many.until_logged("q", "polling goes on");
+    for _ in 0..4 {
+        let before = many.done();
+        many.add(20);
+        many.until_done(before + 5);
+        publishers.remove(0).kill();
+        publishers.push(many.publisher("p"));
+    }
+    let verdict = many.until_all_done();
+    assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");
+}
+
+#[test]
+fn a_project_that_fails_waits_at_its_event_and_the_others_go_on() {
+    let Some(mut many) = Many::new(4) else { return };
+    let broken = many.studio.path("broken");
+    let source = |work: &str| {
+        format!(
+            "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    project = event['project']['id']
+    done('start', os.environ['EVENTD_HOST'], project, event['id'])
+    if project == 1 and os.path.exists({broken:?}):
+        {work}
+    done('done', os.environ['EVENTD_HOST'], project, event['id'])
+"
+        )
+    };
+    many.studio.project_plugin("note.py", &source("raise ValueError('broken')"));
+    std::fs::write(&broken, "").unwrap();
+    let (_hosts, _publisher) = many.start();
+    many.add(3);
+    many.until_done(9);
+    let parked = |many: &Many| {
+        let status = many.status("a");
+        let lanes = status["lanes"].as_array().unwrap().clone();
+        lanes.into_iter().find(|lane| lane["state"] == "stopped")
+    };
+    many.studio.until("it has stopped", || parked(&many).is_some());
+    let lane = parked(&many).unwrap();
+    assert_eq!(
+        (&lane["project"], &lane["event"], &lane["waiting"]),
+        (&1.into(), &many.events[&1][0].into(), &3.into())
+    );
+    assert!(lane["failure"]["reason"].as_str().unwrap().contains("ValueError: broken"), "{lane}");
+    // Skipped by any host, it stops at the next; mended, it goes on in order.
+    many.said("b", &["skip", &many.events[&1][0].to_string()]);
+    let second = |many: &Many| parked(many).is_some_and(|lane| lane["event"] == many.events[&1][1]);
+    many.studio.until("it has stopped at the second", || second(&many));
+    assert!(many.said("c", &["dead"]).contains("skipped by hand; note: ValueError: broken"));
+    std::fs::remove_file(&broken).unwrap();
+    many.said("b", &["resume", "note"]);
+    let skipped = many.events.get_mut(&1).unwrap().remove(0);
+    many.studio.until("the rest is done", || judge(&many.studio.record(), &many.events).lost.is_empty());
+    // The one that was skipped can be had again.
+    many.said("a", &["retry", &skipped.to_string()]);
+    many.studio.until("it is done", || {
+        many.studio
+            .record()
+            .iter()
+            .any(|line| line.ends_with(&format!("1 {skipped}")) && line.starts_with("done"))
+    });
+    assert_eq!(many.said("a", &["dead"]), "");
+}
+
+#[test]
+fn a_worker_that_crashes_is_tried_three_times_and_the_others_go_on() {
+    let Some(mut many) = Many::new(3) else { return };
+    many.studio.set("eventd", "retry_after: 0.2");
+    many.studio.project_plugin(
+        "note.py",
+        "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note, None, None, False)
+
+def note(sg, logger, event, args):
+    project = event['project']['id']
+    done('start', os.environ['EVENTD_HOST'], project, event['id'])
+    if project == 1:
+        os._exit(3)
+    done('done', os.environ['EVENTD_HOST'], project, event['id'])
+",
+    );
+    let (_hosts, _publisher) = many.start();
+    many.add(1);
+    many.until_done(2);
+    many.studio.until("it is given up", || many.said("a", &["dead"]).contains("3 tries"));
+    let verdict = judge(&many.studio.record(), &many.events);
+    assert_eq!((verdict.again, verdict.lost.len()), (2, 1), "{verdict:?}");
+}
+
+#[test]
+fn a_project_whose_core_is_poisoned_goes_on_in_order_once_it_is_mended() {
+    let Some(mut many) = Many::new(3) else { return };
+    let core = many.studio.configs.base().join("project_1/install/core/python/tank/__init__.py");
+    let text = std::fs::read_to_string(&core).unwrap();
+    std::fs::write(&core, "raise RuntimeError('poisoned')\n").unwrap();
+    let (_hosts, _publisher) = many.start();
+    many.add(3);
+    many.until_done(6);
+    let told = |name: &str| many.log(name).contains("the plugins' worker cannot be had");
+    many.studio.until("it is told", || ["a", "b", "c"].into_iter().any(told));
+    std::fs::write(&core, text).unwrap();
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.again, 0, "{verdict:?}");
+}

@@ -1,0 +1,9 @@
+//! Many hosts, as processes, on a real NATS server. They run only where there is one: `nats-server` on the
+//! PATH, or named by `SGTK_HOST_NATS_SERVER`.
+
+mod failures;
+mod judge;
+mod order;
+mod refusals;
+mod server;
+mod studio;

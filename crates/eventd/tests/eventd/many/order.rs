@@ -1,0 +1,89 @@
+//! Hosts where nothing fails.
+
+use super::studio::Many;
+
+#[test]
+fn each_project_is_done_in_order_on_one_host_and_a_restart_of_all_goes_on() {
+    let Some(mut many) = Many::new(5) else { return };
+    let (hosts, publisher) = many.start();
+    many.add(6);
+    let verdict = many.until_all_done();
+    assert_eq!((verdict.again, verdict.pairs.len()), (0, 5), "{verdict:?}");
+    let status = many.status("a");
+    let names: Vec<_> = status["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
+    assert_eq!(names, ["a", "b", "c", "p (publisher)"]);
+    for (_, host) in hosts {
+        assert!(host.stop().success());
+    }
+    assert!(publisher.stop().success());
+    // What happens meanwhile is not lost, and nothing comes again.
+    many.add(2);
+    let (_hosts, publisher) = many.start();
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.again, 0, "{verdict:?}");
+    assert!(publisher.stop().success());
+}
+
+#[test]
+fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
+    let Some(mut many) = Many::new(4) else { return };
+    many.work = 10;
+    let (hosts, _publisher) = many.start();
+    let mut again = Vec::new();
+    for (name, host) in hosts {
+        let before = many.done();
+        many.add(10);
+        many.until_done(before + 8);
+        assert!(host.stop().success());
+        again.push(many.host(name));
+        many.until_ready(name);
+    }
+    let verdict = many.until_all_done();
+    assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");
+}
+
+#[test]
+fn a_call_longer_than_the_servers_patience_is_not_given_out_again() {
+    let Some(mut many) = Many::new(2) else { return };
+    many.studio.set("nats", "ack_wait: 2");
+    many.work = 500;
+    let (_hosts, _publisher) = many.start();
+    many.add(1);
+    let verdict = many.until_all_done();
+    assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");
+}
+
+#[test]
+fn plugins_without_toolkit_have_all_events_in_one_order_on_one_host_at_a_time() {
+    let Some(mut many) = Many::new(2) else { return };
+    many.studio.plugin(
+        "all.py",
+        "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done('all', os.environ['EVENTD_HOST'], event['id'])
+",
+    );
+    let (mut hosts, _publisher) = many.start();
+    let all = |many: &Many| -> Vec<(String, i64)> {
+        let record = many.studio.record();
+        let own = record.iter().filter_map(|line| line.strip_prefix("all "));
+        own.map(|line| line.split_once(' ').unwrap())
+            .map(|(host, id)| (host.to_owned(), id.parse().unwrap()))
+            .collect()
+    };
+    many.add(5);
+    many.studio.until("the plugin has all", || all(&many).len() == 10);
+    let first = all(&many);
+    assert!(first.iter().all(|(host, _)| *host == first[0].0), "{first:?}");
+    assert!(first.is_sorted_by_key(|(_, id)| *id), "{first:?}");
+    // Its host goes: another one has it.
+    hosts.remove(&*first[0].0).unwrap().kill();
+    many.add(5);
+    many.studio.until("another host has it", || all(&many).len() >= 20);
+    let rest = all(&many)[10..].to_vec();
+    assert!(rest.iter().all(|(host, _)| *host == rest[0].0 && *host != first[0].0), "{rest:?}");
+    assert!(rest.is_sorted_by_key(|(_, id)| *id), "{rest:?}");
+}

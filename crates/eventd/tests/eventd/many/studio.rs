@@ -1,0 +1,239 @@
+//! A studio with a NATS server, a publisher and hosts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+
+use super::judge::{Verdict, judge};
+use super::server::{self, Server};
+use crate::daemon::{Studio, event, python};
+
+/// Begins and ends each event in the record, with a pause in between that is made of short ones: a process
+/// that was frozen has something left to do.
+const PLUGIN: &str = "
+import time
+
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    project = event['project']['id']
+    done('start', os.environ['EVENTD_HOST'], project, event['id'])
+    work(event)
+    done('done', os.environ['EVENTD_HOST'], project, event['id'])
+
+def work(event):
+    for _ in range(int(os.environ['EVENTD_WORK'])):
+        time.sleep(0.01)
+";
+
+pub(crate) struct Many {
+    pub(crate) studio: Studio,
+    pub(crate) server: Server,
+    /// The events by project.
+    pub(crate) events: BTreeMap<i64, Vec<i64>>,
+    /// How long an event takes, in hundredths of a second.
+    pub(crate) work: u32,
+}
+
+/// A publisher or a host. It is killed when this value goes, with all its workers.
+pub(crate) struct Member {
+    pub(crate) child: Child,
+}
+
+impl Many {
+    /// A studio with so many projects, where there is all that it takes.
+    pub(crate) fn new(projects: i64) -> Option<Many> {
+        let program = server::program();
+        let (python, program) = (python()?, program?);
+        Some(Many::on(Server::start(&program), python, projects))
+    }
+
+    pub(crate) fn on(server: Server, python: PathBuf, projects: i64) -> Many {
+        let mut studio = Studio::new(python);
+        studio
+            .set("nats", &format!("url: {}", server.url()))
+            .set("nats", &format!("monitor: {}", server.monitor()))
+            .set("nats", "ack_wait: 4")
+            .set("daemon", "logging: 20");
+        for project in 1..=projects {
+            studio.configuration(project, &format!("project_{project}"), "v0.24.0");
+        }
+        studio.project_plugin("note.py", PLUGIN);
+        let events = (1..=projects).map(|project| (project, Vec::new())).collect();
+        Many { studio, server, events, work: 3 }
+    }
+
+    fn config_file(&self, name: &str) -> PathBuf {
+        let text = fs::read_to_string(self.studio.config_file()).unwrap();
+        let path = self.studio.path(&format!("{name}.conf"));
+        let socket = self.studio.path(&format!("{name}.sock"));
+        let text = text
+            .replace("[eventd]\n", &format!("[eventd]\nsocket: {}\n", socket.display()))
+            .replace("logFile: daemon\n", &format!("logFile: daemon-{name}\n"))
+            .replace("/pid\n", &format!("/pid-{name}\n"));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A command of a host's.
+    pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sgtk-eventd"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config_file(name))
+            .env("DAEMON_KEY", "a-daemons-key")
+            .env("EVENTD_RECORD", self.studio.path("record"))
+            .env("EVENTD_HOST", name)
+            .env("EVENTD_WORK", self.work.to_string())
+            .current_dir(self.studio.folder.path());
+        command
+    }
+
+    fn spawn(&self, name: &str, arguments: &[&str]) -> Member {
+        let log = self.studio.path("stdout");
+        let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+        let child = self
+            .command(name, arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Member { child }
+    }
+
+    /// Starts a host of three and does not wait for it.
+    pub(crate) fn host(&self, name: &str) -> Member {
+        self.spawn(name, &["serve", "--host", name, "--hosts", "a,b,c"])
+    }
+
+    /// Starts a publisher and does not wait for it.
+    pub(crate) fn publisher(&self, name: &str) -> Member {
+        self.spawn(name, &["publish", "--host", name])
+    }
+
+    /// Three hosts that are ready, and a publisher that polls.
+    pub(crate) fn start(&self) -> (BTreeMap<&'static str, Member>, Member) {
+        let publisher = self.publisher("p");
+        self.until_logged("p", "polling begins");
+        let hosts = ["a", "b", "c"].map(|name| (name, self.host(name))).into();
+        for name in ["a", "b", "c"] {
+            self.until_ready(name);
+        }
+        (hosts, publisher)
+    }
+
+    pub(crate) fn log(&self, name: &str) -> String {
+        self.studio.log(&format!("daemon-{name}"))
+    }
+
+    pub(crate) fn until_logged(&self, name: &str, words: &str) {
+        self.studio.until(&format!("{name} says '{words}'"), || self.log(name).contains(words));
+    }
+
+    pub(crate) fn until_ready(&self, name: &str) {
+        let told = || self.said_if_running(name, &["status", "--json"]).is_some();
+        self.studio.until(&format!("{name} is there"), told);
+    }
+
+    /// What a command says; it has to succeed.
+    pub(crate) fn said(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.command(name, arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    pub(crate) fn said_if_running(&self, name: &str, arguments: &[&str]) -> Option<String> {
+        let output = self.command(name, arguments).output().unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Value {
+        let said = self.said_if_running(name, &["status", "--json"]).unwrap();
+        serde_json::from_str(&said).unwrap()
+    }
+
+    /// Adds so many events to each project, in turn.
+    pub(crate) fn add(&mut self, count: usize) {
+        let projects: Vec<i64> =
+            self.events.keys().copied().cycle().take(count * self.events.len()).collect();
+        let entries: Vec<Value> = projects.iter().map(|project| event("A", Some(*project))).collect();
+        let ids = self.studio.site.events(&entries).unwrap();
+        for (project, id) in projects.into_iter().zip(ids) {
+            self.events.get_mut(&project).unwrap().push(id);
+        }
+    }
+
+    pub(crate) fn done(&self) -> usize {
+        self.studio.record().iter().filter(|line| line.starts_with("done ")).count()
+    }
+
+    /// Waits until so many lines say `done`.
+    pub(crate) fn until_done(&self, count: usize) {
+        self.studio.until(&format!("{count} events are done"), || self.done() >= count);
+    }
+
+    /// Waits until all events are done at least once.
+    pub(crate) fn until_all_done(&self) -> Verdict {
+        self.studio
+            .until("all events are done", || judge(&self.studio.record(), &self.events).lost.is_empty());
+        let verdict = judge(&self.studio.record(), &self.events);
+        assert_eq!(verdict.ahead, [], "begun before their predecessors were done");
+        verdict
+    }
+}
+
+impl Member {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process and all below it.
+    fn family(&self) -> Vec<u32> {
+        let mut family = vec![self.pid()];
+        let mut index = 0;
+        while let Some(pid) = family.get(index).copied() {
+            let tasks = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
+            for task in tasks.into_iter().flatten().flatten() {
+                let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+                family.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            }
+            index += 1;
+        }
+        family
+    }
+
+    /// Sends a signal to the process and all below it: as if to the machine.
+    pub(crate) fn signal_all(&self, signal: &str) {
+        let pids: Vec<_> = self.family().iter().map(u32::to_string).collect();
+        // Some may have ended meanwhile.
+        let _ = Command::new("kill").arg(format!("-{signal}")).args(pids).stderr(Stdio::null()).status();
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.signal_all("KILL");
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let sent = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // It has ended, in most tests.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal_all("KILL");
+            let _ = self.child.wait();
+        }
+    }
+}
