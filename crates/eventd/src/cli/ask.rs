@@ -67,6 +67,16 @@ pub(super) struct OfPlugin {
     plugin: String,
 }
 
+/// Options of `resume`.
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The plugin's name or path, or with a project: note@176.
+    plugin: String,
+    /// The event that it has stopped at becomes a dead letter, and it goes on with the next.
+    #[arg(long)]
+    skip: bool,
+}
+
 async fn ask(config: Option<&Path>, request: &Request) -> Result<Value, Error> {
     let settings = prepare::settings(config).await?;
     Ok(socket::ask(&settings.socket, request).await?)
@@ -145,9 +155,11 @@ impl OfPlugin {
     pub(super) async fn pause(self, config: Option<&Path>) -> Result<ExitCode, Error> {
         Ok(tell(&ask(config, &Request::Pause { plugin: self.plugin }).await?))
     }
+}
 
-    pub(super) async fn resume(self, config: Option<&Path>) -> Result<ExitCode, Error> {
-        Ok(tell(&ask(config, &Request::Resume { plugin: self.plugin }).await?))
+impl Resume {
+    pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        Ok(tell(&ask(config, &Request::Resume { plugin: self.plugin, skip: self.skip }).await?))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::run::{Daemon, tell_systemd};
+use super::run::{Daemon, tell_systemd, watchdog};
 use super::{Error, prepare};
 use crate::config::Settings;
 use crate::lanes::Projects;
@@ -190,14 +190,15 @@ impl Publish {
             };
             pollers.spawn(poller.run());
         }
+        let mut failed = false;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tell_systemd(&[NotifyState::Ready]);
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            // It has told why.
-            _ = pollers.join_next() => {}
+            _ = pollers.join_next() => failed = true,
+            () = alive() => {}
         }
         tell_systemd(&[NotifyState::Stopping]);
         stop.send_replace(true);
@@ -205,6 +206,15 @@ impl Publish {
         prepare::end(shared.workers, Duration::from_secs(2)).await;
         queue.shut_down().await?;
         tracing::info!("sgtk-eventd has ended");
-        Ok(ExitCode::SUCCESS)
+        if failed { Err("a site is not polled: the log says why".into()) } else { Ok(ExitCode::SUCCESS) }
+    }
+}
+
+/// Tells systemd's watchdog that this lives, for ever.
+async fn alive() {
+    let mut alive = tokio::time::interval(watchdog());
+    loop {
+        alive.tick().await;
+        tell_systemd(&[NotifyState::Watchdog]);
     }
 }

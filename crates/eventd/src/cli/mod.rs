@@ -57,7 +57,7 @@ enum Command {
     /// Give a plugin no more events until it is resumed. They wait.
     Pause(ask::OfPlugin),
     /// Let a plugin go on that was paused or has stopped.
-    Resume(ask::OfPlugin),
+    Resume(ask::Resume),
     /// Load all plugins anew, in new processes, with what they import.
     Reload,
     /// Go on where shotgunEvents was, by its eventIdFile. `run` does so by itself where it has no state yet.
@@ -110,7 +110,7 @@ impl Arguments {
             Command::Skip(of) => of.skip(config).await,
             Command::Replay(replay) => replay.run(config).await,
             Command::Pause(of) => of.pause(config).await,
-            Command::Resume(of) => of.resume(config).await,
+            Command::Resume(resume) => resume.run(config).await,
             Command::Reload => ask::reload(config).await,
             Command::ImportIds(import) => import.run(config).await,
             Command::ExportIds(export) => export.run(config).await,

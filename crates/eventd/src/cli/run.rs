@@ -289,7 +289,7 @@ pub(super) fn tell_systemd(states: &[NotifyState<'_>]) {
 }
 
 /// How often the watchdog wants to hear something: half of its patience.
-fn watchdog() -> Duration {
+pub(super) fn watchdog() -> Duration {
     let mut micros = 0;
     if sd_notify::watchdog_enabled(false, &mut micros) && micros > 0 {
         return Duration::from_micros(micros / 2).max(Duration::from_millis(100));

@@ -63,6 +63,9 @@ pub enum Request {
     Resume {
         /// The plugin.
         plugin: String,
+        /// Whether the event that it has stopped at becomes a dead letter.
+        #[serde(default)]
+        skip: bool,
     },
     /// Load all plugins anew, with what they import.
     Reload,
@@ -136,8 +139,8 @@ impl Operator {
             Request::Retry { event, plugin } => self.retry(event, plugin).await,
             Request::Skip { event, plugin } => self.skip(event, plugin).await,
             Request::Replay { event, plugin, site } => self.replay(event, plugin, site).await,
-            Request::Pause { plugin } => self.pause(&plugin, true).await,
-            Request::Resume { plugin } => self.pause(&plugin, false).await,
+            Request::Pause { plugin } => self.pause(&plugin, true, false).await,
+            Request::Resume { plugin, skip } => self.pause(&plugin, false, skip).await,
             Request::Reload => {
                 self.lanes.reload().await;
                 Ok(json!({ "reloading": true }))
@@ -164,7 +167,9 @@ impl Operator {
         let is_meant = |name: &LaneName| {
             let (_, key, _) = parts(name);
             let file = key.rsplit('/').next().unwrap_or(key);
-            *name.0 == *wanted || [key, file, file.trim_end_matches(".py")].contains(&wanted)
+            *name.0 == *wanted
+                || short(name) == wanted
+                || [key, file, file.trim_end_matches(".py")].contains(&wanted)
         };
         let (found, others): (Vec<_>, Vec<_>) =
             state.lanes.into_iter().partition(|lane| is_meant(&lane.name));
@@ -270,13 +275,13 @@ impl Operator {
         })
     }
 
-    async fn pause(&self, plugin: &str, paused: bool) -> Result<Value, ControlError> {
+    async fn pause(&self, plugin: &str, paused: bool, skip: bool) -> Result<Value, ControlError> {
         let lanes = self.lanes_of(Some(plugin)).await?;
         for lane in &lanes {
             self.shared.queue.pause(&lane.name, paused).await?;
             if !paused {
                 // Whoever resumes a plugin means one that has stopped, too.
-                self.shared.queue.resume(&lane.name, None, false).await?;
+                self.shared.queue.resume(&lane.name, None, skip).await?;
             }
         }
         let names: Vec<_> = lanes.iter().map(|lane| &lane.name).collect();

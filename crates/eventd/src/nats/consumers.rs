@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, Config as AnyConfig, DeliverPolicy, Info, PriorityPolicy};
 use async_nats::jetstream::stream::ConsumerCreateStrictErrorKind;
@@ -25,18 +26,29 @@ pub(super) struct Wanted {
     pub(super) name: String,
     /// The subjects whose events it gives out.
     pub(super) filter: String,
+    /// Where it is made anew: the time, in nanoseconds of Unix time, after which its events begin. None for
+    /// a new one, which is made before the first event that it is for is published.
+    pub(super) after: Option<i64>,
 }
 
 impl Wanted {
     /// That of a project.
     pub(super) fn project(site: &str, project: i64) -> Wanted {
         let filter = names::event_subject(site, Some(project));
-        Wanted { name: names::project_consumer(site, project), filter }
+        Wanted { name: names::project_consumer(site, project), filter, after: None }
     }
 
     /// That of a plugin which has all events of a site.
     pub(super) fn plugin(site: &str, key: &str) -> Wanted {
-        Wanted { name: names::plugin_consumer(site, key), filter: names::site_subjects(site) }
+        Wanted { name: names::plugin_consumer(site, key), filter: names::site_subjects(site), after: None }
+    }
+
+    fn begins(&self) -> DeliverPolicy {
+        let after = self.after.map(|nanos| DateTime::from_unix_timestamp_nanos(i128::from(nanos) + 1));
+        match after {
+            Some(Ok(start_time)) => DeliverPolicy::ByStartTime { start_time },
+            _ => DeliverPolicy::New,
+        }
     }
 
     fn config(&self, ack_wait: Duration) -> Config {
@@ -44,8 +56,7 @@ impl Wanted {
             durable_name: Some(self.name.clone()),
             name: Some(self.name.clone()),
             filter_subject: self.filter.clone(),
-            // It is made before the first event that it is for is published.
-            deliver_policy: DeliverPolicy::New,
+            deliver_policy: self.begins(),
             ack_policy: AckPolicy::Explicit,
             ack_wait,
             max_deliver: -1,

@@ -8,6 +8,7 @@ use async_nats::{HeaderMap, Message, StatusCode};
 use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 
+use super::consumers::Wanted;
 use super::lease::{self, Epoch};
 use super::record::{Place, Record};
 use super::table::{Arrival, Arrived};
@@ -92,7 +93,11 @@ impl Inner {
             .and_then(|headers| serde_json::from_str::<Vec<LaneName>>(headers.get(LANES)?.as_str()).ok());
         let arrived = Arrived { place, reply, event: Arc::new(event), only, epoch, record: None };
         if let Some(pull) = self.table().groups.get_mut(&consumer).and_then(|group| group.pull.as_mut()) {
-            pull.took(lease::now());
+            let now = lease::now();
+            pull.took(now);
+            if pull.is_due(now, pull.rank) {
+                self.prod.notify_one();
+            }
         }
         if again {
             // What other hosts know of it.
@@ -127,7 +132,6 @@ impl Inner {
             Arrival::Done { reply, recorded } => self.acknowledge(Arc::clone(consumer), reply, recorded),
             Arrival::Back(reply) => self.say(reply, AckKind::Nak(None)),
         }
-        self.prod.notify_one();
     }
 
     fn event(&self, message: &Message) -> Option<Event> {
@@ -140,7 +144,7 @@ impl Inner {
     }
 
     /// Takes what the server says of a pull request, whose inbox is `….CONSUMER.NUMBER`.
-    fn take_status(&self, message: &Message, status: StatusCode) {
+    fn take_status(self: &Arc<Self>, message: &Message, status: StatusCode) {
         let mut parts = message.subject.as_str().rsplit('.');
         let number = parts.next().and_then(|number| number.parse::<u64>().ok());
         let (Some(number), Some(consumer)) = (number, parts.next()) else { return };
@@ -155,13 +159,36 @@ impl Inner {
                 let reason = message.description.as_deref().unwrap_or("the server knows it not");
                 tracing::debug!(consumer, %status, reason, "a pull request has ended");
                 if status == StatusCode::NO_RESPONDERS || reason.contains("Deleted") {
-                    self.consumers.forget(consumer);
+                    self.make_again(consumer, group);
                 }
                 table.hold(consumer, now + AGAIN);
             }
         }
         drop(table);
         self.prod.notify_one();
+    }
+
+    /// The consumer may be gone, with its stream perhaps: it is made anew, and begins behind what this host has
+    /// had of it.
+    fn make_again(self: &Arc<Self>, consumer: &str, group: &super::table::Group) {
+        let wanted = match (group.project, group.lanes.first()) {
+            (Some(project), _) => Wanted::project(&group.site, project),
+            (None, Some(lane)) => Wanted::plugin(&group.site, crate::lanes::parts(lane).1),
+            (None, None) => return,
+        };
+        let wanted = Wanted { after: Some(group.had_until()), ..wanted };
+        self.consumers.forget(consumer);
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            match inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await {
+                Ok(false) => {}
+                Ok(true) => tracing::error!(
+                    consumer = wanted.name,
+                    "the consumer was gone and was made anew: its events are those after the last that this host has done"
+                ),
+                Err(error) => tracing::warn!(%error, "a consumer that is gone cannot be made anew; tried again"),
+            }
+        });
     }
 
     /// What hosts know of a consumer's message.

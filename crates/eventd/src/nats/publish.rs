@@ -85,7 +85,24 @@ impl Inner {
 
     /// Has polling begin after an id, where the stream has no event of the site.
     pub(super) async fn begin_after(&self, site: &Arc<str>, id: i64) -> Result<(), QueueError> {
+        if let Some(window) = self.window(site).await?
+            && self.has_events(site).await?
+        {
+            let reason = format!(
+                "it has events of site '{site}' up to {}: --since is for a stream that has none",
+                window.cursor()
+            );
+            return Err(self.refused("the stream SGTK_EV", reason));
+        }
         self.write_beginning(site, &Window::new(id)).await
+    }
+
+    async fn has_events(&self, site: &str) -> Result<bool, QueueError> {
+        match self.server.events.get_last_raw_message_by_subject(&names::site_subjects(site)).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(false),
+            Err(error) => Err(self.refused("the stream SGTK_EV", told(&error))),
+        }
     }
 
     async fn write_beginning(&self, site: &Arc<str>, window: &Window) -> Result<(), QueueError> {

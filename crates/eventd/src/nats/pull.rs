@@ -27,7 +27,7 @@ pub(super) struct Pull {
     /// When something was heard of it.
     pub(super) heard: Duration,
     left: u32,
-    rank: u8,
+    pub(super) rank: u8,
 }
 
 impl Pull {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::consumers::Wanted;
+use super::table::Opening;
 use super::{Inner, NatsQueue, lease};
 use crate::event::Event;
 use crate::lanes::parts;
@@ -25,8 +26,9 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(inner: &'a Inner, lanes: &'a [LaneName]) -> Reading<'a> {
-        inner.table().reads(lanes, true, lease::now());
-        inner.prod.notify_one();
+        if inner.table().reads(lanes, true, lease::now()) {
+            inner.prod.notify_one();
+        }
         Reading { inner, lanes }
     }
 }
@@ -80,7 +82,10 @@ impl Queue for NatsQueue {
             let made = inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await;
             made.map_err(|error| inner.refused("a consumer", error.to_string()))?;
             let rank = inner.rank(&key);
-            inner.table().open(&Arc::from(wanted.name), &lane, key, rank, lease::now());
+            let stamp = jiff::Timestamp::now().as_nanosecond();
+            let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
+            let opening = Opening { key, rank, now: lease::now(), stamp };
+            inner.table().open(&Arc::from(wanted.name), &lane, opening);
         }
         inner.prod.notify_one();
         Ok(())
@@ -110,7 +115,7 @@ impl Queue for NatsQueue {
             if let Some(message) = given {
                 // Not before: whoever is given something reads on.
                 drop(reading);
-                inner.table().engage(&message);
+                inner.table().engage(&message, lanes);
                 return Ok(message);
             }
             tokio::select! {

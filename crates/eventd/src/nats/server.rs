@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, kv};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -215,6 +215,14 @@ async fn options(
                 }
             }
         });
+    // The client leaves them where they are.
+    let addresses = settings.url.split(',').filter_map(|address| address.trim().parse::<ServerAddr>().ok());
+    for address in addresses.filter(ServerAddr::has_user_pass) {
+        let (user, password) = (address.username(), address.password());
+        if let (Some(user), Some(password)) = (user, password) {
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
+    }
     if let Some(path) = &settings.credentials {
         options = options.credentials_file(path).await.map_err(|error| NatsError::File {
             path: path.display().to_string(),

@@ -3,7 +3,9 @@
 //! A consumer gives out one message at a time, and the next only when that one is acknowledged. Its lanes
 //! have it one after the other; when all are done, it is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod message;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,45 +15,14 @@ use tokio::sync::{Notify, watch};
 use super::lease::Epoch;
 use super::pull::Pull;
 use super::record::{Place, Record};
-use crate::event::Event;
 use crate::queue::{Lane, LaneName, Message};
+pub(super) use message::{Arrived, Current};
 
 /// How long what nobody reads is kept for a reader that may come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How much later than the host before it a host asks for the first time.
 const FIRST: Duration = Duration::from_millis(500);
-
-/// What the server has given.
-#[derive(Clone, Debug)]
-pub(super) struct Arrived {
-    pub(super) place: Place,
-    /// Where acknowledgements go.
-    pub(super) reply: Subject,
-    pub(super) event: Arc<Event>,
-    /// The lanes that it is for; none for all.
-    pub(super) only: Option<Vec<LaneName>>,
-    /// When it was pulled.
-    pub(super) epoch: Epoch,
-    pub(super) record: Option<Record>,
-}
-
-/// What a consumer is at.
-#[derive(Debug)]
-pub(super) struct Current {
-    pub(super) arrived: Arrived,
-    pub(super) done: BTreeSet<LaneName>,
-    pub(super) attempts: BTreeMap<LaneName, u32>,
-    pub(super) begun: BTreeSet<LaneName>,
-    /// The lane that has it.
-    pub(super) given: Option<LaneName>,
-    /// Whether a lane has had it.
-    started: bool,
-    /// When the server was last told that it is worked on.
-    progressed: Duration,
-    /// True once it may not be run here any more.
-    revoked: watch::Sender<bool>,
-}
 
 /// A consumer, as a host reads it.
 #[derive(Debug)]
@@ -66,6 +37,8 @@ pub(super) struct Group {
     pub(super) current: Option<Current>,
     /// What came while the current one was not given up yet.
     next: Option<Arrived>,
+    /// When it was opened here, in nanoseconds of Unix time.
+    since: i64,
     /// All up to here is done.
     done: Option<Place>,
     /// What was done of a message that was taken away.
@@ -79,6 +52,17 @@ pub(super) struct Group {
     asked: Duration,
     /// The consumer whose message the reader of this one's lanes is working on.
     engaged: Option<Arc<str>>,
+}
+
+/// What opening a lane has to know.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    /// What the host's rank is by, and the rank.
+    pub(super) key: String,
+    pub(super) rank: u8,
+    pub(super) now: Duration,
+    /// The same in nanoseconds of Unix time.
+    pub(super) stamp: i64,
 }
 
 /// What becomes of what has arrived.
@@ -114,38 +98,15 @@ pub(super) struct Table {
     pub(super) resting: bool,
 }
 
-impl Current {
-    fn new(arrived: Arrived, partly: Option<&(Place, BTreeSet<LaneName>)>, now: Duration) -> Current {
-        let record = arrived.record.as_ref().filter(|record| record.place == arrived.place);
-        let mut done = record.map(|record| record.done.clone()).unwrap_or_default();
-        if let Some((_, lanes)) = partly.filter(|(place, _)| *place == arrived.place) {
-            done.extend(lanes.iter().cloned());
-        }
-        Current {
-            done,
-            attempts: record.map(|record| record.attempts.clone()).unwrap_or_default(),
-            begun: record.map(|record| record.begun.clone()).unwrap_or_default(),
-            given: None,
-            started: false,
-            progressed: now,
-            revoked: watch::Sender::new(false),
-            arrived,
-        }
-    }
-
-    pub(super) fn is_revoked(&self) -> bool {
-        *self.revoked.borrow()
-    }
-
-    fn wants(&self, lane: &LaneName) -> bool {
-        !self.done.contains(lane) && self.arrived.only.as_ref().is_none_or(|only| only.contains(lane))
-    }
-}
-
 impl Group {
     fn is_read(&self, now: Duration, groups: &HashMap<Arc<str>, bool>) -> bool {
         let engaged = self.engaged.as_ref().and_then(|consumer| groups.get(consumer)).copied();
         self.readers > 0 || engaged.unwrap_or(false) || now.saturating_sub(self.asked) < PATIENCE
+    }
+
+    /// From when on this host has not had its events, in nanoseconds of Unix time.
+    pub(super) fn had_until(&self) -> i64 {
+        self.done.map_or(self.since, |done| done.stamp)
     }
 
     fn has_given(&self) -> bool {
@@ -171,7 +132,8 @@ impl Group {
 
 impl Table {
     /// Opens a lane of a consumer.
-    pub(super) fn open(&mut self, consumer: &Arc<str>, lane: &Lane, key: String, rank: u8, now: Duration) {
+    pub(super) fn open(&mut self, consumer: &Arc<str>, lane: &Lane, opening: Opening) {
+        let Opening { key, rank, now, stamp } = opening;
         let group = self.groups.entry(Arc::clone(consumer)).or_insert_with(|| Group {
             site: Arc::clone(&lane.site),
             project: lane.project,
@@ -180,6 +142,7 @@ impl Table {
             lanes: Vec::new(),
             current: None,
             next: None,
+            since: stamp,
             done: None,
             partly: None,
             record: None,
@@ -248,23 +211,25 @@ impl Table {
         }
     }
 
-    /// Somebody waits for messages of these lanes, or does so no longer.
-    pub(super) fn reads(&mut self, lanes: &[LaneName], begins: bool, now: Duration) {
+    /// Somebody waits for messages of these lanes, or does so no longer. Whether one of them is not pulled.
+    pub(super) fn reads(&mut self, lanes: &[LaneName], begins: bool, now: Duration) -> bool {
+        let mut unpulled = false;
         for consumer in self.consumers_of(lanes) {
             if let Some(group) = self.groups.get_mut(&consumer) {
                 group.readers = if begins { group.readers + 1 } else { group.readers.saturating_sub(1) };
                 group.asked = now;
                 group.engaged = None;
+                unpulled |= group.pull.is_none();
             }
         }
+        unpulled
     }
 
-    /// Whoever was given this message reads the consumers that it has read before again, when it is done.
-    pub(super) fn engage(&mut self, message: &Message) {
+    /// Whoever was given this message reads these lanes again when it is done.
+    pub(super) fn engage(&mut self, message: &Message, lanes: &[LaneName]) {
         let Some(consumer) = self.lanes.get(&message.lane).cloned() else { return };
-        let Some(reader) = self.groups.get(&consumer).and_then(|group| group.reader.clone()) else { return };
-        for group in self.groups.values_mut() {
-            if group.reader.as_ref().is_some_and(|other| Arc::ptr_eq(other, &reader)) {
+        for one in self.consumers_of(lanes) {
+            if let Some(group) = self.groups.get_mut(&one) {
                 group.engaged = Some(Arc::clone(&consumer));
             }
         }

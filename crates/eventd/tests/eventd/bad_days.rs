@@ -62,13 +62,13 @@ fn a_full_disk_keeps_events_waiting_and_loses_none() {
 }
 
 /// A certificate authority of a studio's own, and certificates for `127.0.0.1` by it.
-struct Authority {
+pub(crate) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -79,7 +79,7 @@ impl Authority {
     }
 
     /// Writes a certificate, valid until the end of a year, and its key.
-    fn certify(&self, until: i32, chain: &Path, key: &Path) {
+    pub(crate) fn certify(&self, until: i32, chain: &Path, key: &Path) {
         let own = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(until, 12, 31);

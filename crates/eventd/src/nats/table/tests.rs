@@ -1,6 +1,7 @@
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::event::Event;
 use crate::queue::Start;
 
 const NOW: Duration = Duration::from_secs(100);
@@ -16,7 +17,8 @@ fn table() -> (Table, Arc<str>, Vec<LaneName>) {
     let lanes = vec![lane("/one.py"), lane("/two.py")];
     for name in &lanes {
         let lane = Lane { name: name.clone(), site: Arc::from("s"), project: Some(7), start: Start::Now };
-        table.open(&consumer, &lane, "s/7".to_owned(), 0, NOW);
+        let opening = Opening { key: "s/7".to_owned(), rank: 0, now: NOW, stamp: 0 };
+        table.open(&consumer, &lane, opening);
     }
     (table, consumer, lanes)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::judge::judge;
 use super::studio::{Many, Member};
+use crate::daemon::event;
 
 /// The projects that a host has had.
 fn projects_of(many: &Many, host: &str) -> usize {
@@ -38,8 +39,9 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
         if projects_of(&many, name) > 0 {
             until_busy(&many, name);
         }
-        allowed += projects_of(&many, name);
         hosts.remove(name).unwrap().kill();
+        // One of each project that it has ever had, at most.
+        allowed += projects_of(&many, name);
         hosts.insert(name, many.host(name));
         many.until_ready(name);
     }
@@ -149,7 +151,7 @@ def note(sg, logger, event, args):
     many.studio.until("it has stopped at the second", || second(&many));
     assert!(many.said("c", &["dead"]).contains("skipped by hand; note: ValueError: broken"));
     std::fs::remove_file(&broken).unwrap();
-    many.said("b", &["resume", "note"]);
+    many.said("b", &["resume", "note@1"]);
     let skipped = many.events.get_mut(&1).unwrap().remove(0);
     many.studio.until("the rest is done", || judge(&many.studio.record(), &many.events).lost.is_empty());
     // The one that was skipped can be had again.
@@ -203,4 +205,62 @@ fn a_project_whose_core_is_poisoned_goes_on_in_order_once_it_is_mended() {
     std::fs::write(&core, text).unwrap();
     let verdict = many.until_all_done();
     assert_eq!(verdict.again, 0, "{verdict:?}");
+}
+
+#[test]
+fn a_stream_that_was_lost_is_published_again_since_an_event() {
+    let Some(mut many) = Many::new(3) else { return };
+    many.studio.plugin("all.py", ALL);
+    let (_hosts, publisher) = many.start();
+    many.add(3);
+    many.until_all_done();
+    many.studio.until("the plugin without Toolkit has all", || all(&many).len() == 9);
+    let last = many.events.values().flatten().max().copied().unwrap();
+    let since = ["publish", "--host", "p", "--since", &last.to_string()];
+    let output = many.command("q", &since).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("it has events of site 'shotgun' up to"), "{told}");
+    assert!(publisher.stop().success());
+    many.server.kill();
+    std::fs::remove_dir_all(many.server.store()).unwrap();
+    many.add(2);
+    many.server.again();
+    let _publisher = many.spawn("p", &since);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.again, 0, "{verdict:?}");
+    many.studio.until("the plugin without Toolkit has all", || all(&many).len() >= 15);
+    assert!(all(&many).is_sorted() && all(&many).len() == 15, "{:?}", all(&many));
+}
+
+#[test]
+fn an_id_that_is_missing_is_published_when_it_comes_over_a_restart_of_the_publisher_too() {
+    let Some(many) = Many::new(1) else { return };
+    many.studio.plugin("all.py", ALL);
+    let (_hosts, publisher) = many.start();
+    let mut held = event("A", Some(1));
+    held["hold"] = true.into();
+    let late = many.studio.site.events(&[held.clone(), held]).unwrap();
+    let others = many.studio.events("A", &[Some(1); 3]);
+    many.studio.until("the others are done", || all(&many) == others);
+    many.studio.site.commit(&late[1..]).unwrap();
+    many.studio.until("the late one is done", || all(&many).contains(&late[1]));
+    publisher.kill();
+    many.studio.site.commit(&late[..1]).unwrap();
+    let _publisher = many.publisher("p");
+    many.studio.until("the later one is done", || all(&many).contains(&late[0]));
+    assert_eq!(all(&many).len(), 5);
+}
+
+/// A plugin without Toolkit.
+const ALL: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done('all', event['id'])
+";
+
+fn all(many: &Many) -> Vec<i64> {
+    let record = many.studio.record();
+    record.iter().filter_map(|line| line.strip_prefix("all ")?.parse().ok()).collect()
 }

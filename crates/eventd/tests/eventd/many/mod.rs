@@ -1,9 +1,12 @@
 //! Many hosts, as processes, on a real NATS server. They run only where there is one: `nats-server` on the
 //! PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
+mod cluster;
 mod failures;
 mod judge;
 mod order;
+mod power;
 mod refusals;
+mod security;
 mod server;
 mod studio;

@@ -26,13 +26,14 @@ pub(crate) fn program() -> Option<PathBuf> {
 }
 
 /// A port that nobody listens at. It is the server's again when that is started anew.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server. It is killed when this value goes.
 pub(crate) struct Server {
     program: PathBuf,
+    store: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
     monitor: u16,
@@ -47,15 +48,44 @@ impl Server {
 
     /// Starts one with other lines for JetStream.
     pub(crate) fn with(program: &Path, jetstream: &str) -> Server {
+        Server::with_lines(program, jetstream, "")
+    }
+
+    /// The same, with other lines of its own.
+    pub(crate) fn with_lines(program: &Path, jetstream: &str, lines: &str) -> Server {
         let folder = tempfile::Builder::new().prefix("eventd-nats-").tempdir().unwrap();
+        let store = folder.path().join("store");
+        Server::new(program, folder, store, jetstream, lines)
+    }
+
+    /// The same, with its files in a folder.
+    pub(crate) fn at(program: &Path, store: &Path, jetstream: &str, lines: &str) -> Server {
+        let folder = tempfile::Builder::new().prefix("eventd-nats-").tempdir().unwrap();
+        Server::new(program, folder, store.join("store"), jetstream, lines)
+    }
+
+    /// None at all, in the place of one that was taken away.
+    pub(crate) fn none() -> Server {
+        let folder = tempfile::Builder::new().prefix("eventd-nats-").tempdir().unwrap();
+        Server { program: PathBuf::new(), store: PathBuf::new(), folder, port: 0, monitor: 0, child: None }
+    }
+
+    fn new(
+        program: &Path,
+        folder: tempfile::TempDir,
+        store: PathBuf,
+        jetstream: &str,
+        lines: &str,
+    ) -> Server {
         let (port, monitor) = (port(), port());
         let text = format!(
             "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nping_interval: \"1s\"\nping_max: 2\n\
-             jetstream {{ store_dir: \"{}\"\n{jetstream} }}\n",
-            folder.path().join("store").display()
+             jetstream {{ store_dir: \"{}\"\n{jetstream} }}\n{lines}\n",
+            store.display()
         );
         fs::write(folder.path().join("nats.conf"), text).unwrap();
-        let mut server = Server { program: program.to_owned(), folder, port, monitor, child: None };
+        let program = program.to_owned();
+        let mut server = Server { program, store, folder, port, monitor, child: None };
         server.again();
         server
     }
@@ -85,6 +115,15 @@ impl Server {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// All that it has on the disk.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.store.clone()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {

@@ -75,7 +75,10 @@ impl Many {
             .replace("[eventd]\n", &format!("[eventd]\nsocket: {}\n", socket.display()))
             .replace("logFile: daemon\n", &format!("logFile: daemon-{name}\n"))
             .replace("/pid\n", &format!("/pid-{name}\n"));
-        fs::write(&path, text).unwrap();
+        // In one step: a host may be reading it.
+        let new = tempfile::NamedTempFile::new_in(self.studio.folder.path()).unwrap();
+        fs::write(new.path(), text).unwrap();
+        new.persist(&path).unwrap();
         path
     }
 
@@ -94,7 +97,7 @@ impl Many {
         command
     }
 
-    fn spawn(&self, name: &str, arguments: &[&str]) -> Member {
+    pub(crate) fn spawn(&self, name: &str, arguments: &[&str]) -> Member {
         let log = self.studio.path("stdout");
         let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         let child = self

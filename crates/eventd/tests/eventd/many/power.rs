@@ -1,0 +1,79 @@
+//! The power goes after the last acknowledgement: what has reached the disk by then is a copy of the device.
+//! Needs a file system of its own, and so the rights to mount one.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use async_nats::jetstream;
+use serde_json::json;
+
+use super::server::{Server, program};
+use super::studio::Many;
+use crate::daemon::python;
+
+const EVENTS: usize = 200;
+
+/// A file system in a file, mounted. It is unmounted when this value goes.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(image: &Path, at: &Path) -> Option<Disk> {
+        fs::create_dir(at).unwrap();
+        let mounted =
+            Command::new("mount").args(["-o", "loop"]).arg(image).arg(at).stderr(Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Disk(at.to_owned()));
+        }
+        // Not by a macro: the test harness would keep that to itself.
+        drop(writeln!(io::stderr(), "skipped: a file system cannot be mounted here"));
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn messages(url: &str) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = jetstream::new(async_nats::connect(url).await.unwrap());
+        context.get_stream("SGTK_EV").await.unwrap().cached_info().state.messages
+    })
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_power_failure() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::File::create(path("image")).unwrap().set_len(128 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(path("image")).status();
+    if !made.is_ok_and(|status| status.success()) {
+        drop(writeln!(io::stderr(), "skipped: there is no mkfs.ext4"));
+        return;
+    }
+    let Some(disk) = Disk::mount(&path("image"), &path("disk")) else { return };
+    let server = Server::at(&program, &disk.0, "sync_interval: always", "");
+    let many = Many::on(server, python, 1);
+    let lines: Vec<_> = (1..=EVENTS)
+        .map(|id| {
+            json!({ "id": id, "event_type": "A", "project": { "type": "Project", "id": 1 } }).to_string()
+        })
+        .collect();
+    fs::write(path("events"), lines.join("\n")).unwrap();
+    let events = path("events").display().to_string();
+    many.said("p", &["publish", "--host", "p", "--events", &events]);
+    fs::copy(path("image"), path("copy")).unwrap();
+    assert_eq!(messages(&many.server.url()), EVENTS as u64);
+    let Some(copy) = Disk::mount(&path("copy"), &path("after")) else { return };
+    let after = Server::at(&program, &copy.0, "sync_interval: always", "");
+    assert_eq!(messages(&after.url()), EVENTS as u64);
+    drop((many, after));
+    drop((disk, copy));
+}

@@ -1,0 +1,106 @@
+//! Connections that nobody else can read, and what is never in the stream.
+
+use std::fs;
+use std::path::Path;
+
+use super::server::{Server, program};
+use super::studio::Many;
+use crate::bad_days::Authority;
+use crate::daemon::python;
+
+/// What the documentation says that the daemon's user needs.
+const PERMISSIONS: &str = r#"
+accounts {
+  STUDIO {
+    jetstream: enabled
+    users: [ {
+      user: eventd, password: "a-nats-password"
+      permissions: {
+        publish: ["sgtk.>", "$JS.API.>", "$JS.ACK.>", "$KV.SGTK_STATE.>", "_INBOX.>"]
+        subscribe: ["sgtk.>", "_INBOX.>"]
+      }
+    } ]
+  }
+}"#;
+
+#[test]
+fn the_connection_is_encrypted_and_both_ends_show_certificates() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("ca.pem"), &authority.pem).unwrap();
+    authority.certify(4000, &path("server.pem"), &path("server.key"));
+    authority.certify(4000, &path("host.pem"), &path("host.key"));
+    let shown = |name: &str| path(name).display().to_string();
+    let tls = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}",
+        shown("server.pem"),
+        shown("server.key"),
+        shown("ca.pem")
+    );
+    let server = Server::with_lines(&program, "sync_interval: always", &tls);
+    let url = format!("url: tls://127.0.0.1:{}", server.port());
+    let mut many = Many::on(server, python, 2);
+    many.studio.set("nats", &url).set("nats", &format!("tls_ca: {}", shown("ca.pem")));
+    let output = many.command("a", &["serve", "--host", "a"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("cannot connect to the NATS server tls://"), "{told}");
+    many.studio.set("nats", &format!("tls_cert: {}", shown("host.pem")));
+    many.studio.set("nats", &format!("tls_key: {}", shown("host.key")));
+    let (_hosts, _publisher) = many.start();
+    many.add(2);
+    assert_eq!(many.until_all_done().again, 0);
+}
+
+#[test]
+fn an_accounts_user_needs_what_is_documented_and_no_secret_is_in_the_stream_or_the_log() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let server = Server::with_lines(&program, "sync_interval: always", PERMISSIONS);
+    let url = format!("url: nats://eventd:a-nats-password@127.0.0.1:{}", server.port());
+    let mut many = Many::on(server, python, 2);
+    many.studio.set("nats", &url);
+    // Its error has the keys in it, and so have the local variables.
+    many.studio.project_plugin(
+        "note.py",
+        "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note, None, None, False)
+
+def note(sg, logger, event, args):
+    key = sg.config.api_key + logger.config.get('shotgun', 'key')
+    raise ValueError(key)
+",
+    );
+    let (hosts, publisher) = many.start();
+    many.add(1);
+    many.studio.until("both are dead letters", || many.said("a", &["dead"]).lines().count() == 2);
+    assert!(many.said("a", &["dead", "--full"]).contains("ValueError"));
+    for (_, host) in hosts {
+        assert!(host.stop().success());
+    }
+    assert!(publisher.stop().success());
+    many.server.kill();
+    let mut texts = vec![fs::read(many.studio.path("stdout")).unwrap()];
+    read_all(&many.server.store(), &mut texts);
+    read_all(&many.studio.path("logs"), &mut texts);
+    let has =
+        |word: &str| texts.iter().any(|text| text.windows(word.len()).any(|part| part == word.as_bytes()));
+    assert!(has("ValueError"));
+    for secret in ["a-daemons-key", "a-plugins-key", "a-nats-password"] {
+        assert!(!has(secret), "{secret}");
+    }
+}
+
+fn read_all(folder: &Path, texts: &mut Vec<Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, texts);
+        } else {
+            texts.push(fs::read(path).unwrap());
+        }
+    }
+}
