@@ -133,6 +133,16 @@ pub enum Error {
         project: String,
     },
 
+    /// A project's code bootstraps by itself on a thread that does not hold its lease, where another core would be everybody's.
+    /// Bootstrap in the lease, or with [`Host::bootstrap`](crate::Host::bootstrap).
+    #[error("cannot put the core {core} in place outside a lease of its project, for a bootstrap by {by}", core = core.display())]
+    OutsideLease {
+        /// The core's `python` folder.
+        core: PathBuf,
+        /// The code that bootstraps.
+        by: String,
+    },
+
     /// A bootstrap failed. What it had begun is undone: the interpreter is as it was before, and the next bootstrap can begin.
     #[error("failed to bootstrap {target} at the step '{step}' ({kind}): {cause}")]
     Bootstrap {

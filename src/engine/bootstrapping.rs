@@ -179,6 +179,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         let info = info.map_err(|error| self.exception(error))?;
         self.state.settle(py, info.configuration.clone()).map_err(|error| self.failure(error))?;
         self.filters.keep_list().map_err(|error| self.exception(error))?;
+        self.state.serve_bootstraps(py);
         let files = FileWatch::start(&self.state, &engine, self.folder.object());
         let files = files.map_err(|error| self.exception(error))?;
         Ok((engine.unbind(), info, files))

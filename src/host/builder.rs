@@ -286,7 +286,8 @@ impl HostBuilder {
             on_import,
             variables: self.project_env,
         };
-        let inner = Inner {
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
             interpreter,
             configs,
             settings,
@@ -298,13 +299,14 @@ impl HostBuilder {
             found: FoundProjects::default(),
             cores: CoresOnDisk::new(self.settle_after),
             states: Mutex::default(),
+            superseded: Mutex::default(),
             clean: Mutex::default(),
             started_from: Mutex::default(),
             dependents: Mutex::default(),
             closed: AtomicBool::new(false),
             _secrets: secrets,
-        };
-        Ok(Host { inner: Arc::new(inner) })
+        });
+        Ok(Host { inner })
     }
 }
 

@@ -32,6 +32,8 @@ use crate::interpreter::Interpreter;
 
 /// See the module's documentation.
 pub(crate) struct Inner {
+    /// Itself.
+    pub(super) this: Weak<Self>,
     pub(super) interpreter: Interpreter,
     pub(super) configs: Configs,
     pub(super) settings: Settings,
@@ -44,6 +46,8 @@ pub(crate) struct Inner {
     pub(super) found: FoundProjects,
     /// All that the host has imported: the residents' states and those that are somebody else's.
     pub(super) states: Mutex<Vec<Imported>>,
+    /// The states that a bootstrap of code's own has put others in the place of, outside leases.
+    pub(super) superseded: Mutex<Vec<Arc<ImportState>>>,
     /// What was found in order when modules were looked at last, by the number of their state.
     pub(super) clean: Mutex<HashMap<u64, Clean>>,
     /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
@@ -120,8 +124,13 @@ impl Inner {
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
         let watch = Watch::before_import(&location, &self.settings.plugin_paths);
-        let wanted = Wanted { key: key.clone(), location, before: None, purpose: Purpose::Lease };
+        let wanted =
+            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
         let state = self.import(py, wanted)?;
+        // Out and in again: so that what it is by itself is known.
+        place(py, None)?;
+        place(py, Some(&state))?;
+        state.discount_entry();
         self.residents.insert(&state, watch);
         if let Some(most) = self.max_resident {
             for project in self.residents.beyond(most, state.project()) {
@@ -182,6 +191,8 @@ impl Inner {
         let mut states = self.states.lock();
         states.retain(|imported| imported.state.strong_count() > 0);
         states.push(Imported { state: Arc::downgrade(&state), watch });
+        drop(states);
+        self.serve_bootstraps(py, &state);
         Ok(state)
     }
 

@@ -11,6 +11,7 @@ mod handle;
 mod imports;
 mod inner;
 mod lease;
+mod own_bootstraps;
 mod ownership;
 mod private_state;
 mod python;

@@ -15,12 +15,12 @@ use super::imports::first::Wanted;
 use super::imports::on_import::Purpose;
 use super::lease::pin::Pin;
 use super::lease::quiet::wait_for_imports;
+use super::lease::threads;
 use super::lease::turn::Turn;
 use super::ownership::import_state::ImportState;
 use super::state::retire;
 use super::state::verify::{sgtk_in_place, verify};
 use super::state::world::{self, modules_of, place};
-use super::upkeep::threads;
 use crate::error::{Error, Result};
 
 /// See the module's documentation.
@@ -105,7 +105,7 @@ impl PrivateState {
     }
 
     fn wanted<'a>(&self, location: CoreLocation, before: Option<&'a Arc<ImportState>>) -> Wanted<'a> {
-        Wanted { key: self.key.clone(), location, before, purpose: Purpose::Bootstrap }
+        Wanted { key: self.key.clone(), location, before, is_guest: false, purpose: Purpose::Bootstrap }
     }
 
     /// Completes the state: has it used for a pipeline configuration, and verifies what is in place.
@@ -118,6 +118,13 @@ impl PrivateState {
         world::settle_first_import(py)?;
         let sgtk = sgtk_in_place(py, &state)?;
         verify(py, &state, &sgtk)
+    }
+
+    /// Has bootstraps of code's own, in leases of the state, end with the lease.
+    pub(crate) fn serve_bootstraps(&self, py: Python<'_>) {
+        if let Some(state) = self.state() {
+            self.host.inner.serve_bootstraps(py, &state);
+        }
     }
 
     /// Drops the states that gave way. What is left of their code has its successor's modules.
@@ -178,7 +185,7 @@ impl PrivateState {
     /// Whether the code that is running on this thread is the state's: the thread holds it, or, off its turn, the code is
     /// from its modules.
     pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
-        held::holds(&self.key)
+        held::holds_itself(&self.key)
             || caller::owner_of_running_code(py).is_some_and(|state| *state.key() == self.key)
     }
 

@@ -77,8 +77,9 @@ impl Host {
             // It may have been shut down while this waited.
             self.refuse_if_closed(project)?;
             let location = self.inner.configs.locate(project)?;
+            self.inner.end_outside(py);
             // On an error the turn puts back what was in place.
-            let wanted = Wanted { key, location, before: None, purpose: Purpose::Recipe };
+            let wanted = Wanted { key, location, before: None, is_guest: false, purpose: Purpose::Recipe };
             let state = self.inner.import(py, wanted)?;
             let sgtk = sgtk_in_place(py, &state)?.unbind();
             // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
@@ -86,9 +87,7 @@ impl Host {
             let before = World::lock(py)?.set_outside(Some(Arc::clone(&state)));
             harness::note_imported(&state);
             drop(turn);
-            if let Some(before) = before {
-                self.inner.retire(py, &before);
-            }
+            self.inner.retire_outside(py, before.as_ref());
             Ok(sgtk)
         })
     }
@@ -101,12 +100,11 @@ impl Host {
     pub fn forget_sgtk(&self) -> Result<bool> {
         Python::attach(|py| {
             let turn = Turn::take(py, &Key::unique("no project"), self.inner.lease_timeout)?;
+            self.inner.end_outside(py);
             let before = World::lock(py)?.set_outside(None);
             harness::note_forgotten();
             drop(turn);
-            if let Some(before) = &before {
-                self.inner.retire(py, before);
-            }
+            self.inner.retire_outside(py, before.as_ref());
             Ok(before.is_some())
         })
     }

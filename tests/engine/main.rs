@@ -12,6 +12,10 @@ mod document;
 mod failures;
 mod keys;
 mod late_imports;
+mod left_behind;
+#[allow(dead_code, reason = "shared with other tests; each binary uses its part")]
+#[path = "../listener/mod.rs"]
+mod listener;
 mod locked;
 mod off_turn;
 mod options;

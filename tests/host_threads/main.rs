@@ -8,6 +8,8 @@ mod collector;
 mod daemon_code;
 mod half_loaded;
 mod late_imports;
+#[path = "../listener/mod.rs"]
+mod listener;
 mod memory;
 mod nested;
 mod observability;

@@ -1,77 +1,13 @@
 //! What the host tells: spans, events, statistics, and Toolkit's log records.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
-use sgtk_host_fixtures::{bundled, plugins};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
+use sgtk_host_fixtures::{bundled, plugins, project_code};
 
+use crate::listener::{Listener, Told};
 use crate::support::{host, options};
 use crate::workshop::{alone, eval, keep, run, until};
-
-/// What was told, as texts by the names of the fields; `span` or `event` says which it was.
-type Told = BTreeMap<String, String>;
-
-#[derive(Clone, Default)]
-struct Listener(Arc<Mutex<Vec<Told>>>);
-
-struct Fields<'a>(&'a mut Told);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.to_owned());
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Listener {
-    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
-        let mut told = Told::from([("span".to_owned(), attributes.metadata().name().to_owned())]);
-        attributes.record(&mut Fields(&mut told));
-        self.0.lock().unwrap().push(told);
-    }
-
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let mut told = Told::from([
-            ("target".to_owned(), metadata.target().to_owned()),
-            ("level".to_owned(), metadata.level().to_string()),
-        ]);
-        event.record(&mut Fields(&mut told));
-        self.0.lock().unwrap().push(told);
-    }
-}
-
-impl Listener {
-    fn listening() -> Self {
-        let listener = Self::default();
-        tracing_subscriber::registry().with(listener.clone()).init();
-        listener
-    }
-
-    /// All that was told with this value of this field.
-    fn with(&self, field: &str, value: &str) -> Vec<Told> {
-        let told = self.0.lock().unwrap();
-        told.iter().filter(|one| one.get(field).is_some_and(|told| told == value)).cloned().collect()
-    }
-
-    fn one(&self, field: &str, value: &str) -> Told {
-        let found = self.with(field, value);
-        assert_eq!(found.len(), 1, "{field} {value} among {:#?}", self.0.lock().unwrap());
-        found.into_iter().next().unwrap()
-    }
-}
 
 /// Panics unless these fields hold numbers above zero.
 fn has_numbers(told: &Told, fields: &[&str]) {
@@ -256,7 +192,7 @@ fn loggers_that_are_made_late_are_forwarded_as_their_own_project_s() {
     alone("observability::loggers_that_are_made_late_are_forwarded_as_their_own_project_s", || {
         let listener = Listener::listening();
         let configs = bundled().unwrap();
-        let host = options(&configs).plugin_path(plugins()).forward_logs(true).build().unwrap();
+        let host = options(&configs).plugin_path(project_code()).forward_logs(true).build().unwrap();
         let code = keep(&host, "project_a", "__import__('by_hand')");
         let loggers = Python::attach(logger_names);
         let done = AtomicBool::new(false);

@@ -14,11 +14,19 @@ struct Held {
     place: Place,
     /// The frame of the Python code that asked for it, by its address; 0 for none.
     frame: usize,
+    /// The states that the thread's own code has put in the place of the key's, the last in place now.
+    guests: Vec<Key>,
+}
+
+impl Held {
+    fn is_of(&self, key: &Key) -> bool {
+        self.key == *key || self.guests.contains(key)
+    }
 }
 
 /// Notes that this thread holds the key once more. `frame` is the Python code that asked for it, 0 for none.
 pub(crate) fn push(key: &Key, place: Place, frame: usize) {
-    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), place, frame }));
+    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), place, frame, guests: Vec::new() }));
 }
 
 /// Notes that this thread holds its key once less, and gives the place that it held it with.
@@ -44,7 +52,27 @@ pub(crate) fn key() -> Option<Key> {
 
 /// Whether this thread holds the key.
 pub(crate) fn holds(key: &Key) -> bool {
-    look(|held| held.last().is_some_and(|held| held.key == *key))
+    look(|held| held.last().is_some_and(|held| held.is_of(key)))
+}
+
+/// Whether this thread holds the key, and no guest is in its place.
+pub(crate) fn holds_itself(key: &Key) -> bool {
+    look(|held| held.last().is_some_and(|held| held.key == *key && held.guests.is_empty()))
+}
+
+/// The place with which this thread holds the key, or its state's guest of that key.
+pub(crate) fn place_with(key: &Key) -> Option<Place> {
+    look(|held| held.last().filter(|held| held.is_of(key)).map(|held| held.place))
+}
+
+/// Notes that a state of that key is in the place of the one that this thread holds, until the thread lets go of it.
+pub(crate) fn add_guest(guest: &Key) {
+    HELD.with_borrow_mut(|held| held.iter_mut().for_each(|held| held.guests.push(guest.clone())));
+}
+
+/// Undoes [`add_guest`].
+pub(crate) fn remove_guest(guest: &Key) {
+    HELD.with_borrow_mut(|held| held.iter_mut().for_each(|held| held.guests.retain(|other| other != guest)));
 }
 
 /// Whether this thread holds any project.

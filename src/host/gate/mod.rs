@@ -170,6 +170,8 @@ struct Inner {
     moves: u64,
     /// How many were let in at a standstill since the first of the queue came to stand there.
     passes: u32,
+    /// The holder that waits for the others to go, where one does: nobody else is to share meanwhile.
+    closed_by: Option<Place>,
 }
 
 impl Inner {
@@ -201,7 +203,9 @@ impl Inner {
                     self.phase = Phase::Moving(first.key.clone(), first.place);
                     self.grant(0, Grant::Enter);
                 }
-                Phase::InPlace(here, _) if *here == first.key && first.manner != Manner::Alone => {
+                Phase::InPlace(here, _)
+                    if *here == first.key && first.manner != Manner::Alone && self.closed_by.is_none() =>
+                {
                     self.grant(0, Grant::Share);
                 }
                 Phase::InPlace(here, _) if self.may_pass() => {
@@ -252,7 +256,14 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) const fn new() -> Self {
-        let inner = Inner { phase: Phase::Free, queue: VecDeque::new(), next: 0, moves: 0, passes: 0 };
+        let inner = Inner {
+            phase: Phase::Free,
+            queue: VecDeque::new(),
+            next: 0,
+            moves: 0,
+            passes: 0,
+            closed_by: None,
+        };
         Self { inner: Mutex::new(inner) }
     }
 
@@ -265,7 +276,8 @@ impl Gate {
         let mut inner = self.inner();
         let place = Place(inner.next);
         inner.next += 1;
-        let (nobody_waits, may_pass) = (inner.queue.is_empty(), inner.may_pass());
+        let nobody_waits = inner.queue.is_empty() && inner.closed_by.is_none();
+        let may_pass = inner.may_pass();
         match &mut inner.phase {
             Phase::Free if nobody_waits => {
                 inner.phase = Phase::Moving(key.clone(), place);
@@ -387,12 +399,54 @@ impl Gate {
         Released::Last
     }
 
+    /// Lets nobody new share what is in place, until [`exchange`](Self::exchange), [`reopen`](Self::reopen) or the last
+    /// holder's end. `false` where another holder has done so.
+    pub(crate) fn close(&self, place: Place) -> bool {
+        let mut inner = self.inner();
+        let closes =
+            matches!(inner.phase, Phase::InPlace(..)) && inner.closed_by.is_none_or(|by| by == place);
+        if closes {
+            inner.closed_by = Some(place);
+        }
+        closes
+    }
+
+    /// Undoes [`close`](Self::close).
+    pub(crate) fn reopen(&self) {
+        let mut inner = self.inner();
+        inner.closed_by = None;
+        inner.admit();
+    }
+
+    /// Has another state be in place of `from`, for the one thread that holds it with this place. `false` where others hold it
+    /// too.
+    pub(crate) fn exchange(&self, from: &Key, to: &Key, place: Place) -> bool {
+        let mut inner = self.inner();
+        match &mut inner.phase {
+            Phase::InPlace(here, holders)
+                if here == from && holders.iter().all(|holder| *holder == place) =>
+            {
+                here.clone_from(to);
+            }
+            _ => return false,
+        }
+        inner.moves += 1;
+        inner.closed_by = None;
+        inner.admit();
+        true
+    }
+
     /// How many hold the project that is in place.
     pub(crate) fn holders(&self) -> usize {
         match &self.inner().phase {
             Phase::InPlace(_, holders) => holders.len(),
             Phase::Free | Phase::Moving(..) => 0,
         }
+    }
+
+    /// Whether nothing is in place, and nobody is putting anything there.
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self.inner().phase, Phase::Free)
     }
 
     /// Whether some thread is putting the project in place, or taking it out, at this moment.
@@ -409,6 +463,7 @@ impl Gate {
     pub(crate) fn left(&self) {
         let mut inner = self.inner();
         inner.phase = Phase::Free;
+        inner.closed_by = None;
         inner.moves += 1;
         inner.admit();
     }

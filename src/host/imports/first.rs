@@ -41,6 +41,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) location: CoreLocation,
     /// The state that it is to replace, whose changes of the environment it has.
     pub(crate) before: Option<&'a Arc<ImportState>>,
+    /// Whether it is that one's guest.
+    pub(crate) is_guest: bool,
     pub(crate) purpose: Purpose,
 }
 
@@ -56,7 +58,7 @@ pub(crate) fn first_import(
     wanted: Wanted<'_>,
     prepare: impl FnOnce(&str) -> PyResult<()>,
 ) -> Result<Arc<ImportState>> {
-    let Wanted { key, location, before, purpose } = wanted;
+    let Wanted { key, location, before, is_guest, purpose } = wanted;
     let span = tracing::info_span!(
         "import",
         project = key.project(),
@@ -71,6 +73,9 @@ pub(crate) fn first_import(
     caller::note_libraries(&provided);
     caller::note_libraries(&settings.names.per_project);
     let state = ImportState::new(key, location, &path, Arc::clone(&settings.names), provided);
+    if let (Some(base), true) = (before, is_guest) {
+        state.be_guest_of(base);
+    }
     world::add(py, &state, &path, before.map(Arc::as_ref))?;
 
     let mut undo = Undo { py, state: Some(Arc::clone(&state)), filters: WarningFilters::now(py)? };
@@ -128,6 +133,9 @@ impl Drop for Undo<'_> {
         }
         if let Err(error) = self.filters.restore() {
             tracing::error!(project = state.project(), %error, "failed to restore the warnings filters");
+        }
+        if let Err(error) = world::hand_back(self.py, &state) {
+            tracing::error!(project = state.project(), %error, "failed to undo a core's exchange completely");
         }
         retire(self.py, &state, &Roots::default());
     }

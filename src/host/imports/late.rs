@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::wanted::Wanted;
 use crate::host::gate::{GATE, Manner};
+use crate::host::lease::leaving;
 use crate::host::lease::pin::Pin;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
@@ -41,6 +42,7 @@ pub(super) fn adopting<'py>(
     let imported = as_one_import(import);
     if !is_nested() && module_count(py) != before {
         World::lock(py)?.adopt(py)?;
+        leaving::note_damage(py)?;
     }
     imported
 }

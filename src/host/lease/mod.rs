@@ -1,7 +1,10 @@
 //! A project in place, for as long as its lease lives.
 
+pub(crate) mod guests;
+pub(crate) mod leaving;
 pub(crate) mod pin;
 pub(crate) mod quiet;
+pub(crate) mod threads;
 pub(crate) mod turn;
 #[cfg(unix)]
 pub(crate) mod umask;

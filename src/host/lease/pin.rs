@@ -10,6 +10,7 @@ use super::quiet::wait_for_imports;
 use super::turn::{Turn, ask, put_outside, refuse_nesting, report};
 #[cfg(unix)]
 use super::umask;
+use super::{guests, leaving};
 use crate::error::{Error, Result};
 use crate::host::gate::{GATE, Grant, Key, Manner, Place, Released, held};
 use crate::host::ownership::import_state::ImportState;
@@ -76,7 +77,7 @@ impl Pin {
             _ => {
                 // Not reachable: the gate shares what its last turn has put in place.
                 if GATE.release(place) == Released::Last {
-                    put_outside(py)?;
+                    put_outside(py, false)?;
                 }
                 Err(Error::NotInPlace { project: key.project().to_owned() })
             }
@@ -98,8 +99,13 @@ impl Pin {
 
     fn let_go(&mut self) -> PyResult<()> {
         Python::attach(|py| {
-            if GATE.holders() == 1 {
+            let is_last = GATE.holders() == 1;
+            if is_last {
                 wait_for_imports(py, &self.state);
+            }
+            let has_left_something = is_last && leaving::is_needed(py);
+            if has_left_something {
+                leaving::clean_up(py);
             }
             let place = held::pop();
             #[cfg(unix)]
@@ -115,7 +121,9 @@ impl Pin {
                 // Before anybody else gets a turn: a late import would put it in place again.
                 self.state.set_retired();
             }
-            let outcome = put_outside(py);
+            let damaged = has_left_something && leaving::is_damaged(py);
+            let outcome = put_outside(py, damaged);
+            guests::drop_all(py);
             tracing::debug!(
                 project = self.state.project(),
                 core = %self.state.location().install_core().display(),

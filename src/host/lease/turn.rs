@@ -47,15 +47,16 @@ impl<'py> Turn<'py> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         held::pop();
-        if let Err(error) = put_outside(self.py) {
+        if let Err(error) = put_outside(self.py, false) {
             report(&error);
         }
     }
 }
 
-/// Puts in place what is to be there outside leases, then opens the gate.
-pub(super) fn put_outside(py: Python<'_>) -> PyResult<()> {
-    world::place_outside(py, || GATE.left())
+/// Puts in place what is to be there outside leases, then opens the gate. What is there now is taken out as it was when it
+/// came, where it is `damaged`.
+pub(super) fn put_outside(py: Python<'_>, damaged: bool) -> PyResult<()> {
+    world::place_outside(py, damaged, || GATE.left())
 }
 
 pub(super) fn report(error: &PyErr) {

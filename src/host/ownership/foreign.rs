@@ -38,6 +38,7 @@ pub(crate) fn foreign_modules(
             Some(owner) if Arc::ptr_eq(&owner, state) => {
                 foreign_place(state, &name, &module).or_else(|| leads_to_another(&module, state, &mut owners))
             }
+            Some(owner) if state.is_guest_of(&owner) => None,
             Some(owner) => Some(format!("a module of project '{}'", owner.project())),
             // What is nobody's is the daemon's or the interpreter's own.
             None => daemons.and_then(|daemons| unmarked_place(&module, daemons)).filter(|path| {
@@ -87,7 +88,7 @@ fn leads_to_another<'py>(
     contents::items(&dict).iter().find_map(|(name, value)| {
         let owner = owners.of(value)?;
         // What a bootstrap's first core has left is its successor's.
-        let is_other = !Arc::ptr_eq(&owner.current(), state);
+        let is_other = !Arc::ptr_eq(&owner.current(), state) && !state.is_guest_of(&owner);
         is_other.then(|| format!("its global '{name}' is project '{}''s", owner.project()))
     })
 }

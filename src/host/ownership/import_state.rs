@@ -24,6 +24,8 @@ pub(crate) struct ImportState {
     settled: OnceLock<CoreLocation>,
     /// The state that took this one's place.
     successor: OnceLock<Arc<ImportState>>,
+    /// The state that this one is a guest of.
+    base: Mutex<Option<Arc<ImportState>>>,
     rules: Mutex<Rules>,
     /// The address of the `sgtk` module that was verified. The state keeps it alive.
     verified: AtomicUsize,
@@ -52,7 +54,7 @@ impl ImportState {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut rules = Rules::new(names, provided);
         for root in path {
-            rules.add_root(root);
+            rules.add_needed_root(root);
         }
         for root in [Some(location.install_core().to_owned()), location.install_core().canonicalize().ok()] {
             if let Some(root) = root.as_deref().and_then(|root| root.to_str()) {
@@ -65,6 +67,7 @@ impl ImportState {
             imported: location,
             settled: OnceLock::new(),
             successor: OnceLock::new(),
+            base: Mutex::new(None),
             rules: Mutex::new(rules),
             verified: AtomicUsize::new(0),
             remains: PyOnceLock::new(),
@@ -73,6 +76,11 @@ impl ImportState {
             orphaned: AtomicBool::new(false),
             entries: AtomicU64::new(0),
         })
+    }
+
+    /// A state of the same core that owns nothing.
+    pub(crate) fn like(other: &Self, key: Key) -> Arc<Self> {
+        Self::new(key, other.location().clone(), &[], Arc::default(), HashSet::new())
     }
 
     /// The number of the state, which no other of the process has.
@@ -122,14 +130,35 @@ impl ImportState {
         Arc::clone(state)
     }
 
+    /// Makes this state a guest of another: code of that one has put it in place, for as long as that one would be there.
+    /// Modules of that one which are no core's are seen in it too. Once.
+    pub(crate) fn be_guest_of(&self, base: &Arc<ImportState>) {
+        *self.base.lock() = Some(Arc::clone(base));
+    }
+
+    /// The state that this one is a guest of; nothing any more once it was dropped.
+    pub(crate) fn base(&self) -> Option<Arc<ImportState>> {
+        self.base.lock().clone()
+    }
+
+    /// Whether this one is a guest of the other, or of a guest of it.
+    pub(crate) fn is_guest_of(&self, other: &Arc<ImportState>) -> bool {
+        std::iter::successors(self.base(), |base| base.base()).any(|base| Arc::ptr_eq(&base, other))
+    }
+
     /// Notes that this `sgtk` module, which the state keeps alive, is its own core's.
     pub(crate) fn note_verified(&self, sgtk: &Bound<'_, PyModule>) {
         self.verified.store(sgtk.as_ptr() as usize, Ordering::Relaxed);
     }
 
     /// Whether `sgtk` is the module that was verified.
-    pub(crate) fn is_verified(&self, sgtk: &Bound<'_, PyModule>) -> bool {
+    pub(crate) fn is_verified(&self, sgtk: &Bound<'_, PyAny>) -> bool {
         self.verified.load(Ordering::Relaxed) == sgtk.as_ptr() as usize
+    }
+
+    /// Whether its `sgtk` was verified.
+    pub(crate) fn was_verified(&self) -> bool {
+        self.verified.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the state was dropped for good.
@@ -139,6 +168,8 @@ impl ImportState {
 
     pub(crate) fn set_retired(&self) {
         self.retired.store(true, Ordering::Release);
+        // One that gave way to its guest keeps that one.
+        drop(self.base.lock().take());
     }
 
     /// Keeps track of a retired state's modules, for those that somebody still holds.
@@ -183,6 +214,11 @@ impl ImportState {
     /// How often the state was put in place.
     pub(crate) fn entries(&self) -> u64 {
         self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Takes back that one entry was counted: of a state that was taken out and put in again only to be looked at.
+    pub(crate) fn discount_entry(&self) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts one entry more and returns how many there were before.

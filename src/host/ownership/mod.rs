@@ -5,6 +5,7 @@
 
 pub(crate) mod acting;
 pub(crate) mod cores;
+pub(crate) mod culprit;
 pub(crate) mod foreign;
 pub(crate) mod import_state;
 pub(crate) mod marks;

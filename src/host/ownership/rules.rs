@@ -41,6 +41,8 @@ pub(crate) struct Rules {
     /// The top-level names that the core's zips provide.
     provided: HashSet<String>,
     names: Arc<DeclaredNames>,
+    /// The folders that have to be on `sys.path`.
+    needed: Roots,
 }
 
 /// Top-level names of which the caller says whose they are.
@@ -54,12 +56,28 @@ pub(crate) struct DeclaredNames {
 
 impl Rules {
     pub(crate) fn new(names: Arc<DeclaredNames>, provided: HashSet<String>) -> Self {
-        Self { roots: Roots::default(), provided, names }
+        Self { roots: Roots::default(), provided, names, needed: Roots::default() }
     }
 
     /// Counts all under `root` as the project's.
     pub(crate) fn add_root(&mut self, root: &str) {
         self.roots.add(root);
+    }
+
+    /// Counts all under `root` as the project's, which has to be on `sys.path`.
+    pub(crate) fn add_needed_root(&mut self, root: &str) {
+        self.roots.add(root);
+        self.needed.add(root);
+    }
+
+    /// The folders that have to be on `sys.path`.
+    pub(crate) fn needed(&self) -> &Roots {
+        &self.needed
+    }
+
+    /// Whether the core brings a library of that top-level name.
+    pub(crate) fn provides(&self, name: &str) -> bool {
+        self.provided.contains(top_level(name))
     }
 
     pub(crate) fn roots(&self) -> &Roots {

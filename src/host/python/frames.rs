@@ -29,6 +29,25 @@ pub(crate) fn frames(py: Python<'_>) -> impl Iterator<Item = Frame<'_>> {
     std::iter::successors(running_frame(py), Frame::back)
 }
 
+/// A place in Python code.
+pub(crate) struct Place {
+    code: Py<PyAny>,
+    line: i32,
+}
+
+impl Place {
+    /// `function 'handle' in /plugins/notify.py, line 12`.
+    pub(crate) fn describe(&self, py: Python<'_>) -> String {
+        let code = self.code.bind(py);
+        let text = |name| code.getattr(name).and_then(|text| text.extract::<String>()).unwrap_or_default();
+        let (function, file, line) = (text("co_name"), text("co_filename"), self.line);
+        match function.as_str() {
+            "<module>" | "" => format!("{file}, line {line}"),
+            function => format!("function '{function}' in {file}, line {line}"),
+        }
+    }
+}
+
 /// A function's, module's or class body's code that is running.
 pub(crate) struct Frame<'py>(Bound<'py, PyAny>);
 
@@ -52,6 +71,19 @@ impl<'py> Frame<'py> {
         unsafe {
             Bound::from_owned_ptr_or_opt(self.0.py(), ffi::PyFrame_GetCode(self.0.as_ptr().cast()).cast())
         }
+    }
+
+    /// The file that its code is from.
+    pub(crate) fn file(&self) -> Option<String> {
+        let code = self.code()?;
+        code.getattr(intern!(code.py(), "co_filename")).ok()?.extract().ok()
+    }
+
+    /// Where it is now.
+    pub(crate) fn place(&self) -> Option<Place> {
+        // SAFETY: the object is a frame and the interpreter is held.
+        let line = unsafe { ffi::PyFrame_GetLineNumber(self.0.as_ptr().cast()) };
+        Some(Place { code: self.code()?.unbind(), line })
     }
 
     /// Whether it runs this code object.

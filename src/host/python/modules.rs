@@ -174,6 +174,11 @@ fn standard_names(py: Python<'_>) -> PyResult<HashSet<String>> {
     Ok(names)
 }
 
+/// The text, where it is one and not empty.
+pub(crate) fn text_of(value: PyResult<Option<Bound<'_, PyAny>>>) -> Option<String> {
+    text(value)
+}
+
 fn text(value: PyResult<Option<Bound<'_, PyAny>>>) -> Option<String> {
     let value = value.ok()??;
     let value = value.cast::<PyString>().ok()?.to_string_lossy();

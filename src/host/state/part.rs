@@ -32,6 +32,17 @@ pub(crate) trait Part: Sized {
     /// Counts what changed while the project was in place outside leases as the daemon's, but for what is the project's by
     /// its name or place. Called before [`leave`](Self::leave).
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut Self::Share) -> PyResult<()>;
+
+    /// Puts the daemon's own in place and leaves the share as it was when it was put there: what changed meanwhile is lost.
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, share: &mut Self::Share) -> PyResult<()> {
+        self.leave(visit, share)
+    }
+
+    /// Hands what is the code's rather than its core's on to another share of it: that of a [guest](ImportState::is_guest_of),
+    /// and back again. Neither is in place.
+    fn hand_on(py: Python<'_>, from: &mut Self::Share, to: &mut Self::Share, replaced: &mut Replaced) {
+        let _ = (py, from, to, replaced);
+    }
 }
 
 /// A state that is being put in place or taken out.

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::ownership::rules::Ownership;
 use crate::host::python::collector::CollectorPaused;
+use crate::host::python::contents;
 use crate::host::python::import_locks::ImportLocks;
 use crate::host::python::modules::{find_stdlib, origin};
 use crate::host::python::names::Names;
@@ -70,11 +72,14 @@ pub(crate) fn place(py: Python<'_>, target: Option<&Arc<ImportState>>) -> PyResu
 
 /// As [`place`], for what is to be in place outside leases. `open` is called when all is in place, before anything that was
 /// replaced is dropped: destructors may ask for a turn.
-pub(crate) fn place_outside(py: Python<'_>, open: impl FnOnce()) -> PyResult<()> {
+///
+/// What is in place is taken out as it was when it came, where it is `damaged`.
+pub(crate) fn place_outside(py: Python<'_>, damaged: bool, open: impl FnOnce()) -> PyResult<()> {
     let mut replaced = Replaced::new();
     let placed = World::lock(py).and_then(|mut world| {
         let outside = world.outside.clone();
-        world.place(py, outside.as_ref(), &mut replaced)
+        let undone = if damaged { world.undo(py, &mut replaced) } else { Ok(()) };
+        undone.and(world.place(py, outside.as_ref(), &mut replaced))
     });
     open();
     drop(replaced);
@@ -104,10 +109,35 @@ pub(crate) fn add(
     shares.path.start_with(path.iter().map(|entry| PyString::new(py, entry).into_any().unbind()).collect());
     let mut replaced = Replaced::new();
     let mut world = World::lock(py)?;
-    if let Some(before) = before.and_then(|before| world.shares.get(&before.id())) {
-        Environment::inherit(py, &before.environment, &mut shares.environment, &mut replaced);
+    match (state.base(), before.and_then(|before| world.shares.get(&before.id()))) {
+        (Some(base), _) => {
+            if let Some(bases) = world.shares.get_mut(&base.id()) {
+                bases.hand_on(py, &mut shares, &mut replaced);
+                Modules::lend(py, &base, &bases.modules, &bases.path, &mut shares.modules)?;
+            }
+        }
+        (None, Some(before)) => {
+            Environment::inherit(py, &before.environment, &mut shares.environment, &mut replaced);
+        }
+        (None, None) => {}
     }
     world.shares.insert(state.id(), shares);
+    drop(world);
+    drop(replaced);
+    Ok(())
+}
+
+/// Gives what the code of a guest's base has put into the guest, and is not its core's, back to the base. Neither is in place.
+pub(crate) fn hand_back(py: Python<'_>, guest: &ImportState) -> PyResult<()> {
+    let Some(base) = guest.base() else { return Ok(()) };
+    let mut replaced = Replaced::new();
+    let mut world = World::lock(py)?;
+    if let Some(mut guests) = world.shares.remove(&guest.id()) {
+        if let Some(bases) = world.shares.get_mut(&base.id()) {
+            guests.hand_on(py, bases, &mut replaced);
+        }
+        world.shares.insert(guest.id(), guests);
+    }
     drop(world);
     drop(replaced);
     Ok(())
@@ -138,6 +168,27 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
 /// Gives variables of the environment values, as the code of the project that is in place might.
 pub(crate) fn set_variables(py: Python<'_>, variables: &[(String, String)]) -> PyResult<()> {
     World::lock(py)?.parts.environment.set_variables(py, variables)
+}
+
+/// What of a state is not as its core needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// This module of its core is gone, or another is in its place.
+    Module(String),
+    /// Its core's folder, or a plugin folder, is not on `sys.path` any more.
+    Path,
+    /// A finder or a hook of its own is gone.
+    Finders,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(name) => write!(f, "module '{name}' was taken away or replaced"),
+            Self::Path => f.write_str("the core's folder, or a plugin folder, was taken from sys.path"),
+            Self::Finders => f.write_str("a finder was taken from sys.meta_path or sys.path_hooks"),
+        }
+    }
 }
 
 impl World {
@@ -276,6 +327,51 @@ impl World {
         let rules = &mut *state.rules(py);
         let mut visit = Visit { py, state, rules, replaced, is_first: false, modules: None };
         parts.leave(&mut visit, shares, is_outside)
+    }
+
+    /// Takes what is in place out, as it was when it came.
+    fn undo(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        let _paused = CollectorPaused::new(py);
+        let Some(state) = self.in_place.take() else { return Ok(()) };
+        let Self { parts, shares, .. } = self;
+        let Some(shares) = shares.get_mut(&state.id()) else { return Ok(()) };
+        let rules = &mut *state.rules(py);
+        let mut visit = Visit { py, state: &state, rules, replaced, is_first: false, modules: None };
+        parts.undo(&mut visit, shares)
+    }
+
+    /// What code has taken away, or put another in the place of, of what the state in place needs to be itself. Little more
+    /// than a look where nothing has.
+    pub(crate) fn damage(&self, py: Python<'_>) -> Option<Damage> {
+        // A guest is dropped in any case.
+        let state = self.in_place.as_ref().filter(|state| state.base().is_none())?;
+        let shares = self.shares.get(&state.id())?;
+        let rules = state.rules(py);
+        if let Some(module) = self.parts.modules.lost(py, &shares.modules) {
+            return Some(Damage::Module(module));
+        }
+        if self.parts.path.lacks(py, &shares.path, rules.needed()) {
+            return Some(Damage::Path);
+        }
+        self.parts.finders.lacks(py, &shares.finders).then_some(Damage::Finders)
+    }
+
+    /// Whether `sgtk` is another module than the one of the state in place that was verified, or is gone.
+    pub(crate) fn core_is_replaced(&self, py: Python<'_>) -> bool {
+        let Some(state) = self.in_place.as_ref().filter(|state| state.was_verified()) else { return false };
+        let sgtk = contents::get(self.parts.modules.live(py), Names::of(py).sgtk.bind(py).as_any());
+        !sgtk.is_some_and(|sgtk| state.is_verified(&sgtk))
+    }
+
+    /// The modules that appeared with the state that is in place, and are marked as its own.
+    pub(crate) fn newcomers<'py>(&self, py: Python<'py>) -> contents::Items<'py> {
+        let Some(state) = &self.in_place else { return Vec::new() };
+        let Some(shares) = self.shares.get(&state.id()) else { return Vec::new() };
+        let mut found = self.parts.modules.dict().changes(py, shares.modules.share());
+        found.retain(|(_, module)| {
+            marks::owner_of_module(module).is_some_and(|owner| Arc::ptr_eq(&owner, state))
+        });
+        found
     }
 
     /// Marks the modules that were imported since the state was put in place as the project's, so that their late

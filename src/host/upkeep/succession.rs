@@ -65,7 +65,10 @@ impl Inner {
         let watch = py.detach(|| Watch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
         let start = Instant::now();
-        match self.import(py, Wanted { key: key.clone(), location, before: None, purpose: Purpose::Lease }) {
+        match self.import(
+            py,
+            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease },
+        ) {
             Ok(successor) => {
                 self.residents.insert(&successor, watch);
                 self.retire(py, state);

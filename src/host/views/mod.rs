@@ -23,6 +23,7 @@ use pyo3::types::{PyDict, PyList, PyModule, PyType};
 use self::attribute::Attribute;
 use crate::host::lease::pin;
 use crate::host::ownership::acting::acting_for;
+use crate::host::ownership::culprit;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::python::frames::{Frame, frames};
@@ -133,18 +134,27 @@ fn set_class(
 
 /// The project that the running code acts for, where this thread does not have that project's turn.
 fn off_turn(py: Python<'_>) -> Option<Arc<ImportState>> {
-    acting_for(py).filter(|state| !pin::holds(state))
+    let state = acting_for(py)?;
+    let is_its_turn = pin::holds(&state);
+    if is_its_turn {
+        culprit::note_asked(py, &state);
+    }
+    (!is_its_turn).then_some(state)
 }
 
 /// The project whose view the running code is to have: code [off its turn](off_turn), and a project's module that is being
 /// loaded. What that one keeps in a name of its own it may use at any time.
 fn view_of(py: Python<'_>) -> Option<Arc<ImportState>> {
     let state = acting_for(py)?;
+    let is_its_turn = pin::holds(&state);
+    if is_its_turn {
+        culprit::note_asked(py, &state);
+    }
     let is_loading = || {
         let frame = frames(py).next().filter(Frame::is_module);
         frame.and_then(|frame| marks::owner_of_globals(&frame.globals()?)).is_some()
     };
-    (!pin::holds(&state) || is_loading()).then_some(state)
+    (!is_its_turn || is_loading()).then_some(state)
 }
 
 /// A project's view. The same object each time, as the interpreter's own is.

@@ -22,6 +22,8 @@ pub const STEPS: &str = concat!(
     "\n\n",
     include_str!("unattended.py"),
     "\n\n",
+    include_str!("own_bootstraps.py"),
+    "\n\n",
     include_str!("steps.py"),
 );
 

@@ -78,7 +78,7 @@ class OwnFiles(object):
         :param event: `open`, `os.listdir` or `os.scandir`.
         :raises ConfigurationRewritten: where it would get something else than at the bootstrap.
         """
-        if getattr(_looking, "on", False):
+        if getattr(_looking, "on", False) or _is_bootstrapping():
             return
         if isinstance(path, bytes):
             path = os.fsdecode(path)
@@ -313,6 +313,16 @@ def _stamp(path):
 
 def _counts(name):
     return name not in ("__pycache__", "core.backup", "config.backup") and not name.endswith((".pyc", ".lock"))
+
+
+def _is_bootstrapping():
+    """Whether the engine's core is bootstrapping anew: what it writes and reads then is the next engine's."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(("tank.bootstrap.", "sgtk.bootstrap.")):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_writing(mode, flags):

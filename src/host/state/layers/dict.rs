@@ -247,6 +247,25 @@ impl DictLayer {
         Ok(())
     }
 
+    /// Puts the daemon's own contents in place, and leaves the share as it was on [`DictLayer::enter`]. What appeared since is
+    /// lost, but for what is `everybodys`.
+    ///
+    /// Whatever the live dictionary holds goes to `replaced`.
+    pub(crate) fn undo(
+        &mut self,
+        py: Python<'_>,
+        share: &mut DictShare,
+        replaced: &mut Replaced,
+        everybodys: impl Fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        let own = share.own.clone_ref(py);
+        let taken_over = self.take_over(py, share, replaced, |key, value| {
+            if everybodys(key, value) { Ownership::Shared } else { Ownership::Other }
+        });
+        share.own = own;
+        taken_over.and(self.leave(py))
+    }
+
     pub(super) fn replace_base(&mut self, base: Bound<'_, PyDict>, replaced: &mut Replaced) {
         replaced.push(std::mem::replace(&mut self.base, Snapshot::keep(base)).into_any());
         self.version += 1;

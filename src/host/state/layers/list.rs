@@ -54,6 +54,21 @@ impl ListShare {
         &self.visible
     }
 
+    /// The project's entries before the daemon's own, and after the first of them.
+    pub(crate) fn parted(&self) -> [&[Py<PyAny>]; 2] {
+        [&self.front, &self.back]
+    }
+
+    /// Gives a share that is not in place other entries.
+    pub(crate) fn replace_own(
+        &mut self,
+        front: Vec<Py<PyAny>>,
+        back: Vec<Py<PyAny>>,
+        replaced: &mut Replaced,
+    ) {
+        self.set_own(front, back, replaced);
+    }
+
     /// Notes what code off its turn has put into the list.
     pub(crate) fn note_by_hand(&mut self, before: &Bound<'_, PyList>, after: &Bound<'_, PyList>) {
         let py = before.py();
@@ -265,6 +280,47 @@ impl ListLayer {
         Ok(changed)
     }
 
+    /// Puts the base in place, and leaves the share as it was on [`enter`](Self::enter). What appeared since is lost, but for
+    /// what is `everybodys`.
+    pub(crate) fn undo(
+        &mut self,
+        py: Python<'_>,
+        share: &mut ListShare,
+        replaced: &mut Replaced,
+        everybodys: impl Fn(&Bound<'_, PyAny>) -> bool,
+    ) -> PyResult<()> {
+        self.reclaim(py, replaced)?;
+        if !contents::same_list(self.live.bind(py), &share.combined) {
+            let whose = |entry: &Bound<'_, PyAny>| {
+                if everybodys(entry) { Ownership::Shared } else { Ownership::Other }
+            };
+            let found = self.sort(py, share, self.live.bind(py), replaced, whose);
+            let new = found.others.into_iter().filter(|other| !other.known).map(|other| other.entry);
+            let before = self.base.len();
+            self.base.extend(new);
+            self.version += u64::from(self.base.len() > before);
+        }
+        contents::replace_list(self.live.bind(py), &self.base)
+    }
+
+    /// Whether entries of the project's own that `wanted` names are gone from the list, which the project has in place.
+    pub(crate) fn lacks(
+        &self,
+        py: Python<'_>,
+        share: &ListShare,
+        wanted: impl Fn(&Bound<'_, PyAny>) -> bool,
+    ) -> bool {
+        let (module, attribute) = (self.holder.0.bind(py), self.holder.1);
+        let now = module.get_item(attribute).ok().flatten().and_then(|now| now.cast_into::<PyList>().ok());
+        let Some(now) = now else { return true };
+        if contents::same_list(&now, &share.combined) {
+            return false;
+        }
+        let there: Vec<_> = now.iter().collect();
+        let is_gone = |entry: &Bound<'_, PyAny>| !there.iter().any(|other| same_entry(other, entry));
+        share.own().map(|entry| entry.bind(py)).any(|entry| wanted(entry) && is_gone(entry))
+    }
+
     /// Whose these entries are, which the list has now.
     pub(super) fn sort(
         &self,
@@ -322,7 +378,7 @@ fn take(
 }
 
 /// Whether two entries are one: the same object, or equal strings (paths).
-pub(super) fn same_entry(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn same_entry(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
     one.is(other)
         || match (one.cast_exact::<PyString>(), other.cast_exact::<PyString>()) {
             (Ok(one), Ok(other)) => one.to_string_lossy() == other.to_string_lossy(),

@@ -42,6 +42,25 @@ impl OverlayShare {
         Self { changes, ..Self::new() }
     }
 
+    /// Hands the changes that `goes` names on to another share, whose own of these are let go of.
+    pub(crate) fn hand_on(
+        &mut self,
+        py: Python<'_>,
+        to: &mut Self,
+        replaced: &mut Replaced,
+        goes: impl Fn(&Change) -> bool,
+    ) {
+        let (going, staying) = std::mem::take(&mut self.changes).into_iter().partition(&goes);
+        self.changes = staying;
+        let (gone, mut kept): (Vec<Change>, Vec<Change>) =
+            std::mem::take(&mut to.changes).into_iter().partition(&goes);
+        replaced.extend(gone.into_iter().filter_map(|(_, value)| value));
+        let going: Vec<Change> = going;
+        kept.retain(|(key, _)| !going.iter().any(|(other, _)| same_key(py, key, other)));
+        kept.extend(going);
+        to.changes = kept;
+    }
+
     /// The values of the changes, to be dropped later.
     pub(crate) fn into_values(self) -> impl Iterator<Item = Py<PyAny>> {
         self.changes.into_iter().chain(self.differs).filter_map(|(_, value)| value)
@@ -213,6 +232,19 @@ impl OverlayLayer {
             replaced.extend(before.into_iter().filter_map(|(_, value)| value));
         }
         Ok(restored)
+    }
+
+    /// Puts the daemon's own entries in place and leaves the share as it was on [`enter`](Self::enter).
+    pub(crate) fn undo(
+        &self,
+        py: Python<'_>,
+        share: &mut OverlayShare,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let before = share.inherited(py);
+        let left = self.leave(py, share, replaced);
+        replaced.extend(std::mem::replace(share, before).into_values());
+        left.map(|restored| replaced.extend(restored.into_iter().filter_map(|(_, value)| value)))
     }
 
     /// All entries of the live dictionary that are not as in the base, with their values now.

@@ -94,6 +94,11 @@ impl<S: Setting> Part for SettingPart<S> {
         left
     }
 
+    fn hand_on(_: Python<'_>, from: &mut Self::Share, to: &mut Self::Share, replaced: &mut Replaced) {
+        let before = std::mem::replace(to, from.take());
+        before.into_iter().for_each(|before| S::let_go(before, replaced));
+    }
+
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let now = self.setting.get(visit.py);
         let is_own = own.is_some() && *own == now;

@@ -81,6 +81,12 @@ impl Part for Environment {
         self.time_zone.set(py, &self.zone)
     }
 
+    fn hand_on(py: Python<'_>, from: &mut OwnEnvironment, to: &mut OwnEnvironment, replaced: &mut Replaced) {
+        // `TANK_CURRENT_PC` is each one's own when it is put in place.
+        from.share.hand_on(py, &mut to.share, replaced, |_| true);
+        std::mem::replace(&mut to.zone, std::mem::take(&mut from.zone)).let_go(replaced);
+    }
+
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
         let key = environment_key(visit.py, CURRENT_PC);
         let is_current_pc = |change: &Change| change.0.bind(visit.py).eq(&key).unwrap_or(false);

@@ -47,6 +47,17 @@ impl Part for Finders {
         first_error(left)
     }
 
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Self::Share) -> PyResult<()> {
+        let (rules, modules) = (&*visit.rules, visit.modules.as_ref());
+        let everybodys = |finder: &Bound<'_, PyAny>| !is_projects(rules, modules, finder);
+        let undone = self
+            .0
+            .iter_mut()
+            .zip(shares)
+            .map(|(list, share)| list.undo(visit.py, share, visit.replaced, everybodys));
+        first_error(undone)
+    }
+
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Self::Share) -> PyResult<()> {
         let (rules, modules) = (&*visit.rules, visit.modules.as_ref());
         let is_projects = |finder: &Bound<'_, PyAny>| is_made_by_projects(rules, modules, finder);
@@ -60,6 +71,11 @@ impl Part for Finders {
 }
 
 impl Finders {
+    /// Whether the project that is in place has lost a finder or a hook of its own.
+    pub(crate) fn lacks(&self, py: Python<'_>, shares: &[ListShare; 2]) -> bool {
+        self.0.iter().zip(shares).any(|(list, share)| list.lacks(py, share, |_| true))
+    }
+
     /// `sys.meta_path` and `sys.path_hooks`, and whether an entry of the daemon's is out of a project's sight.
     pub(crate) fn layers(&mut self) -> (&mut [ListLayer; 2], super::IsProjects) {
         (&mut self.0, is_hidden)

@@ -1,10 +1,12 @@
 //! The loggers of Toolkit and of the libraries that the core brings.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use super::log_levels::{self, Levels, LevelsForAll};
 use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::python::contents;
+use crate::host::python::names::Names;
 use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
 use crate::host::state::part::{Part, Visit};
 
@@ -19,6 +21,16 @@ pub(crate) struct OwnLoggers {
     share: DictShare,
     /// The levels for all loggers when the project was last in place.
     levels: Levels,
+    /// The handlers of Toolkit's logger when the project was put in place.
+    handlers: Vec<Py<PyAny>>,
+}
+
+/// The handlers of Toolkit's own logger, which all of its others pass their records to.
+fn handlers<'py>(py: Python<'py>, share: &DictShare) -> Option<Bound<'py, PyList>> {
+    let names = Names::of(py);
+    let logger = share.own_entry(names.sgtk.bind(py).as_any())?;
+    let attributes = logger.getattr(&names.dict).ok()?.cast_into::<PyDict>().ok()?;
+    contents::get(&attributes, names.handlers.bind(py).as_any())?.cast_into::<PyList>().ok()
 }
 
 impl Part for Loggers {
@@ -31,13 +43,16 @@ impl Part for Loggers {
     }
 
     fn empty(py: Python<'_>) -> OwnLoggers {
-        OwnLoggers { share: DictShare::new(py), levels: Levels::default() }
+        OwnLoggers { share: DictShare::new(py), levels: Levels::default(), handlers: Vec::new() }
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
         let rules = &*visit.rules;
         let hidden = |name: &Bound<'_, PyAny>, logger: &Bound<'_, PyAny>| is_hidden(rules, name, logger);
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
+        let now = handlers(visit.py, &own.share);
+        let now = now.map(|handlers| contents::list_items(&handlers)).unwrap_or_default();
+        visit.replaced.extend(std::mem::replace(&mut own.handlers, now));
         if own.levels != self.levels.now(visit.py) {
             log_levels::forget(own.share.own.bind(visit.py));
         }
@@ -53,6 +68,27 @@ impl Part for Loggers {
             taken_over = self.layer.take_over(visit.py, &mut own.share, visit.replaced, whose);
         }
         taken_over.and(self.layer.leave(visit.py))
+    }
+
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {
+        let py = visit.py;
+        let mut undone = Ok(());
+        if !self.layer.untouched(py, &own.share) {
+            let rules = &*visit.rules;
+            let everybodys =
+                |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| rules.of_logger(name) != Ownership::Own;
+            undone = self.layer.undo(py, &mut own.share, visit.replaced, everybodys);
+        } else {
+            undone = undone.and(self.layer.leave(py));
+        }
+        // Another core adds handlers to the logger of the one that it replaces.
+        match handlers(py, &own.share) {
+            Some(now) => {
+                visit.replaced.extend(contents::list_items(&now));
+                undone.and(contents::replace_list(&now, &own.handlers))
+            }
+            None => undone,
+        }
     }
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnLoggers) -> PyResult<()> {

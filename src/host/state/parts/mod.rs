@@ -3,6 +3,7 @@
 mod bindings;
 pub(crate) mod environment;
 pub(super) mod finders;
+mod import_functions;
 mod interpreter_settings;
 mod log_levels;
 pub(super) mod loggers;
@@ -15,6 +16,7 @@ mod working_folder;
 
 use pyo3::prelude::*;
 
+use super::layers::Replaced;
 use super::layers::setting::SettingPart;
 use super::part::{Part, Visit};
 use crate::host::ownership::rules::Rules;
@@ -47,6 +49,13 @@ macro_rules! parts {
                 outcome
             }
 
+            /// Takes a project's shares out, and leaves them as they were when they were put in place.
+            pub(super) fn undo(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Shares) -> PyResult<()> {
+                let mut outcome = Ok(());
+                $(outcome = keep_first(outcome, self.$name.undo(visit, &mut shares.$name));)*
+                outcome
+            }
+
             /// Takes a project's shares out, as [`enter`](Self::enter) puts them in. Where they were in place outside leases,
             /// the daemon's changes are its own (`daemons`).
             pub(super) fn leave(
@@ -71,6 +80,11 @@ macro_rules! parts {
             pub(crate) fn new(py: Python<'_>) -> Self {
                 Self { $($name: <$part as Part>::empty(py),)* }
             }
+
+            /// Hands on what is the code's rather than its core's.
+            pub(super) fn hand_on(&mut self, py: Python<'_>, to: &mut Self, replaced: &mut Replaced) {
+                $(<$part as Part>::hand_on(py, &mut self.$name, &mut to.$name, replaced);)*
+            }
         }
     };
 }
@@ -83,6 +97,8 @@ parts! {
     modules: modules::Modules,
     /// `sys.meta_path` and `sys.path_hooks`.
     finders: finders::Finders,
+    /// `builtins.__import__` and its like.
+    import_functions: import_functions::ImportFunctions,
     /// The other attributes of `sys`.
     sys: sys_attributes::SysAttributes,
     /// The environment.

@@ -1,21 +1,28 @@
 //! `sys.modules`, and the attributes of shared packages that lead to a project's modules.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::bindings::Bindings;
+use crate::host::ownership::cores::{core_of, is_core_entry};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::ownership::newcomers::{self, Sorted};
+use crate::host::ownership::roots::Roots;
 use crate::host::ownership::rules::{Ownership, Rules};
+use crate::host::ownership::toolkit_names::{is_core_name, is_toolkit_name, top_level};
 use crate::host::python::contents;
+use crate::host::python::modules::{Origin, origin};
 use crate::host::python::names::Names;
 use crate::host::state::layers::Replaced;
 use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
+use crate::host::state::layers::list::ListShare;
 use crate::host::state::part::{Part, VisibleModules, Visit};
 
 /// Whether the project that is in place hides modules of the daemon's.
@@ -40,6 +47,10 @@ impl OwnModules {
     /// The modules by name. Not those that were imported since the project was last put in place.
     pub(crate) fn by_name<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
         self.share.own.bind(py)
+    }
+
+    pub(crate) fn share(&self) -> &DictShare {
+        &self.share
     }
 
     /// Takes in a module that was found elsewhere.
@@ -89,6 +100,42 @@ impl Part for Modules {
         outcome
     }
 
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
+        let py = visit.py;
+        HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        let mut outcome = self.reclaim(py, visit.replaced);
+        let everybodys = {
+            let sorted = self.sort(py, visit.state, visit.rules, own);
+            let modules = contents::items(self.layer.live(py));
+            // Also what nobody can be told for yet: it is another core's where it lies in one.
+            let is = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| {
+                let whose = sorted.as_ref().map_or(Ownership::Other, |sorted| sorted.of(name));
+                !matches!(whose, Ownership::Own | Ownership::Other) && !is_of_a_core(module)
+            };
+            let text = |name: &Bound<'_, PyAny>| {
+                name.cast::<PyString>().ok().map(|name| name.to_string_lossy().into_owned())
+            };
+            let lost = modules.iter().filter(|(name, module)| !is(name, module));
+            let lost: HashSet<String> = lost.filter_map(|(name, _)| text(name)).collect();
+            // Nor is what lies in a package that goes.
+            let is_lost = |name: &Bound<'_, PyAny>| {
+                text(name).is_none_or(|name| {
+                    let parents = name.match_indices('.').filter_map(|(end, _)| name.get(..end));
+                    parents.chain([name.as_str()]).any(|name| lost.contains(name))
+                })
+            };
+            let kept = modules.iter().filter(|(name, _)| !is_lost(name));
+            kept.map(|(name, _)| name.as_ptr() as usize).collect::<HashSet<_>>()
+        };
+        let kept =
+            |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| everybodys.contains(&(name.as_ptr() as usize));
+        outcome = outcome.and(self.layer.undo(py, &mut own.share, visit.replaced, kept));
+        outcome = outcome.and(own.bindings.leave(py, visit.replaced));
+        visit.modules =
+            Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
+        outcome
+    }
+
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
         let py = visit.py;
         self.reclaim(py, visit.replaced)?;
@@ -104,6 +151,52 @@ impl Part for Modules {
 }
 
 impl Modules {
+    /// A module of the core that is gone from `sys.modules`, or has another in its place, while the project is there.
+    pub(crate) fn lost(&self, py: Python<'_>, own: &OwnModules) -> Option<String> {
+        let live = self.layer.live(py);
+        if self.layer.untouched(py, &own.share) {
+            return None;
+        }
+        contents::items(own.share.own.bind(py)).into_iter().find_map(|(name, module)| {
+            let text = name.cast::<PyString>().ok()?.to_string_lossy();
+            let top = top_level(&text);
+            if !is_core_name(top) {
+                return None;
+            }
+            let now = contents::get(live, &name);
+            // What a core puts in the place of its own libraries' modules is its own affair.
+            let is_lost = now.as_ref().is_none_or(|now| top != "tank_vendor" && !now.is(&module));
+            is_lost.then(|| text.into_owned())
+        })
+    }
+
+    /// Has a guest of a project's see those of its modules that come from the folders which its code, or the daemon, has put on
+    /// its `sys.path`: plugins above all, which run on.
+    pub(crate) fn lend(
+        py: Python<'_>,
+        base: &ImportState,
+        from: &OwnModules,
+        path: &ListShare,
+        to: &mut OwnModules,
+    ) -> PyResult<()> {
+        let mut folders = Roots::default();
+        for entry in path.own().filter(|entry| !is_core_entry(entry.bind(py))) {
+            if let Ok(entry) = entry.bind(py).cast::<PyString>() {
+                folders.add(&entry.to_string_lossy());
+            }
+        }
+        for (name, module) in contents::items(from.by_name(py)) {
+            let is_lent = name.cast::<PyString>().is_ok_and(|name| {
+                let name = name.to_string_lossy();
+                !is_toolkit_name(&name) && !base.rules(py).provides(&name)
+            }) && matches!(origin(&module), Origin::Path(path) if folders.contain(&path));
+            if is_lent {
+                to.take_in(&name, &module)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn dict(&self) -> &DictLayer {
         &self.layer
     }
@@ -205,6 +298,11 @@ impl Modules {
             }
         }
     }
+}
+
+/// Whether a module's file lies in a Toolkit core.
+fn is_of_a_core(module: &Bound<'_, PyAny>) -> bool {
+    matches!(origin(module), Origin::Path(path) if core_of(Path::new(&path)).is_some())
 }
 
 fn is_hidden(rules: &Rules, name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>) -> bool {

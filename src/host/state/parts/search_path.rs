@@ -7,9 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::host::ownership::cores::{core_of, is_core_entry};
+use crate::host::ownership::roots::Roots;
 use crate::host::ownership::rules::{Ownership, Rules};
 use crate::host::python::modules::stdlib;
-use crate::host::state::layers::list::{ListLayer, ListShare, copies};
+use crate::host::state::layers::Replaced;
+use crate::host::state::layers::list::{ListLayer, ListShare, copies, same_entry};
 use crate::host::state::part::{Part, Visit};
 
 /// See the module's documentation.
@@ -37,6 +39,32 @@ impl Part for SearchPath {
         Ok(())
     }
 
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, share: &mut ListShare) -> PyResult<()> {
+        self.0.undo(visit.py, share, visit.replaced, |_| false)
+    }
+
+    /// What its code has put there: not what leads into a core. Where that is there already it stays where it is.
+    fn hand_on(py: Python<'_>, from: &mut ListShare, to: &mut ListShare, replaced: &mut Replaced) {
+        let [mut front, mut back] = to.parted().map(|entries| copies(py, entries));
+        let handed = from
+            .parted()
+            .map(|entries| copies(py, entries.iter().filter(|entry| !is_core_entry(entry.bind(py)))));
+        let is_among = |entry: &Py<PyAny>, entries: &[Py<PyAny>]| {
+            entries.iter().any(|other| same_entry(other.bind(py), entry.bind(py)))
+        };
+        let all: Vec<_> = handed.iter().flatten().map(|entry| entry.clone_ref(py)).collect();
+        for entries in [&mut front, &mut back] {
+            entries.retain(|entry| is_core_entry(entry.bind(py)) || is_among(entry, &all));
+        }
+        let known: Vec<_> = front.iter().chain(&back).map(|entry| entry.clone_ref(py)).collect();
+        let [new_front, new_back] = handed
+            .map(|entries| entries.into_iter().filter(|entry| !is_among(entry, &known)).collect::<Vec<_>>());
+        front.splice(0..0, new_front);
+        back.extend(new_back);
+        replaced.extend(known.into_iter().chain(all));
+        to.replace_own(front, back, replaced);
+    }
+
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut ListShare) -> PyResult<()> {
         let rules = &*visit.rules;
         let is_projects =
@@ -55,6 +83,13 @@ impl SearchPath {
         let paths = entries.iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
         let cores = paths.filter_map(|path| core_of(Path::new(&*path.to_string_lossy())).map(Path::to_owned));
         cores.collect()
+    }
+
+    /// Whether the project that is in place has lost its core's entry, or one of its plugin folders.
+    pub(crate) fn lacks(&self, py: Python<'_>, share: &ListShare, needed: &Roots) -> bool {
+        self.0.lacks(py, share, |entry| {
+            entry.cast::<PyString>().is_ok_and(|entry| needed.contain(&entry.to_string_lossy()))
+        })
     }
 
     /// The list, and whether an entry of the daemon's is out of a project's sight.

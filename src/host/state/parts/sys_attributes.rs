@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use super::finders::is_made_by_projects;
 use crate::host::ownership::toolkit_names::is_core_name;
 use crate::host::python::modules::class_module;
+use crate::host::state::layers::Replaced;
 use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
 
@@ -22,6 +23,10 @@ const IGNORED: [&str; 9] = [
     "last_traceback",
 ];
 
+fn is_core_made(value: &Bound<'_, PyAny>) -> bool {
+    class_module(value).is_some_and(|module| is_core_name(&module))
+}
+
 /// See the module's documentation.
 pub(crate) struct SysAttributes(OverlayLayer);
 
@@ -37,13 +42,22 @@ impl Part for SysAttributes {
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
-        let hides =
-            |value: &Bound<'_, PyAny>| class_module(value).is_some_and(|module| is_core_name(&module));
-        self.0.enter(visit.py, share, None, visit.replaced, hides).map(drop)
+        self.0.enter(visit.py, share, None, visit.replaced, is_core_made).map(drop)
     }
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
         self.0.leave(visit.py, share, visit.replaced).map(drop)
+    }
+
+    fn undo(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {
+        self.0.undo(visit.py, share, visit.replaced)
+    }
+
+    fn hand_on(py: Python<'_>, from: &mut OverlayShare, to: &mut OverlayShare, replaced: &mut Replaced) {
+        // Finders that a core keeps there are that core's.
+        from.hand_on(py, to, replaced, |(_, value)| {
+            value.as_ref().is_none_or(|value| !is_core_made(value.bind(py)))
+        });
     }
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, share: &mut OverlayShare) -> PyResult<()> {

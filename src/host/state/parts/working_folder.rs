@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use crate::host::python::folder;
+use crate::host::state::layers::Replaced;
 use crate::host::state::part::{Part, Visit};
 
 /// See the module's documentation. The project's folder is its own, and the daemon's is put back.
@@ -45,6 +46,10 @@ impl Part for WorkingFolder {
             tracing::error!(project, %folder, %error, "failed to go back to the daemon's current folder");
         }
         Ok(())
+    }
+
+    fn hand_on(_: Python<'_>, from: &mut Self::Share, to: &mut Self::Share, _: &mut Replaced) {
+        *to = from.take();
     }
 
     fn keep_for_daemon(&mut self, _: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {

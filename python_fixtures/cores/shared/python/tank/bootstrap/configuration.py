@@ -36,7 +36,7 @@ class Configuration(object):
         """Puts the configuration's core in place, and gives its Toolkit and its user."""
         carried = serialize_user(user)
         target = self.core_python_path()
-        if target != self._loaded_python_path():
+        if target != self._get_current_core_python_path():
             CoreImportHandler.swap_core(target)
 
         # The new core's, where there is one.
@@ -46,8 +46,7 @@ class Configuration(object):
         api.set_authenticated_user(user)
         return api.tank_from_path(pipelineconfig.PipelineConfiguration(self.path, self.descriptor)), user
 
-    @staticmethod
-    def _loaded_python_path():
+    def _get_current_core_python_path(self):
         import sgtk
 
         return os.path.abspath(os.path.join(os.path.dirname(sgtk.__file__), os.pardir))

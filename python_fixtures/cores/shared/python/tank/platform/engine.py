@@ -22,6 +22,12 @@ log = LogManager.get_logger(__name__)
 current = None
 
 
+def set_current_engine(engine):
+    """Has this be the engine that runs, or none."""
+    global current
+    current = engine
+
+
 class EngineHandler(logging.Handler):
     """Hands records to the engine, which shows them where it likes."""
 
