@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
-use sgtk_host_fixtures::{bundled, plugins, project_code};
+use sgtk_host_fixtures::{bundled, project_code};
 
 use crate::listener::{Listener, Told};
 use crate::support::{host, options};
