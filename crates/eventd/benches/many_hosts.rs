@@ -2,8 +2,9 @@
 //! burst, and the time from the publisher to the plugin's end at a steady rate. No Python: a lane's work is a
 //! pause. What the hosts write down is judged: none lost, none ahead of its predecessor.
 //!
-//! `HOSTS_PROJECTS`, `HOSTS_EVENTS` (of the burst), `HOSTS_RATE` and `HOSTS_WORK` (ms) set the sizes. Needs
-//! `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
+//! `HOSTS_PROJECTS`, `HOSTS_EVENTS` (of the burst), `HOSTS_RATE`, `HOSTS_SECONDS` (of the steady rate) and
+//! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_POISONED` the first project's events fail each second for ever; `HOSTS_ONLY="three hosts"` runs one row, `HOSTS_URL` and `HOSTS_REPLICAS` take
+//! other servers. Needs `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
 #[path = "../tests/eventd/many/judge.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
@@ -25,7 +26,7 @@ use sgtk_eventd::event::Event;
 use sgtk_eventd::lanes::lane_name;
 use sgtk_eventd::nats::{NatsQueue, NatsSettings, Role};
 use sgtk_eventd::queue::file::FileQueue;
-use sgtk_eventd::queue::{Batch, Lane, Queue, Start, Verdict};
+use sgtk_eventd::queue::{Batch, Failure, Lane, Queue, Start, Verdict};
 use sgtk_eventd::source::window::Window;
 
 /// When each event was handed to the queue, in nanoseconds of Unix time.
@@ -100,6 +101,12 @@ fn read(queue: &Arc<dyn Queue>, host: &str, sizes: Sizes, record: &Path) {
             let own = [lane.name];
             while let Ok(message) = queue.next(&own).await {
                 let (project, id) = (message.event.project.unwrap(), message.event.id);
+                if is_poisoned(project) {
+                    let failure = Failure { reason: "poisoned".to_owned(), traceback: None };
+                    let verdict = Verdict::Retry { after: Duration::from_secs(1), failure, counts: false };
+                    let _ = queue.settle(&message, verdict).await;
+                    continue;
+                }
                 let line = format!("start {host} {project} {id}\n");
                 file.lock().unwrap().write_all(line.as_bytes()).unwrap();
                 tokio::select! {
@@ -113,6 +120,10 @@ fn read(queue: &Arc<dyn Queue>, host: &str, sizes: Sizes, record: &Path) {
             }
         });
     }
+}
+
+fn is_poisoned(project: i64) -> bool {
+    project == 1 && number("HOSTS_POISONED", 0) > 0
 }
 
 fn settings(url: &str, host: &str) -> NatsSettings {
@@ -150,7 +161,12 @@ struct Host(Child);
 
 impl Host {
     fn start(name: &str, url: &str, record: &Path) -> Host {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        // Host c may be on another network.
+        let wrap = std::env::var("HOSTS_WRAP").ok().filter(|_| name == "c").unwrap_or_default();
+        let program = std::env::current_exe().unwrap();
+        let mut words = wrap.split_whitespace().map(Into::into).chain([program.into_os_string()]);
+        let mut child = Command::new(words.next().unwrap_or_default())
+            .args(words)
             .args(["host", name, url])
             .arg(record)
             .stdin(Stdio::piped())
@@ -195,8 +211,14 @@ async fn append(queue: &Arc<dyn Queue>, ids: std::ops::RangeInclusive<i64>, proj
     queue.append(Batch { site: site(), events, window: Window::new(last) }).await.unwrap();
 }
 
-/// A burst, then a steady rate for ten seconds.
-async fn measure(queue: &Arc<dyn Queue>, sizes: Sizes, record: &Path, hosts: usize) -> Measured {
+/// A burst that is there before anybody reads, then a steady rate for ten seconds.
+async fn measure(
+    queue: &Arc<dyn Queue>,
+    sizes: Sizes,
+    record: &Path,
+    hosts: usize,
+    readers: impl FnOnce() -> Vec<Host>,
+) -> Measured {
     let burst = sizes.burst as i64;
     let begun = Instant::now();
     let mut next = 1;
@@ -206,7 +228,10 @@ async fn measure(queue: &Arc<dyn Queue>, sizes: Sizes, record: &Path, hosts: usi
         next = last + 1;
     }
     let published = burst as f64 / begun.elapsed().as_secs_f64();
-    until_done(record, burst as usize).await;
+    let begun = Instant::now();
+    let _readers = readers();
+    let healthy = |last: i64| (1..=last).filter(|id| !is_poisoned(project_of(*id, sizes.projects))).count();
+    until_done(record, healthy(burst)).await;
     let drained = burst as f64 / begun.elapsed().as_secs_f64();
     let total = sizes.rate as i64 * number("HOSTS_SECONDS", 10) as i64;
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / sizes.rate as f64));
@@ -214,11 +239,11 @@ async fn measure(queue: &Arc<dyn Queue>, sizes: Sizes, record: &Path, hosts: usi
         tick.tick().await;
         append(queue, id..=id, sizes.projects).await;
     }
-    until_done(record, (burst + total) as usize).await;
+    until_done(record, healthy(burst + total)).await;
     let text = std::fs::read_to_string(record).unwrap();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut events: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for id in 1..=burst + total {
+    for id in (1..=burst + total).filter(|id| !is_poisoned(project_of(*id, sizes.projects))) {
         events.entry(project_of(id, sizes.projects)).or_default().push(id);
     }
     let verdict = judge::judge(&lines, &events);
@@ -278,24 +303,24 @@ fn main() {
             if hosts == 0 {
                 let queue: Arc<dyn Queue> = Arc::new(FileQueue::open(&folder.path().join("state")).unwrap());
                 queue.open(lanes(sizes.projects)).await.unwrap();
-                read(&queue, "a", sizes, &record);
-                let measured = measure(&queue, sizes, &record, hosts).await;
+                let readers = || {
+                    read(&queue, "a", sizes, &record);
+                    Vec::new()
+                };
+                let measured = measure(&queue, sizes, &record, hosts, readers).await;
                 queue.shut_down().await.unwrap();
                 return measured;
             }
             let server = server::Server::start(&program);
+            let url = std::env::var("HOSTS_URL").unwrap_or_else(|_| server.url());
             let (queue, _arrivals) =
-                NatsQueue::connect(settings(&server.url(), "p"), vec![site()], Role::Publisher)
-                    .await
-                    .unwrap();
+                NatsQueue::connect(settings(&url, "p"), vec![site()], Role::Publisher).await.unwrap();
             let projects: Vec<i64> = (1..=sizes.projects).collect();
             queue.expect(&site(), &projects).await.unwrap();
             let queue: Arc<dyn Queue> = Arc::new(queue);
-            let url = server.url();
-            let children: Vec<Host> =
-                ["a", "b", "c"].iter().take(hosts).map(|name| Host::start(name, &url, &record)).collect();
-            let measured = measure(&queue, sizes, &record, hosts).await;
-            drop(children);
+            let start = |name: &&str| Host::start(name, &url, &record);
+            let readers = || ["a", "b", "c"].iter().take(hosts).map(start).collect();
+            let measured = measure(&queue, sizes, &record, hosts, readers).await;
             queue.shut_down().await.unwrap();
             measured
         });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use sgtk_config::keys::redacted;
 use sgtk_pool::Delivery;
 
 use crate::queue::{Failure, Verdict};
@@ -80,10 +81,9 @@ impl Outcome {
     pub fn new(callback: &str, called: Result<Answer, CallError>, stop_on_error: bool) -> Outcome {
         match called {
             Ok(Answer { error: Some(raised), .. }) => {
-                let failure = Failure {
-                    reason: format!("{callback}: {}: {}", raised.kind, raised.message),
-                    traceback: Some(format!("{}\nLocal variables:\n{}", raised.traceback, raised.locals)),
-                };
+                let reason = format!("{callback}: {}: {}", raised.kind, raised.message);
+                let traceback = format!("{}\nLocal variables:\n{}", raised.traceback, raised.locals);
+                let failure = shown(&reason, Some(&traceback));
                 if stop_on_error { Outcome::Stop(failure) } else { Outcome::Failed(failure) }
             }
             Ok(_) => Outcome::Done,
@@ -148,7 +148,13 @@ fn joined(before: Option<Failure>, failure: &Failure) -> Failure {
 }
 
 fn told(error: &CallError) -> Failure {
-    Failure { reason: error.message.clone(), traceback: error.traceback.clone() }
+    shown(&error.message, error.traceback.as_deref())
+}
+
+/// A failure is kept, and shown to people: without the keys that may be in it.
+fn shown(reason: &str, traceback: Option<&str>) -> Failure {
+    let traceback = traceback.map(|text| redacted(text).into_owned());
+    Failure { reason: redacted(reason).into_owned(), traceback }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sgtk_config::keys::redacted;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -73,7 +74,9 @@ impl Log {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, record: Record) {
+    fn write(&self, mut record: Record) {
+        // What a plugin raises may have the site's keys in it.
+        record.message = redacted(&record.message).into_owned();
         let mut inner = self.lock();
         // A plugin's loggers have levels of their own.
         if record.plugin.is_none() && record.level < inner.to.level {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::judge::judge;
+use super::link::Link;
 use super::studio::{Many, Member};
 use crate::daemon::event;
 
@@ -30,6 +31,7 @@ fn until_busy(many: &Many, host: &str) {
 #[test]
 fn each_host_is_killed_in_turn_with_calls_in_flight() {
     let Some(mut many) = Many::new(6) else { return };
+    many.studio.set("nats", "ack_wait: 4");
     many.work = 10;
     let (mut hosts, _publisher) = many.start();
     let mut allowed = 0;
@@ -53,6 +55,7 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
 #[test]
 fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     let Some(mut many) = Many::new(5) else { return };
+    many.studio.set("nats", "ack_wait: 4");
     many.work = 100;
     let (hosts, _publisher) = many.start();
     many.add(4);
@@ -61,8 +64,10 @@ fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     until_busy(&many, &frozen);
     let in_flight = projects_of(&many, &frozen);
     hosts[&*frozen].signal_all("STOP");
+    let since = many.studio.record().len();
     // The others have all of it, what was in flight as well: the server's patience is over.
     many.until_all_done();
+    assert!(many.pairs_since(since) <= 5, "each project has one host");
     let before = many.done();
     hosts[&*frozen].signal_all("CONT");
     many.until_logged(&frozen, "the NATS server was silent for too long, or this host was frozen");
@@ -263,4 +268,37 @@ def note(sg, logger, event, args):
 fn all(many: &Many) -> Vec<i64> {
     let record = many.studio.record();
     record.iter().filter_map(|line| line.strip_prefix("all ")?.parse().ok()).collect()
+}
+
+#[test]
+fn a_host_that_was_cut_off_runs_nothing_that_others_have_when_its_link_is_up_again() {
+    let Some(mut many) = Many::new(5) else { return };
+    many.studio.set("nats", "ack_wait: 4");
+    many.work = 50;
+    // The one that has the most is cut off: each has a link, and is named by a first round.
+    let links = ["a", "b", "c"].map(|name| (name, Link::to(many.server.port())));
+    let publisher = many.publisher("p");
+    many.until_logged("p", "polling begins");
+    let serve = |name: &str, link: &Link| {
+        many.spawn(name, &["serve", "--host", name, "--hosts", "a,b,c", "--nats", &link.url()])
+    };
+    let hosts: Vec<Member> = links.iter().map(|(name, link)| serve(name, link)).collect();
+    links.iter().for_each(|(name, _)| many.until_ready(name));
+    many.add(4);
+    many.until_done(5);
+    let cut = busiest(&many);
+    until_busy(&many, &cut);
+    let link = links.iter().find(|(name, _)| *name == cut).map(|(_, link)| link).unwrap();
+    link.take_down(true);
+    // The others have all of it.
+    many.until_all_done();
+    many.until_logged(&cut, "the NATS server was silent for too long");
+    let (twice, in_flight) = (judge(&many.studio.record(), &many.events).twice, projects_of(&many, &cut));
+    assert!(twice <= in_flight, "{in_flight} were in flight, {twice} were done twice");
+    link.take_down(false);
+    many.add(3);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.twice, twice, "{verdict:?}");
+    assert!(verdict.again <= in_flight, "{in_flight} were in flight: {verdict:?}");
+    drop((hosts, publisher));
 }

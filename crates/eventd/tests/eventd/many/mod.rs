@@ -4,6 +4,7 @@
 mod cluster;
 mod failures;
 mod judge;
+mod link;
 mod order;
 mod power;
 mod refusals;

@@ -6,9 +6,10 @@ use super::studio::Many;
 fn each_project_is_done_in_order_on_one_host_and_a_restart_of_all_goes_on() {
     let Some(mut many) = Many::new(5) else { return };
     let (hosts, publisher) = many.start();
+    let warm = many.warm_up();
     many.add(6);
     let verdict = many.until_all_done();
-    assert_eq!((verdict.again, verdict.pairs.len()), (0, 5), "{verdict:?}");
+    assert_eq!((verdict.again, many.pairs_since(warm)), (0, 5), "{verdict:?}");
     let status = many.status("a");
     let names: Vec<_> = status["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
     assert_eq!(names, ["a", "b", "c", "p (publisher)"]);
@@ -45,12 +46,29 @@ fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
 #[test]
 fn a_call_longer_than_the_servers_patience_is_not_given_out_again() {
     let Some(mut many) = Many::new(2) else { return };
-    many.studio.set("nats", "ack_wait: 2");
-    many.work = 500;
+    many.studio.set("nats", "ack_wait: 4");
+    many.work = 600;
     let (_hosts, _publisher) = many.start();
     many.add(1);
     let verdict = many.until_all_done();
     assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");
+}
+
+#[test]
+fn a_host_that_nobody_has_named_is_found_and_has_its_share() {
+    let Some(mut many) = Many::new(8) else { return };
+    let (_hosts, _publisher) = many.start();
+    many.warm_up();
+    let _other = many.host("other");
+    many.until_ready("other");
+    many.until_logged("a", "the hosts are others now hosts=a, b, c, other");
+    let has_some = |many: &mut Many| {
+        many.add(1);
+        many.until_all_done().pairs.iter().any(|(host, _)| host == "other")
+    };
+    assert!((0..20).any(|_| has_some(&mut many)), "it has nothing");
+    let known = many.status("b")["hosts"].to_string();
+    assert!(known.contains("\"other\""), "{known}");
 }
 
 #[test]

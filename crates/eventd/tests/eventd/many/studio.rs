@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use super::judge::{Verdict, judge};
@@ -57,7 +58,8 @@ impl Many {
         studio
             .set("nats", &format!("url: {}", server.url()))
             .set("nats", &format!("monitor: {}", server.monitor()))
-            .set("nats", "ack_wait: 4")
+            // A machine that is busy with other tests is no host that was frozen.
+            .set("nats", "ack_wait: 12")
             .set("daemon", "logging: 20");
         for project in 1..=projects {
             studio.configuration(project, &format!("project_{project}"), "v0.24.0");
@@ -173,6 +175,27 @@ impl Many {
         }
     }
 
+    /// Has each project's first event be done, and waits until three hosts ask for the next one. Gives the
+    /// length of the record: from there on each project has its own host.
+    pub(crate) fn warm_up(&mut self) -> usize {
+        self.add(1);
+        self.until_all_done();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let context = runtime.block_on(async {
+            let client = async_nats::connect(self.server.url()).await.unwrap();
+            async_nats::jetstream::new(client)
+        });
+        let all_ask = || {
+            runtime.block_on(async {
+                let stream = context.get_stream("SGTK_EV").await.unwrap();
+                let consumers: Vec<_> = stream.consumers().map(Result::unwrap).collect().await;
+                consumers.iter().all(|consumer| consumer.num_waiting >= 3)
+            })
+        };
+        self.studio.until("all hosts ask", all_ask);
+        self.studio.record().len()
+    }
+
     pub(crate) fn done(&self) -> usize {
         self.studio.record().iter().filter(|line| line.starts_with("done ")).count()
     }
@@ -180,6 +203,13 @@ impl Many {
     /// Waits until so many lines say `done`.
     pub(crate) fn until_done(&self, count: usize) {
         self.studio.until(&format!("{count} events are done"), || self.done() >= count);
+    }
+
+    /// The hosts and projects of the record from there on.
+    pub(crate) fn pairs_since(&self, length: usize) -> usize {
+        let record = self.studio.record().split_off(length);
+        let started = record.iter().filter_map(|line| line.strip_prefix("start ")?.rsplit_once(' '));
+        started.map(|(pair, _)| pair.to_owned()).collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// Waits until all events are done at least once.
