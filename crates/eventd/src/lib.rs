@@ -10,6 +10,7 @@
 //! | [`queue`] | lanes, in order, one in flight, retries, dead letters | Python |
 //! | [`lanes`] | which plugin, which project: which lane, which worker | how events are stored |
 //! | [`plugins`] | files, callbacks, filters | delivery |
+//! | [`projects`] | whose configuration is where | plugins |
 //! | [`delivery`] | what has become of a call: what becomes of its event | |
 //! | [`report`] | logs, mails, numbers | decisions |
 //! | [`control`] | commands, the page | how any of it is done |
@@ -30,6 +31,7 @@ pub mod lanes;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod plugins;
+pub mod projects;
 pub mod queue;
 pub mod report;
 pub mod source;

@@ -1,15 +1,18 @@
 //! The worker pool, as this daemon uses it. Nothing else here knows of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use sgtk_pool::{Call, Configs, Delivery, Lane, PoolError, WorkerPool};
 use tracing::level_filters::LevelFilter;
+
+use crate::projects::Projects;
 
 /// The Python files of the workers.
 const AGENTS: [(&str, &str); 9] = [
@@ -33,32 +36,35 @@ pub enum Worker {
     /// One without Toolkit, by a name of the daemon's own.
     Plain(String),
     /// One that has entered a project's core.
-    Project(String),
+    Project {
+        /// The site.
+        site: Arc<str>,
+        /// The project's id there.
+        id: i64,
+        /// One of several for the project.
+        lane: Option<String>,
+    },
 }
 
 impl Worker {
     /// The worker's name.
     #[must_use]
-    pub fn name(&self) -> &str {
-        let (Worker::Plain(name) | Worker::Project(name)) = self;
-        name
-    }
-
-    fn lane(&self) -> Lane<'_> {
+    pub fn name(&self) -> String {
         match self {
-            Worker::Plain(name) => Lane::new(PLAIN, name),
-            Worker::Project(name) => name.as_str().into(),
+            Worker::Plain(name) => name.clone(),
+            Worker::Project { site, id, lane: None } => format!("{site} project {id}"),
+            Worker::Project { site, id, lane: Some(lane) } => format!("{site} project {id} {lane}"),
         }
     }
 }
 
 /// Options of the pools.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct WorkerOptions {
     /// The Python of workers without Toolkit, and of projects that name none.
     pub python: Option<PathBuf>,
-    /// The folder of the pipeline configurations, where projects have workers.
-    pub configs: Option<PathBuf>,
+    /// The pipeline configurations, where projects have workers.
+    pub projects: Option<Projects>,
     /// How many project workers there are at a time.
     pub max_workers: Option<usize>,
     /// Above how much resident memory a worker is replaced, in bytes.
@@ -134,7 +140,7 @@ impl From<PoolError> for CallError {
 #[derive(Debug)]
 pub struct Workers {
     plain: WorkerPool,
-    projects: Option<WorkerPool>,
+    projects: Option<(Projects, WorkerPool)>,
     home: Home,
 }
 
@@ -143,7 +149,7 @@ impl Workers {
     ///
     /// # Errors
     /// The workers' files cannot be written, or an option cannot work.
-    pub fn new(options: &WorkerOptions) -> Result<Workers, WorkersError> {
+    pub fn new(options: WorkerOptions) -> Result<Workers, WorkersError> {
         let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
         let builder = |configs: Configs| {
             let builder = WorkerPool::builder()
@@ -159,14 +165,12 @@ impl Workers {
             builder.recycle_above(options.memory)
         };
         let plain = builder(Configs::new(&home.folder)).plain(PLAIN).build()?;
-        let projects = options
-            .configs
-            .as_ref()
-            .map(|folder| {
-                let builder = builder(Configs::new(folder));
-                builder.max_workers(options.max_workers).idle_timeout(options.idle).build()
-            })
-            .transpose()?;
+        let pool = |projects: &Projects| {
+            let builder = builder(projects.configs().clone());
+            builder.max_workers(options.max_workers).idle_timeout(options.idle).build()
+        };
+        let pool = options.projects.as_ref().map(pool).transpose()?;
+        let projects = options.projects.zip(pool);
         Ok(Workers { plain, projects, home })
     }
 
@@ -198,10 +202,9 @@ impl Workers {
     ) -> Result<T, CallError> {
         // What is waited for before it is sent is the pool's affair: it has limits of its own for that.
         let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).run_timeout(limit);
-        let pool = self
-            .pool(worker)
-            .ok_or_else(|| CallError::never("there is no folder of pipeline configurations".to_owned()))?;
-        let mut handle = pool.submit::<T>(worker.lane(), call)?;
+        let (pool, project, lane) = self.place(worker).map_err(CallError::never)?;
+        let lane = lane.map_or_else(|| Lane::from(&project), |lane| Lane::new(&project, lane));
+        let mut handle = pool.submit::<T>(lane, call)?;
         tokio::select! {
             result = &mut handle => return Ok(result?),
             () = ended => handle.abort(),
@@ -209,30 +212,47 @@ impl Workers {
         Ok(handle.await?)
     }
 
-    fn pool(&self, worker: &Worker) -> Option<&WorkerPool> {
+    /// The pool of a worker, and its project and lane there.
+    fn place<'a>(&'a self, worker: &'a Worker) -> Result<(&'a WorkerPool, String, Option<&'a str>), String> {
         match worker {
-            Worker::Plain(_) => Some(&self.plain),
-            Worker::Project(_) => self.projects.as_ref(),
+            Worker::Plain(name) => Ok((&self.plain, PLAIN.to_owned(), Some(name))),
+            Worker::Project { site, id, lane } => {
+                let (projects, pool) =
+                    self.projects.as_ref().ok_or("there is no folder of pipeline configurations")?;
+                let found = projects.find(site, *id).map_err(|error| error.to_string())?;
+                Ok((pool, projects.enter(pool, found), lane.as_deref()))
+            }
         }
+    }
+
+    /// Whose configuration is where; none where there are no plugins for projects.
+    #[must_use]
+    pub fn projects(&self) -> Option<&Projects> {
+        self.projects.as_ref().map(|(projects, _)| projects)
     }
 
     /// Has the next call find a new process, with nothing loaded.
     pub fn replace(&self, worker: &Worker) {
-        if let Some(pool) = self.pool(worker) {
-            pool.evict(worker.lane());
+        // One that cannot be found has nothing loaded.
+        if let Ok((pool, project, lane)) = self.place(worker) {
+            pool.evict(lane.map_or_else(|| Lane::from(&project), |lane| Lane::new(&project, lane)));
         }
     }
 
     /// The process ids of the workers that live, by name.
     #[must_use]
-    pub fn processes(&self) -> HashMap<Worker, u32> {
-        let mut found = HashMap::new();
+    pub fn processes(&self) -> BTreeMap<String, u32> {
+        let mut found = BTreeMap::new();
         for stats in self.plain.stats().projects {
             let name = stats.lane.unwrap_or_default();
-            found.extend(stats.pid.map(|pid| (Worker::Plain(name), pid)));
+            found.extend(stats.pid.map(|pid| (name, pid)));
         }
-        for stats in self.projects.iter().flat_map(|pool| pool.stats().projects) {
-            found.extend(stats.pid.map(|pid| (Worker::Project(stats.project), pid)));
+        for stats in self.projects.iter().flat_map(|(_, pool)| pool.stats().projects) {
+            let name = match stats.lane {
+                Some(lane) => format!("{} ({lane})", stats.project),
+                None => stats.project,
+            };
+            found.extend(stats.pid.map(|pid| (name, pid)));
         }
         found
     }
@@ -246,7 +266,7 @@ impl Workers {
 
     /// Ends all workers. Blocks.
     pub fn shut_down(&self, grace: Duration) {
-        for pool in std::iter::once(&self.plain).chain(&self.projects) {
+        for pool in std::iter::once(&self.plain).chain(self.projects.iter().map(|(_, pool)| pool)) {
             if let Err(error) = pool.shutdown(grace) {
                 tracing::error!(%error, "workers are left behind");
             }

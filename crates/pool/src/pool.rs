@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use sgtk_config::Bootstrap;
 
 use crate::call::Call;
 use crate::dispatch::{Dispatcher, PendingCall};
@@ -82,6 +83,12 @@ impl WorkerPool {
         let slot = dispatcher.slot(lane)?;
         let name = call.function().to_owned();
         dispatcher.call(&slot, self.pending(call)?)?.decode(lane.project(), &name)
+    }
+
+    /// Has workers of this name bootstrap an engine, as [`bootstrap`](crate::WorkerPoolBuilder::bootstrap) does
+    /// for names that are known from the start. A worker of that name that is there already goes on.
+    pub fn set_bootstrap(&self, project: impl Into<String>, bootstrap: Bootstrap) {
+        self.owner.dispatcher.launcher.set_bootstrap(project.into(), bootstrap);
     }
 
     /// As [`call`](Self::call), without waiting for the result.

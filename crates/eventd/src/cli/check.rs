@@ -1,5 +1,6 @@
 //! `check`: whether a daemon with this configuration would work.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use serde_json::json;
 
 use super::{Error, prepare};
 use crate::config::{Settings, Site};
-use crate::lanes::{Probe, configurations};
-use crate::plugins::{self, Listing, Plugin};
+use crate::lanes::{Probe, named};
+use crate::plugins::{self, Listing, Plugin, PluginFile};
+use crate::projects::Served;
 use crate::report::log::Log;
 use crate::workers::{Worker, Workers};
 
@@ -108,17 +110,19 @@ async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Rep
     }
     let listing = plugins::list(&settings.project_paths, &Listing::default());
     about_folders(&listing, report);
-    let Some(base) = &settings.configs else { return };
-    let found = match configurations(base) {
+    let Some(projects) = workers.projects() else { return };
+    let Some(site) = settings.sites.first() else { return };
+    let found = match projects.all() {
         Ok(found) => found,
+        Err(_) if settings.distributed.is_some() => BTreeMap::new(),
         Err(error) => return report.bad(&format!("[sgtk] configs: {error}")),
     };
-    if found.is_empty() {
-        report.bad(&format!("[sgtk] configs: no configuration in {} names its project's id", base.display()));
+    if found.is_empty() && settings.distributed.is_none() {
+        let base = projects.configs().base().display();
+        report.bad(&format!("[sgtk] configs: no configuration in {base} names its project's id"));
     }
-    let Some(site) = settings.sites.first() else { return };
     for (id, folder) in found {
-        let worker = Worker::Project(folder.clone());
+        let worker = Worker::Project { site: Arc::clone(&site.name), id, lane: None };
         match Probe::new(settings, site, Some(id)).load(workers, &worker, &listing.files).await {
             Ok(table) => {
                 report.good(&format!("project {id}: the core of '{folder}' works"));
@@ -126,6 +130,9 @@ async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Rep
             }
             Err(error) => report.bad(&format!("project {id}, '{folder}': {}", error.message)),
         }
+    }
+    if let Some(distributed) = &settings.distributed {
+        about_distributed(settings, workers, &distributed.plugin_id, &listing.files, report).await;
     }
 }
 
@@ -147,5 +154,42 @@ fn about_plugin(plugin: &Plugin, project: Option<i64>, report: &mut Report) {
             if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
         let stop = if callback.stop_on_error { "stops" } else { "goes on" };
         println!("         {}: {filter}; {stop} on error", callback.name);
+    }
+}
+
+/// Bootstraps each project for which a site names a configuration.
+async fn about_distributed(
+    settings: &Settings,
+    workers: &Workers,
+    plugin_id: &str,
+    files: &[PluginFile],
+    report: &mut Report,
+) {
+    let Some(projects) = workers.projects() else { return };
+    for site in &settings.sites {
+        let named = match named(settings, workers, site, plugin_id).await {
+            Ok(named) => named,
+            Err(error) => {
+                report.bad(&format!("{}: its pipeline configurations: {}", site.server, error.message));
+                continue;
+            }
+        };
+        projects.site_names(&site.name, named.clone());
+        for id in named.into_iter().flatten() {
+            if projects.serves(&site.name, id, false) != Served::Yes {
+                continue;
+            }
+            let worker = Worker::Project { site: Arc::clone(&site.name), id, lane: None };
+            match Probe::new(settings, site, Some(id)).load(workers, &worker, files).await {
+                Ok(table) => {
+                    report.good(&format!(
+                        "project {id}: bootstrapped, as {} names its configuration",
+                        site.server
+                    ));
+                    table.iter().for_each(|plugin| about_plugin(plugin, Some(id), report));
+                }
+                Err(error) => report.bad(&format!("project {id}: {}", error.message)),
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::Error;
 use crate::config::{self, Settings};
 use crate::lanes::Shared;
+use crate::projects::Projects;
 use crate::queue::Queue;
 use crate::queue::file::FileQueue;
 use crate::report::board::Board;
@@ -22,7 +23,7 @@ use crate::workers::{WorkerOptions, Workers};
 pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Error> {
     let path = config::find(config)?;
     // It says which Python workers are to be, so this one is read by the default.
-    let workers = Workers::new(&WorkerOptions::default())?;
+    let workers = Workers::new(WorkerOptions::default())?;
     let settings = Settings::read(&workers, &path).await;
     // Nothing waits for its end.
     tokio::spawn(end(Arc::new(workers), Duration::ZERO));
@@ -33,12 +34,16 @@ pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Err
 pub(super) fn workers(settings: &Settings) -> Result<Arc<Workers>, Error> {
     let options = WorkerOptions {
         python: settings.python.clone(),
-        configs: settings.configs.clone().filter(|_| !settings.project_paths.is_empty()),
+        projects: settings
+            .configs
+            .as_deref()
+            .filter(|_| !settings.project_paths.is_empty())
+            .map(|base| Projects::new(base, settings)),
         max_workers: settings.max_workers,
         memory: settings.memory_limit,
         idle: settings.idle,
     };
-    Ok(Arc::new(Workers::new(&options)?))
+    Ok(Arc::new(Workers::new(options)?))
 }
 
 /// Ends the workers.

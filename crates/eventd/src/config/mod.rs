@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::json;
 use sgtk_config::keys::Secrets;
 
@@ -42,7 +43,10 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("shotgun", &["server", "name", "key", "proxy_server", "use_session_uuid"]),
     ("plugins", &["paths"]),
     ("emails", &["enabled", "server", "port", "useTLS", "username", "password", "from", "to", "subject"]),
-    ("sgtk", &["configs", "paths", "isolation", "max_workers", "idle"]),
+    (
+        "sgtk",
+        &["configs", "paths", "isolation", "lanes", "max_workers", "idle", "core", "plugin_id", "engine"],
+    ),
     (
         "eventd",
         &[
@@ -72,10 +76,10 @@ const KEYS: [(&str, &[&str]); 7] = [
 /// The section of another site: `[shotgun:london]`.
 const SITE: &str = "shotgun:";
 
-/// Which plugins of `[plugins] paths` share a lane.
+/// Which plugins share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lanes {
-    /// All: one event after the other through all plugins, as in shotgunEvents.
+    /// All, or all of a project: one event after the other through all plugins, as in shotgunEvents.
     Shared,
     /// Each has one of its own, and a process of its own.
     Plugin,
@@ -92,6 +96,21 @@ pub struct Site {
     pub server: String,
     /// The daemon's script user.
     pub script: String,
+    /// Its key.
+    pub key: SecretString,
+    /// The proxy, with its password.
+    pub proxy: Option<SecretString>,
+}
+
+/// How projects are bootstrapped whose configuration the site names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distributed {
+    /// The `python` folder of the core that a bootstrap starts from.
+    pub core: PathBuf,
+    /// For which plug-in configurations have to be.
+    pub plugin_id: String,
+    /// The engine.
+    pub engine: String,
 }
 
 /// Mail.
@@ -143,6 +162,10 @@ pub struct Settings {
     pub project_paths: Vec<PathBuf>,
     /// The folder of the pipeline configurations.
     pub configs: Option<PathBuf>,
+    /// Which plugins of a project share a lane.
+    pub project_lanes: Lanes,
+    /// How projects without a configuration in that folder are bootstrapped.
+    pub distributed: Option<Distributed>,
     /// How many project workers there are at a time.
     pub max_workers: Option<usize>,
     /// After how long without work a project's worker ends.
@@ -278,6 +301,11 @@ impl Settings {
                     .to_owned(),
             );
         }
+        let distributed = g.take(sgtk.text("core")).map(|core| Distributed {
+            core: PathBuf::from(core),
+            plugin_id: g.take(sgtk.text("plugin_id")).unwrap_or_else(|| "basic.eventd".to_owned()),
+            engine: g.take(sgtk.text("engine")).unwrap_or_else(|| "tk-shell".to_owned()),
+        });
         let emails_on = g.take(emails.boolean("enabled", false));
         let mail = if emails_on { g.take(mail(emails, eventd, &mut notes)) } else { None };
         let seconds = |number: i64| Duration::from_secs(number.unsigned_abs());
@@ -302,6 +330,17 @@ impl Settings {
             plugin_paths,
             project_paths,
             configs,
+            project_lanes: g
+                .take(
+                    sgtk.one_of(
+                        "lanes",
+                        &[("project", Lanes::Shared), ("plugin", Lanes::Plugin)],
+                        Lanes::Shared,
+                    )
+                    .map(Some),
+                )
+                .unwrap_or(Lanes::Shared),
+            distributed,
             max_workers: g.take(sgtk.integer("max_workers")).and_then(|number| usize::try_from(number).ok()),
             idle: g.take(sgtk.time("idle", Some(Duration::from_secs(1800)))),
             emails: mail,
@@ -375,12 +414,15 @@ fn sites(file: &File, g: &mut Gather) -> Vec<Site> {
         let section = Section::new(file, name);
         let server = g.take(section.required("server"));
         let script = g.take(section.required("name"));
-        g.take(section.required("key"));
+        let key = SecretString::from(g.take(section.required("key")));
+        let proxy = g.take(section.text("proxy_server")).map(SecretString::from);
         Site {
             name: Arc::from(name.strip_prefix(SITE).unwrap_or(name)),
             section: name.to_owned(),
             server,
             script,
+            key,
+            proxy,
         }
     });
     sites.collect()

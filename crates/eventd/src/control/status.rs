@@ -154,8 +154,7 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
             last_id: lane.last_id,
         });
     }
-    let workers: BTreeMap<_, _> =
-        shared.workers.processes().into_iter().map(|(worker, pid)| (worker.name().to_owned(), pid)).collect();
+    let workers = shared.workers.processes();
     shared.metrics.workers.set(workers.len() as i64);
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(Status {

@@ -1,7 +1,6 @@
 //! Which plugin, which project is on which lane, and on which worker.
 
 pub mod ids;
-mod projects;
 mod runner;
 mod table;
 
@@ -10,18 +9,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{self, Settings};
 use crate::plugins::{self, Listing};
+use crate::projects::Served;
 use crate::queue::{Lane, LaneName, Queue, QueueError, Start};
 use crate::report::board::Board;
 use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
-use crate::workers::{Worker, Workers};
+use crate::workers::{CallError, Worker, Workers};
 
-pub use projects::{Projects, configurations};
 use runner::Runner;
 pub use table::Probe;
 
@@ -56,15 +56,16 @@ struct Orders {
 pub struct Lanes {
     shared: Shared,
     orders: watch::Sender<Orders>,
-    projects: Projects,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     runners: JoinSet<()>,
-    /// The projects of each site that have a runner.
+    /// The projects of each site that have lanes.
     known: HashSet<(Arc<str>, i64)>,
+    /// Plugins that have a runner of their own: site, key, project.
+    each: HashSet<(Arc<str>, String, Option<i64>)>,
 }
 
 /// The name of a plugin's lane.
@@ -96,8 +97,7 @@ impl Lanes {
             generation: 0,
             stop: false,
         };
-        let projects = Projects::new(shared.settings.configs.clone());
-        Lanes { shared, orders: watch::Sender::new(orders), projects, inner: Mutex::default() }
+        Lanes { shared, orders: watch::Sender::new(orders), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -119,13 +119,13 @@ impl Lanes {
                 config::Lanes::Shared => {
                     self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None)
                 }
-                config::Lanes::Plugin => self.run_each(site, &plain),
+                config::Lanes::Plugin => self.run_each(site, &plain, None),
             }
         }
         let state = self.shared.queue.state().await?;
         for lane in state.lanes {
-            if let Some(project) = lane.project {
-                self.expect(&lane.site, [project]).await?;
+            if let (Some(project), Some(site)) = (lane.project, self.site(&lane.site)) {
+                self.expect_one(site, project, true).await?;
             }
         }
         Ok(())
@@ -147,12 +147,20 @@ impl Lanes {
         self.lock().runners.spawn(runner.run());
     }
 
-    fn run_each(&self, site: &config::Site, listing: &Listing) {
+    fn site(&self, name: &str) -> Option<&config::Site> {
+        self.shared.settings.sites.iter().find(|one| *one.name == *name)
+    }
+
+    /// A runner, and a worker, for each plugin.
+    fn run_each(&self, site: &config::Site, listing: &Listing, project: Option<i64>) {
         for file in &listing.files {
-            let known = (Arc::from(format!("{}:{}", site.name, file.key)), -1);
-            if self.lock().known.insert(known) {
-                let worker = Worker::Plain(worker_name(&site.name, &file.key));
-                self.run(site, worker, None, Some(file.key.clone()));
+            if self.lock().each.insert((Arc::clone(&site.name), file.key.clone(), project)) {
+                let name = worker_name(&site.name, &file.key);
+                let worker = match project {
+                    Some(id) => Worker::Project { site: Arc::clone(&site.name), id, lane: Some(name) },
+                    None => Worker::Plain(name),
+                };
+                self.run(site, worker, project, Some(file.key.clone()));
             }
         }
     }
@@ -166,28 +174,47 @@ impl Lanes {
         site: &Arc<str>,
         ids: impl IntoIterator<Item = i64>,
     ) -> Result<(), QueueError> {
-        let listing = Arc::clone(&self.orders.borrow().project);
-        if self.shared.settings.project_paths.is_empty() {
+        let Some(site) = self.site(site) else { return Ok(()) };
+        for id in ids {
+            self.expect_one(site, id, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Has lanes for a project; `known`: the queue has some.
+    async fn expect_one(&self, site: &config::Site, id: i64, known: bool) -> Result<(), QueueError> {
+        let key = (Arc::clone(&site.name), id);
+        let Some(projects) = self.shared.workers.projects() else { return Ok(()) };
+        if self.lock().known.contains(&key) {
             return Ok(());
         }
-        for id in ids {
-            let known = (Arc::clone(site), id);
-            if self.lock().known.contains(&known) {
-                continue;
+        let mut served = projects.serves(&site.name, id, known);
+        if let (Served::AskSite, Some(distributed)) = (served, projects.distributed()) {
+            let (settings, workers) = (&self.shared.settings, &self.shared.workers);
+            let named = named(settings, workers, site, &distributed.plugin_id).await;
+            let named = named.map_err(|error| QueueError::Readers { reason: error.message })?;
+            projects.site_names(&site.name, named);
+            served = projects.serves(&site.name, id, known);
+        }
+        if served != Served::Yes {
+            return Ok(());
+        }
+        let listing = Arc::clone(&self.orders.borrow().project);
+        let lanes = listing.files.iter().map(|file| Lane {
+            name: lane_name(&site.name, &file.key, Some(id)),
+            site: Arc::clone(&site.name),
+            project: Some(id),
+            start: Start::Now,
+        });
+        self.shared.queue.open(lanes.collect()).await?;
+        if self.lock().known.insert(key) {
+            match self.shared.settings.project_lanes {
+                config::Lanes::Shared => {
+                    let worker = Worker::Project { site: Arc::clone(&site.name), id, lane: None };
+                    self.run(site, worker, Some(id), None);
+                }
+                config::Lanes::Plugin => self.run_each(site, &listing, Some(id)),
             }
-            let Some(folder) = self.projects.folder_of(id) else { continue };
-            let Some(settings) = self.shared.settings.sites.iter().find(|one| one.name == *site) else {
-                continue;
-            };
-            let lanes = listing.files.iter().map(|file| Lane {
-                name: lane_name(site, &file.key, Some(id)),
-                site: Arc::clone(site),
-                project: Some(id),
-                start: Start::Now,
-            });
-            self.shared.queue.open(lanes.collect()).await?;
-            self.lock().known.insert(known);
-            self.run(settings, Worker::Project(folder), Some(id), None);
         }
         Ok(())
     }
@@ -207,7 +234,15 @@ impl Lanes {
         });
         if self.shared.settings.lanes == config::Lanes::Plugin {
             for site in &self.shared.settings.sites {
-                self.run_each(site, &plain);
+                self.run_each(site, &plain, None);
+            }
+        }
+        if self.shared.settings.project_lanes == config::Lanes::Plugin {
+            let known: Vec<_> = self.lock().known.iter().cloned().collect();
+            for (name, id) in known {
+                if let Some(site) = self.site(&name) {
+                    self.run_each(site, &project, Some(id));
+                }
             }
         }
     }
@@ -234,6 +269,24 @@ impl Lanes {
             while runners.join_next().await.is_some() {}
         }
     }
+}
+
+/// The projects for which a site names a configuration.
+///
+/// # Errors
+/// The site, or the worker, has failed.
+pub async fn named(
+    settings: &Settings,
+    workers: &Workers,
+    site: &config::Site,
+    plugin_id: &str,
+) -> Result<Vec<Option<i64>>, CallError> {
+    let worker = Worker::Plain(format!("site-{}", site.name));
+    let setup = json!({
+        "config": settings.path, "section": site.section, "python_paths": settings.python_paths,
+    });
+    let arguments = |call: sgtk_pool::Call| call.arg(setup).arg(plugin_id);
+    workers.call(&worker, "site:configurations", arguments, Some(Duration::from_secs(120))).await
 }
 
 /// A name for the worker of a plugin's own: its stem for people, and a number for plugins of the same name.

@@ -57,7 +57,7 @@ impl Runner {
         only: Option<String>,
         orders: watch::Receiver<Orders>,
     ) -> Runner {
-        let notes = shared.queue.notes(worker.name()).map(Arc::new);
+        let notes = shared.queue.notes(&worker.name()).map(Arc::new);
         Runner {
             shared,
             site,

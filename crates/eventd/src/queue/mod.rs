@@ -259,6 +259,12 @@ pub enum QueueError {
         /// What the system says.
         reason: String,
     },
+    /// It is not known yet which lanes have to be there for events.
+    #[error("it cannot be told which projects have plugins: {reason}")]
+    Readers {
+        /// What the site, or its worker, says.
+        reason: String,
+    },
     /// There is no such thing.
     #[error("there is no {what} '{name}'")]
     Unknown {

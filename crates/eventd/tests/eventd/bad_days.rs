@@ -198,7 +198,7 @@ fn a_project_that_is_archived_or_unknown_holds_nobody_up() {
     studio.until("the unknown one is told", || {
         told("no pipeline configuration names this project", "project=999")
     });
-    studio.until("the archived one is told", || told("the event waits for it", "bunny"));
+    studio.until("the archived one is told", || told("the event waits for it", "project=176"));
     let waits =
         || studio.said(&["status"]).lines().any(|line| line.contains(" 176 ") && line.contains(" 1 "));
     studio.until("its event waits", waits);

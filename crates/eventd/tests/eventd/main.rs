@@ -12,5 +12,6 @@ mod demo;
 #[cfg(feature = "nats")]
 mod many;
 mod plugins;
+mod projects;
 mod running;
 mod start;

@@ -27,7 +27,7 @@ use crate::stats::{Counters, PoolStats, ProjectStats};
 pub(crate) struct Dispatcher {
     pub(crate) options: CallOptions,
     pub(super) counters: Counters,
-    pub(super) launcher: Launcher,
+    pub(crate) launcher: Launcher,
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) capacity: Arc<Capacity>,
     /// Hides the keys of bootstraps in all texts of workers.

@@ -1,9 +1,12 @@
 //! Starts workers: the process, forked from a template if possible, and its entry into the project.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde_json::{Value, json};
+use sgtk_config::keys::Secrets;
 use sgtk_config::python::Executables;
 use sgtk_config::{Bootstrap, ConfigError, CoreLocation, Difference, Fingerprint};
 
@@ -34,6 +37,15 @@ pub(crate) struct Launcher {
     spawner: Arc<Spawner>,
     templates: Templates,
     pythons: Executables,
+    /// Bootstraps that were named after the pool was built.
+    later: RwLock<HashMap<String, Later>>,
+}
+
+/// A bootstrap, and what hides its keys in all texts of workers.
+#[derive(Debug)]
+struct Later {
+    bootstrap: Bootstrap,
+    _secrets: Secrets,
 }
 
 /// The files of a worker's core and Python, looked up for each start.
@@ -72,7 +84,14 @@ impl Starting {
 impl Launcher {
     pub(crate) fn new(options: ProcessOptions, supervisor: Arc<Supervisor>) -> Self {
         let spawner = Arc::new(Spawner::new(options, supervisor));
-        Self { spawner, templates: Templates::default(), pythons: Executables::default() }
+        let later = RwLock::default();
+        Self { spawner, templates: Templates::default(), pythons: Executables::default(), later }
+    }
+
+    /// Has workers of this name bootstrap from their next start on.
+    pub(crate) fn set_bootstrap(&self, project: String, bootstrap: Bootstrap) {
+        let secrets = Secrets::in_use(bootstrap.secrets());
+        self.later.write().insert(project, Later { bootstrap, _secrets: secrets });
     }
 
     /// What workers of this project enter.
@@ -81,6 +100,9 @@ impl Launcher {
     /// The project is not plain and has neither a bootstrap nor a usable configuration.
     pub(crate) fn target(&self, project: &str) -> Result<Target, ConfigError> {
         let options = &self.spawner.options;
+        if let Some(later) = self.later.read().get(project) {
+            return Ok(Target::Bootstrap(Box::new(later.bootstrap.clone())));
+        }
         match options.bootstraps.get(project) {
             None if options.plain.contains(project) => Ok(Target::Nothing),
             Some(bootstrap) => Ok(Target::Bootstrap(Box::new(bootstrap.clone()))),

@@ -1,5 +1,6 @@
 """The site's event log, asked by the studio's own client."""
 
+import fnmatch
 import json
 
 from . import values, worker
@@ -36,6 +37,18 @@ def latest(setup):
     """The id of the last event that can be seen; 0 on a site that has none."""
     newest = client(setup).find_one("EventLogEntry", [], ["id"], order=[{"field_name": "id", "direction": "desc"}])
     return newest["id"] if newest else 0
+
+
+def configurations(setup, plugin_id):
+    """The projects for which the site has a configuration for a plug-in; None among them for one that is for all others."""
+    fields = ["project", "plugin_ids"]
+    found = client(setup).find("PipelineConfiguration", [["plugin_ids", "is_not", None]], fields)
+    projects = []
+    for one in found:
+        patterns = [pattern.strip() for pattern in (one.get("plugin_ids") or "").split(",")]
+        if any(fnmatch.fnmatch(plugin_id, pattern) for pattern in patterns if pattern):
+            projects.append(one["project"]["id"] if one.get("project") else None)
+    return projects
 
 
 def poll(setup, above, ids, ranges, limit):

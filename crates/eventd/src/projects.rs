@@ -1,0 +1,214 @@
+//! Which configuration is a project's: one in the studio's folder, or one that the site names.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret as _;
+use sgtk_config::{ConfigError, Configs, ProjectRef};
+use sgtk_pool::{Bootstrap, WorkerPool};
+
+use crate::config::{Distributed, Settings, Site};
+
+/// How long an answer that there is none is believed.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The configurations of projects.
+#[derive(Debug)]
+pub struct Projects {
+    configs: Configs,
+    distributed: Option<Distributed>,
+    sites: Vec<Site>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When none was found.
+    none: HashMap<(Arc<str>, i64), Instant>,
+    told: HashSet<(Arc<str>, i64)>,
+    /// Those that the site names a configuration for.
+    distributed: HashSet<(Arc<str>, i64)>,
+    /// The projects for which a site names one; none for all that have no other.
+    named: HashMap<Arc<str>, (Instant, Vec<Option<i64>>)>,
+    /// Bootstraps that the pool knows.
+    entered: HashSet<String>,
+}
+
+/// Where a project's workers get their core from.
+#[derive(Debug)]
+pub enum Found {
+    /// What the pool knows by this name: the folder of a configuration, or a bootstrap of before.
+    Known(String),
+    /// A bootstrap, which is to have this name in the pool.
+    Bootstrap(String, Box<Bootstrap>),
+}
+
+/// Whether a project has plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It has a configuration, or had one; or it cannot be told at this moment, so that its events wait.
+    Yes,
+    /// It has none.
+    No,
+    /// Only the site can say.
+    AskSite,
+}
+
+impl Projects {
+    /// The projects of a configuration file.
+    #[must_use]
+    pub fn new(base: &Path, settings: &Settings) -> Projects {
+        Projects {
+            configs: Configs::new(base),
+            distributed: settings.distributed.clone(),
+            sites: settings.sites.clone(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The folder of the configurations.
+    pub fn configs(&self) -> &Configs {
+        &self.configs
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How projects are bootstrapped that have no configuration in the folder.
+    #[must_use]
+    pub fn distributed(&self) -> Option<&Distributed> {
+        self.distributed.as_ref()
+    }
+
+    /// Where workers of a project get their core from, at this moment.
+    ///
+    /// # Errors
+    /// It has no configuration, several, or one that cannot be read.
+    pub fn find(&self, site: &Arc<str>, id: i64) -> Result<Found, ConfigError> {
+        let name = format!("{site}-project-{id}");
+        if self.lock().entered.contains(&name) {
+            return Ok(Found::Known(name));
+        }
+        let error = match self.in_folder(id) {
+            Ok(folder) => return Ok(Found::Known(folder)),
+            Err(error) => error,
+        };
+        let known = self.lock().distributed.contains(&(Arc::clone(site), id));
+        let (Some(distributed), true) = (&self.distributed, known) else { return Err(error) };
+        let (Some(site), Ok(number)) = (self.sites.iter().find(|one| one.name == *site), u32::try_from(id))
+        else {
+            return Err(error);
+        };
+        let options = Bootstrap::project(number)
+            .core(&distributed.core)
+            .site(&site.server)
+            .script_user(&site.script, site.key.expose_secret())
+            .plugin_id(&distributed.plugin_id)
+            .engine(&distributed.engine);
+        let options = match &site.proxy {
+            Some(proxy) => options.http_proxy(proxy.expose_secret()),
+            None => options,
+        };
+        match options.build() {
+            Ok(bootstrap) => Ok(Found::Bootstrap(name, Box::new(bootstrap))),
+            Err(reason) => {
+                tracing::error!(project = id, %reason, "[sgtk]: the project cannot be bootstrapped");
+                Err(error)
+            }
+        }
+    }
+
+    fn in_folder(&self, id: i64) -> Result<String, ConfigError> {
+        // An id that no configuration can name is one that none names.
+        let project = ProjectRef::id(u32::try_from(id).unwrap_or(u32::MAX));
+        Ok(self.configs.find(&project)?.folder().to_owned())
+    }
+
+    /// Whether events of a project have plugins that want them. One that the queue knows has been served before.
+    #[must_use]
+    pub fn serves(&self, site: &Arc<str>, id: i64, known: bool) -> Served {
+        let key = (Arc::clone(site), id);
+        if !known && self.lock().none.get(&key).is_some_and(|at| at.elapsed() < FRESH) {
+            return Served::No;
+        }
+        let found = self.in_folder(id);
+        match found {
+            Err(ConfigError::NoConfiguration { .. }) if known => {
+                if self.distributed.is_some() {
+                    self.lock().distributed.insert(key);
+                }
+                Served::Yes
+            }
+            Err(ConfigError::NoConfiguration { .. }) if self.distributed.is_some() => self.named(key),
+            Err(ConfigError::NoConfiguration { .. }) => self.none(key),
+            // One that cannot be read, or several: its events wait, and the log says why.
+            Ok(_) | Err(_) => Served::Yes,
+        }
+    }
+
+    fn named(&self, key: (Arc<str>, i64)) -> Served {
+        let named = {
+            let known = self.lock();
+            let Some((_, named)) = known.named.get(&key.0).filter(|(at, _)| at.elapsed() < FRESH) else {
+                return Served::AskSite;
+            };
+            named.contains(&Some(key.1)) || named.contains(&None)
+        };
+        if !named {
+            return self.none(key);
+        }
+        self.lock().distributed.insert(key);
+        Served::Yes
+    }
+
+    fn none(&self, key: (Arc<str>, i64)) -> Served {
+        let mut known = self.lock();
+        if known.told.insert(key.clone()) {
+            tracing::info!(
+                project = key.1,
+                base = %self.configs.base().display(),
+                "no pipeline configuration names this project: its events reach no [sgtk] plugin"
+            );
+        }
+        known.none.insert(key, Instant::now());
+        Served::No
+    }
+
+    /// The projects for which a site names a configuration; none among them stands for all that have no other.
+    pub fn site_names(&self, site: &Arc<str>, projects: Vec<Option<i64>>) {
+        self.lock().named.insert(Arc::clone(site), (Instant::now(), projects));
+    }
+
+    /// The configurations in the folder by the id of their project.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn all(&self) -> Result<BTreeMap<i64, String>, ConfigError> {
+        let mut found = BTreeMap::new();
+        for name in self.configs.projects()? {
+            let id =
+                self.configs.find(&ProjectRef::folder(&name)).ok().and_then(|config| config.project_id());
+            if let Some(id) = id.map(i64::from)
+                && let Ok(folder) = self.in_folder(id)
+            {
+                found.insert(id, folder);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The name in the pool of what was found.
+    pub fn enter(&self, pool: &WorkerPool, found: Found) -> String {
+        match found {
+            Found::Known(name) => name,
+            Found::Bootstrap(name, bootstrap) => {
+                pool.set_bootstrap(&name, *bootstrap);
+                self.lock().entered.insert(name.clone());
+                name
+            }
+        }
+    }
+}
