@@ -56,6 +56,19 @@ impl Worker {
             Worker::Project { site, id, lane: Some(lane) } => format!("{site} project {id} {lane}"),
         }
     }
+
+    /// The one beside it, that takes over from it where all is loaded anew; and the other way round.
+    #[must_use]
+    pub fn successor(&self) -> Worker {
+        let other = |name: &str| name.strip_suffix('+').map_or_else(|| format!("{name}+"), str::to_owned);
+        match self {
+            Worker::Plain(name) => Worker::Plain(other(name)),
+            Worker::Project { site, id, lane } => {
+                let lane = Some(other(lane.as_deref().unwrap_or_default())).filter(|lane| !lane.is_empty());
+                Worker::Project { site: Arc::clone(site), id: *id, lane }
+            }
+        }
+    }
 }
 
 /// Options of the pools.

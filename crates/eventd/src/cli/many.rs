@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::run::{Daemon, tell_systemd, watchdog};
 use super::{Error, prepare};
 use crate::config::Settings;
-use crate::lanes::Projects;
+use crate::lanes::{Shared, serves};
 use crate::nats::{NatsQueue, NatsSettings, Role};
 use crate::queue::{Queue as _, QueueError};
 use crate::report::log::Log;
@@ -107,8 +107,8 @@ impl Serve {
         let http = self.http.or_else(|| settings.http.clone());
         let workers = prepare::workers(&settings)?;
         let shared = prepare::on(Arc::new(queue), Arc::clone(&settings), workers, true);
-        prepare::log(&log, &settings, &shared.workers, &shared.board);
-        let daemon = Daemon::begin(shared, http, false).await?;
+        let logging = prepare::log(&log, &shared);
+        let daemon = Daemon::begin(shared, logging, http, false).await?;
         let lanes = daemon.lanes();
         tokio::spawn(async move {
             while let Some((site, project)) = arrivals.recv().await {
@@ -125,19 +125,20 @@ impl Serve {
 /// Consumers have to be there before the events.
 struct Consumers {
     queue: Arc<NatsQueue>,
-    projects: Projects,
-    /// Whether there are plugins for projects at all.
-    any: bool,
+    shared: Shared,
 }
 
 #[async_trait]
 impl Readers for Consumers {
     async fn expect(&self, site: &Arc<str>, projects: Vec<i64>) -> Result<(), QueueError> {
-        if !self.any {
-            return Ok(());
+        let sites = &self.shared.settings.sites;
+        let Some(settings) = sites.iter().find(|one| one.name == *site) else { return Ok(()) };
+        let mut with = Vec::new();
+        for project in projects {
+            if serves(&self.shared, settings, project, false).await? {
+                with.push(project);
+            }
         }
-        let with: Vec<i64> =
-            projects.into_iter().filter(|project| self.projects.folder_of(*project).is_some()).collect();
         self.queue.expect(site, &with).await
     }
 }
@@ -159,12 +160,8 @@ impl Publish {
         }
         let workers = prepare::workers(&settings)?;
         let shared = prepare::on(Arc::clone(&queue) as _, Arc::clone(&settings), workers, false);
-        prepare::log(&log, &settings, &shared.workers, &shared.board);
-        let readers = Arc::new(Consumers {
-            queue: Arc::clone(&queue),
-            projects: Projects::new(settings.configs.clone()),
-            any: !settings.project_paths.is_empty(),
-        });
+        let mut logging = prepare::log(&log, &shared);
+        let readers = Arc::new(Consumers { queue: Arc::clone(&queue), shared: shared.clone() });
         tracing::info!(version = env!("CARGO_PKG_VERSION"), host = queue.host(), "sgtk-eventd publishes");
         if let Some(file) = &self.events {
             let site = settings.sites.first().ok_or("there is no site")?;
@@ -203,6 +200,7 @@ impl Publish {
         tell_systemd(&[NotifyState::Stopping]);
         stop.send_replace(true);
         while pollers.join_next().await.is_some() {}
+        logging.end_mails().await;
         prepare::end(shared.workers, Duration::from_secs(2)).await;
         queue.shut_down().await?;
         tracing::info!("sgtk-eventd has ended");

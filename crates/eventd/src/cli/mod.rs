@@ -8,6 +8,7 @@ mod ids;
 #[cfg(feature = "nats")]
 mod many;
 mod prepare;
+mod progress;
 mod run;
 
 use std::path::PathBuf;

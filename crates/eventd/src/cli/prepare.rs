@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Error;
 use crate::config::{self, Settings};
@@ -12,7 +13,6 @@ use crate::lanes::Shared;
 use crate::projects::Projects;
 use crate::queue::Queue;
 use crate::queue::file::FileQueue;
-use crate::report::board::Board;
 use crate::report::log::{Destinations, Log};
 use crate::report::mail::Mailer;
 use crate::report::metrics::Metrics;
@@ -76,20 +76,31 @@ pub(super) fn on(
     Shared { settings, workers, queue, board, metrics, timing }
 }
 
+/// How long the last mails may take.
+const MAILS: Duration = Duration::from_secs(20);
+
+/// The log of a daemon, and what mails its errors.
+pub(super) struct Logging {
+    log: Log,
+    mails: Option<JoinHandle<()>>,
+}
+
 /// Has the log go where the configuration says, errors by mail as well.
-pub(super) fn log(log: &Log, settings: &Settings, workers: &Arc<Workers>, board: &Arc<Board>) {
-    let mail = settings.emails.as_ref().map(|emails| {
+pub(super) fn log(log: &Log, shared: &Shared) -> Logging {
+    let settings = &shared.settings;
+    let (mut mail, mut mails) = (None, None);
+    if let Some(emails) = &settings.emails {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mailer = Mailer {
-            workers: Arc::clone(workers),
-            board: Arc::clone(board),
+            workers: Arc::clone(&shared.workers),
+            board: Arc::clone(&shared.board),
             config: settings.path.to_string_lossy().into_owned(),
             to: emails.to.clone(),
             digest: emails.digest,
         };
-        tokio::spawn(mailer.run(receiver));
-        sender
-    });
+        mails = Some(tokio::spawn(mailer.run(receiver)));
+        mail = Some(sender);
+    }
     log.send_to(Destinations {
         main: settings.log_file.as_ref().map(|name| settings.log_file_path(name)),
         per_plugin: settings.log_per_plugin.then(|| settings.log_file_path("")),
@@ -97,4 +108,22 @@ pub(super) fn log(log: &Log, settings: &Settings, workers: &Arc<Workers>, board:
         json: settings.log_json,
         mail,
     });
+    Logging { log: log.clone(), mails }
+}
+
+impl Logging {
+    /// Whether records go to standard output as well.
+    pub(super) fn is_on_stdout(&self) -> bool {
+        self.log.is_on_stdout()
+    }
+
+    /// Sends what was gathered, and nothing more from then on. To be called before the workers end.
+    pub(super) async fn end_mails(&mut self) {
+        self.log.end_mail();
+        if let Some(mails) = self.mails.take()
+            && tokio::time::timeout(MAILS, mails).await.is_err()
+        {
+            tracing::warn!("mails about errors could not be sent in time");
+        }
+    }
 }

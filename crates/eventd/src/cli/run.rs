@@ -1,5 +1,6 @@
 //! `run`: the daemon.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::prepare::Logging;
+use super::progress::CatchUp;
 use super::{Error, prepare};
 use crate::config::Settings;
 use crate::control::page::{self, Page};
@@ -71,6 +74,7 @@ pub(super) struct Daemon {
     pid_file: Option<PathBuf>,
     socket: PathBuf,
     page: Option<std::net::SocketAddr>,
+    logging: Logging,
 }
 
 impl Daemon {
@@ -84,13 +88,18 @@ impl Daemon {
         let workers = prepare::workers(&settings)?;
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
-        prepare::log(log, &settings, &shared.workers, &shared.board);
+        let logging = prepare::log(log, &shared);
         take_over(&shared, new).await?;
-        Daemon::begin(shared, http, poll).await
+        Daemon::begin(shared, logging, http, poll).await
     }
 
     /// The same, with what all parts share.
-    pub(super) async fn begin(shared: Shared, http: Option<String>, poll: bool) -> Result<Daemon, Error> {
+    pub(super) async fn begin(
+        shared: Shared,
+        logging: Logging,
+        http: Option<String>,
+        poll: bool,
+    ) -> Result<Daemon, Error> {
         let settings = Arc::clone(&shared.settings);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), file = %settings.path.display(), "sgtk-eventd starts");
         for note in &settings.notes {
@@ -134,7 +143,7 @@ impl Daemon {
         }
         let pid_file = settings.pid_file.clone().filter(|file| write_pid(file));
         let socket = settings.socket.clone();
-        Ok(Daemon { shared, lanes, pollers, stop, pid_file, socket, page: page_at })
+        Ok(Daemon { shared, lanes, pollers, stop, pid_file, socket, page: page_at, logging })
     }
 
     /// Its lanes.
@@ -160,6 +169,8 @@ impl Daemon {
         let mut look =
             tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
         let mut alive = tokio::time::interval(watchdog());
+        let mut progress = CatchUp::new(self.logging.is_on_stdout());
+        let mut show = tokio::time::interval(Duration::from_secs(1));
         let mut refresh = tokio::time::interval(Duration::from_secs(3600));
         loop {
             tokio::select! {
@@ -174,6 +185,12 @@ impl Daemon {
                 _ = alive.tick() => if self.shared.queue.state().await.is_ok() {
                     tell_systemd(&[NotifyState::Watchdog]);
                 },
+                _ = show.tick(), if std::io::stderr().is_terminal() => {
+                    // Where the state cannot be read, others say so.
+                    if let Ok(state) = self.shared.queue.state().await {
+                        progress.show(&state);
+                    }
+                }
                 _ = refresh.tick() => self.shared.workers.refresh(),
             }
         }
@@ -198,17 +215,10 @@ impl Daemon {
 
     /// Waits until no lane has anything to do any more, but for those that have stopped or are paused.
     async fn catch_up(&self, events: u64) -> Result<(), Error> {
-        let bar = ProgressBar::new(0).with_message("events of lanes");
-        let mut most = 0;
+        let mut progress = CatchUp::new(self.logging.is_on_stdout());
         loop {
             let state = self.shared.queue.state().await?;
-            let open = state.lanes.iter().filter(|lane| lane.open && !lane.parked && !lane.paused);
-            let left: u64 = open.map(|lane| lane.waiting).sum();
-            most = left.max(most);
-            bar.set_length(most);
-            bar.set_position(most - left);
-            if left == 0 {
-                bar.finish_and_clear();
+            if progress.show(&state) == 0 {
                 tracing::info!(events, dead = state.dead, "all events of the file are done");
                 return Ok(());
             }
@@ -224,6 +234,7 @@ impl Daemon {
         self.shared.queue.rest().await;
         while self.pollers.join_next().await.is_some() {}
         self.lanes.stop(self.shared.settings.stop_timeout).await;
+        self.logging.end_mails().await;
         prepare::end(Arc::clone(&self.shared.workers), Duration::from_secs(2)).await;
         if let Err(error) = self.shared.queue.shut_down().await {
             tracing::error!(%error, "the state could not be closed");

@@ -184,19 +184,7 @@ impl Lanes {
     /// Has lanes for a project; `known`: the queue has some.
     async fn expect_one(&self, site: &config::Site, id: i64, known: bool) -> Result<(), QueueError> {
         let key = (Arc::clone(&site.name), id);
-        let Some(projects) = self.shared.workers.projects() else { return Ok(()) };
-        if self.lock().known.contains(&key) {
-            return Ok(());
-        }
-        let mut served = projects.serves(&site.name, id, known);
-        if let (Served::AskSite, Some(distributed)) = (served, projects.distributed()) {
-            let (settings, workers) = (&self.shared.settings, &self.shared.workers);
-            let named = named(settings, workers, site, &distributed.plugin_id).await;
-            let named = named.map_err(|error| QueueError::Readers { reason: error.message })?;
-            projects.site_names(&site.name, named);
-            served = projects.serves(&site.name, id, known);
-        }
-        if served != Served::Yes {
+        if self.lock().known.contains(&key) || !serves(&self.shared, site, id, known).await? {
             return Ok(());
         }
         let listing = Arc::clone(&self.orders.borrow().project);
@@ -269,6 +257,22 @@ impl Lanes {
             while runners.join_next().await.is_some() {}
         }
     }
+}
+
+/// Whether a project has plugins; `known`: the queue has lanes of it. Asks the site where it has to.
+///
+/// # Errors
+/// The site cannot be asked.
+pub async fn serves(shared: &Shared, site: &config::Site, id: i64, known: bool) -> Result<bool, QueueError> {
+    let Some(projects) = shared.workers.projects() else { return Ok(false) };
+    let mut served = projects.serves(&site.name, id, known);
+    if let (Served::AskSite, Some(distributed)) = (served, projects.distributed()) {
+        let named = named(&shared.settings, &shared.workers, site, &distributed.plugin_id).await;
+        let named = named.map_err(|error| QueueError::Readers { reason: error.message })?;
+        projects.site_names(&site.name, named);
+        served = projects.serves(&site.name, id, known);
+    }
+    Ok(served == Served::Yes)
 }
 
 /// The projects for which a site names a configuration.

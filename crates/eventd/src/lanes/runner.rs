@@ -1,22 +1,24 @@
 //! Runs the lanes of one worker: event by event, plugin by plugin, callback by callback.
 
 mod batch;
+mod loading;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use self::batch::{Item, MOST};
-use super::table::{Loader, setup};
+use self::loading::{Incoming, loaded};
+use super::table::Loader;
 use super::{Orders, Shared, lane_name};
 use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
 use crate::event::Fields;
 use crate::plugins::{Callback, Listing, Plugin, PluginFile, Table};
-use crate::queue::{Failure, Lane, LaneName, Message, Notes, QueueError, Start, Verdict};
-use crate::report::board::PluginNote;
+use crate::queue::{Failure, LaneName, Message, Notes, QueueError, Verdict};
 use crate::report::timing::Timed;
 use crate::workers::{CallError, Worker};
 
@@ -34,6 +36,8 @@ pub(super) struct Runner {
     orders: watch::Receiver<Orders>,
     loader: Loader,
     generation: u64,
+    /// The next generation, while it is being loaded.
+    incoming: Option<JoinHandle<Incoming>>,
     /// The files as they were loaded.
     files: Vec<PluginFile>,
     table: Table,
@@ -67,6 +71,7 @@ impl Runner {
             orders,
             loader: Loader::default(),
             generation: 0,
+            incoming: None,
             files: Vec::new(),
             table: Table::default(),
             trouble: None,
@@ -91,6 +96,7 @@ impl Runner {
             }
             let retry = self.trouble.is_some() || self.table.wants_another_try();
             let queue = Arc::clone(&self.shared.queue);
+            let incoming = self.incoming.as_mut();
             tokio::select! {
                 biased;
                 changed = self.orders.changed() => {
@@ -98,9 +104,10 @@ impl Runner {
                         return;
                     }
                     if !self.orders.borrow().stop && self.is_stale() {
-                        if self.begun || self.project.is_none() { self.load().await } else { self.know_without_loading().await }
+                        self.follow().await;
                     }
                 }
+                loaded = loaded(incoming) => self.take_over(loaded).await,
                 taken = queue.take(&self.ready, MOST), if !self.ready.is_empty() => match taken {
                     Ok(messages) => self.handle_all(messages).await,
                     Err(QueueError::Closed) => return,
@@ -128,117 +135,6 @@ impl Runner {
 
     fn lane(&self, file: &PluginFile) -> LaneName {
         lane_name(&self.site.name, &file.key, self.project)
-    }
-
-    /// All plugins count as active until the worker says otherwise.
-    async fn know_without_loading(&mut self) {
-        let (files, _) = self.wanted();
-        self.open_lanes(&files).await;
-        self.ready = files.iter().map(|file| self.lane(file)).collect();
-        self.files = unloaded(&files);
-    }
-
-    /// Has the worker's plugins be what the files are now.
-    async fn load(&mut self) {
-        let (files, generation) = self.wanted();
-        let fresh = generation != self.generation;
-        if fresh {
-            self.shared.workers.replace(&self.worker);
-        }
-        self.open_lanes(&files).await;
-        let loaded = {
-            let setup = setup(&self.shared.settings, &self.site, self.project);
-            self.loader.load(&self.shared.workers, &self.worker, &setup, &files, fresh).await
-        };
-        let table = match loaded {
-            Ok(table) => table,
-            Err(error) => {
-                self.cannot_load(&files, error).await;
-                return;
-            }
-        };
-        self.trouble = None;
-        for file in &files {
-            let changed = !self.files.contains(file) || fresh;
-            self.note(&table, file, changed);
-            // A plugin that has stopped goes on when its file changes, and when the daemon starts.
-            if changed && table.active(&file.key).is_some() {
-                let resumed = self.shared.queue.resume(&self.lane(file), None, false).await;
-                if matches!(resumed, Ok(true)) {
-                    tracing::info!(
-                        plugin = file.path,
-                        project = self.project,
-                        "the plugin goes on at the event where it had stopped"
-                    );
-                }
-            }
-        }
-        let active = files.iter().filter(|file| table.active(&file.key).is_some());
-        self.ready = active.map(|file| self.lane(file)).collect();
-        (self.files, self.generation, self.table) = (files, generation, table);
-        self.begun = true;
-    }
-
-    /// Opens the lanes of new files, and closes those of files that are gone.
-    async fn open_lanes(&mut self, files: &[PluginFile]) {
-        let new = files.iter().filter(|file| !self.files.iter().any(|known| known.key == file.key));
-        let lanes: Vec<Lane> = new
-            .map(|file| Lane {
-                name: self.lane(file),
-                site: Arc::clone(&self.site.name),
-                project: self.project,
-                start: Start::Now,
-            })
-            .collect();
-        let gone: Vec<PluginFile> = self
-            .files
-            .iter()
-            .filter(|known| !files.iter().any(|file| file.key == known.key))
-            .cloned()
-            .collect();
-        for file in &gone {
-            tracing::info!(plugin = file.path, project = self.project, "the plugin was removed");
-            self.shared.board.forget_plugin(&file.key);
-        }
-        let gone: Vec<LaneName> = gone.iter().map(|file| self.lane(file)).collect();
-        let opened = self.shared.queue.open(lanes).await;
-        let closed = self.shared.queue.close(&gone).await;
-        if let Err(error) = opened.and(closed) {
-            tracing::error!(%error, "lanes cannot be opened or closed");
-        }
-    }
-
-    /// The worker itself cannot be had. What waits is told why.
-    async fn cannot_load(&mut self, files: &[PluginFile], error: CallError) {
-        if self.trouble.as_ref() != Some(&error.message) {
-            tracing::error!(
-                worker = self.worker.name(),
-                project = self.project,
-                reason = error.message,
-                "the plugins' worker cannot be had; their events wait"
-            );
-        }
-        self.trouble = Some(error.message);
-        self.ready = Vec::new();
-        // Lanes are open for all of them; what was loaded is not known any more.
-        self.files = unloaded(files);
-    }
-
-    fn note(&self, table: &Table, file: &PluginFile, changed: bool) {
-        let Some(plugin) = table.iter().find(|plugin| plugin.key == file.key) else { return };
-        let callbacks = plugin.callbacks.iter().map(|callback| callback.name.clone()).collect();
-        if changed && plugin.problem.is_none() {
-            tracing::info!(
-                plugin = file.path,
-                project = self.project,
-                callbacks = plugin.callbacks.len(),
-                "the plugin is loaded"
-            );
-        }
-        let (problem, emails) = (plugin.problem.clone(), plugin.emails.clone());
-        self.shared
-            .board
-            .note_plugin(&file.key, PluginNote { name: plugin.name.clone(), problem, emails, callbacks });
     }
 
     /// Runs one event of one plugin in a call of its own.
@@ -484,9 +380,4 @@ impl Step<'_> {
             Step::SettleAll(messages, _) => messages.first().map(|message| message.event.id),
         }
     }
-}
-
-/// The files as none that was loaded: each of them counts as changed.
-fn unloaded(files: &[PluginFile]) -> Vec<PluginFile> {
-    files.iter().map(|file| PluginFile { stamp: String::new(), ..file.clone() }).collect()
 }

@@ -6,9 +6,11 @@
 #![cfg(unix)]
 
 mod bad_days;
+mod browser;
 mod crash;
 mod daemon;
 mod demo;
+mod mail;
 #[cfg(feature = "nats")]
 mod many;
 mod plugins;

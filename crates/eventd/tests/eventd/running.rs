@@ -370,3 +370,90 @@ fn no_key_is_in_any_log() {
         assert!(!text.contains("a-daemons-key"), "{text}");
     }
 }
+
+#[test]
+fn systemd_hears_when_the_daemon_is_ready_that_it_lives_and_that_it_ends() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let path = studio.path("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let said = || {
+        let mut buffer = [0; 200];
+        let count = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).trim().to_owned()
+    };
+    studio.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "300000".into());
+    let daemon = studio.start_polling_by(&["sh", "-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh"]);
+    assert_eq!(said(), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(said(), "WATCHDOG=1");
+    }
+    daemon.signal("TERM");
+    let last = std::iter::repeat_with(said).find(|said| said != "WATCHDOG=1");
+    assert_eq!(last.as_deref(), Some("STOPPING=1"));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn events_that_the_daemons_own_scripts_cause_can_be_left_out() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.set("eventd", "ignore_own_events: yes");
+    let source = NOTE.replace(
+        "done(event['id'])",
+        "sg.update('Project', 176, {'code': str(event['id'])}); done(event['id'])",
+    );
+    studio.plugin("note.py", &source);
+    let daemon = studio.start_polling();
+    let by = |name: &str| {
+        let mut entry = event("A", None);
+        entry["user"] = serde_json::json!({ "type": "ApiUser", "id": 9, "name": name });
+        entry
+    };
+    // Of another script, of the plugin's, of the daemon's, of a person who is called like it.
+    let mut person = event("A", None);
+    person["user"] = serde_json::json!({ "type": "HumanUser", "id": 1, "name": "plugin" });
+    let some = studio.site.events(&[by("another"), by("plugin"), by("daemon"), person]).unwrap();
+    assert_eq!(studio.until_recorded(2), ids(&[some[0], some[3]]));
+    // What these two have caused has come as well, before this.
+    let last = studio.events("A", &[None])[0];
+    assert_eq!(studio.until_recorded(3), ids(&[some[0], some[3], last]));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_reload_leaves_no_gap_the_old_plugins_run_until_the_new_ones_are_there() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin(
+        "note.py",
+        &format!(
+            "import time
+while os.path.exists('hold'):
+    time.sleep(0.01)
+{}",
+            NOTE.replace("done(event['id'])", "done(event['id'], os.getpid())")
+        ),
+    );
+    let daemon = studio.start_polling();
+    let pid = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+    studio.events("A", &[None]);
+    let old = pid(&studio.until_recorded(1)[0]);
+    // The new ones take their time to load.
+    fs::write(studio.path("hold"), "").unwrap();
+    studio.said(&["reload"]);
+    studio.until("the new worker starts", || studio.log("daemon").matches("a worker is ready").count() >= 3);
+    studio.events("A", &[None; 3]);
+    let record = studio.until_recorded(4);
+    assert!(record.iter().all(|line| pid(line) == old), "{record:?}");
+    fs::remove_file(studio.path("hold")).unwrap();
+    studio.until("they are loaded", || studio.log("daemon").matches("the plugin is loaded").count() == 2);
+    let more = studio.events("A", &[None; 2]);
+    let record = studio.until_recorded(6);
+    assert!(record[4..].iter().all(|line| pid(line) != old), "{record:?}");
+    assert!(record[5].starts_with(&format!("{} ", more[1])));
+    assert!(daemon.stop().success());
+    assert_eq!(studio.record().len(), 6);
+}

@@ -70,6 +70,17 @@ impl Log {
         inner.files.clear();
     }
 
+    /// Whether records go to standard output as well.
+    #[must_use]
+    pub fn is_on_stdout(&self) -> bool {
+        self.lock().stdout
+    }
+
+    /// Mails no further errors: what was gathered is mailed at once.
+    pub fn end_mail(&self) {
+        self.lock().to.mail = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

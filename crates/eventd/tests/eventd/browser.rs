@@ -1,0 +1,160 @@
+//! The status page in a real browser: Chromium, driven by its own driver (WebDriver).
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use sgtk_host_fixtures::missing;
+
+use crate::daemon::{Studio, python};
+
+/// Chromium's driver, which ends with this value.
+struct Driver {
+    child: Child,
+    url: String,
+}
+
+impl Driver {
+    /// None, with a note, where there is no Chromium.
+    fn start() -> Option<Driver> {
+        let found = |name: &str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+        };
+        let (Some(driver), Some(_)) = (found("chromedriver"), found("chromium")) else {
+            missing("there is no chromium with a chromedriver on the PATH");
+            return None;
+        };
+        let mut command = Command::new(driver);
+        let mut child = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It goes on writing there, to nobody.
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        });
+        let url = format!("http://127.0.0.1:{}", port.unwrap());
+        Some(Driver { child, url })
+    }
+
+    async fn browser(&self) -> Client {
+        // A container has no sandbox to offer, and little shared memory.
+        let options = serde_json::json!({ "goog:chromeOptions": {
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"],
+        } });
+        let options = options.as_object().unwrap().clone();
+        ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(options)
+            .connect(&self.url)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const FAILS: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', bill)
+
+def bill(sg, logger, event, args):
+    if os.path.exists('broken'):
+        raise ConnectionError('no <img src=x onerror=\"document.title=1\"> server')
+    done('billing', event['id'])
+";
+
+const NOTE: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note, stopOnError=False)
+
+def note(sg, logger, event, args):
+    if event['event_type'] == 'Odd' and os.path.exists('broken'):
+        raise ValueError('an odd event')
+    done('notes', event['id'])
+";
+
+/// Waits until the text of the page has these words.
+async fn until_shown(browser: &Client, words: &[&str]) -> String {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    loop {
+        let body = browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap();
+        if words.iter().all(|words| body.contains(words)) {
+            return body;
+        }
+        assert!(std::time::Instant::now() < end, "{words:?}: {body}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// Presses the button of a row of a table that has these words. The row may be replaced meanwhile: then the new one's.
+async fn press(browser: &Client, row: &str, button: &str) {
+    let path = format!("//tr[contains(., '{row}')]//button[. = '{button}']");
+    for _ in 0..20 {
+        let pressed = match browser.find(Locator::XPath(&path)).await {
+            Ok(found) => found.click().await,
+            Err(error) => Err(error),
+        };
+        if pressed.is_ok() {
+            return;
+        }
+    }
+    panic!("there is no button {button} in the row of {row}");
+}
+
+#[tokio::test]
+async fn in_a_browser_the_page_shows_what_failed_and_its_buttons_work_with_the_token() {
+    let Some(python) = python() else { return };
+    let Some(driver) = Driver::start() else { return };
+    let mut studio = Studio::new(python);
+    studio
+        .set("eventd", "http: 127.0.0.1:0")
+        .set("eventd", "http_token: open-sesame")
+        .set("eventd", "lanes: plugin");
+    studio.plugin("billing.py", FAILS);
+    studio.plugin("notes.py", NOTE);
+    let daemon = studio.start_polling();
+    std::fs::write(studio.path("broken"), "").unwrap();
+    let some = studio.events("Odd", &[Some(176), Some(177)]);
+    let log = studio.log("daemon");
+    let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let browser = driver.browser().await;
+    browser.goto(&format!("http://{address}/")).await.unwrap();
+    assert_eq!(browser.title().await.unwrap(), "sgtk-eventd");
+    let why = "bill: ConnectionError: no <img src=x onerror=\"document.title=1\"> server";
+    until_shown(
+        &browser,
+        &["billing", "stopped", why, "note: ValueError: an odd event", &some[0].to_string()],
+    )
+    .await;
+    // What plugins say is text.
+    assert!(browser.find_all(Locator::Css("img")).await.unwrap().is_empty());
+    assert_eq!(browser.title().await.unwrap(), "sgtk-eventd");
+    // A traceback is behind its reason.
+    browser.find(Locator::Css("#lanes summary")).await.unwrap().click().await.unwrap();
+    until_shown(&browser, &["Traceback (most recent call last)", "Local variables"]).await;
+    if let Some(path) = std::env::var_os("EVENTD_PICTURE") {
+        std::fs::write(path, browser.screenshot().await.unwrap()).unwrap();
+    }
+    // Without the token nothing happens.
+    press(&browser, "billing", "Skip").await;
+    until_shown(&browser, &["the token is wrong"]).await;
+    let token = browser.find(Locator::Id("token")).await.unwrap();
+    token.send_keys("open-sesame\t").await.unwrap();
+    press(&browser, "billing", "Skip").await;
+    until_shown(&browser, &["skipped by hand"]).await;
+    std::fs::remove_file(studio.path("broken")).unwrap();
+    press(&browser, "stopped", "Retry").await;
+    studio.until_recorded(1);
+    assert_eq!(studio.record(), [format!("billing {}", some[1])]);
+    press(&browser, "an odd event", "Retry").await;
+    let record = studio.until_recorded(2);
+    assert!(record[1].starts_with("notes "), "{record:?}");
+    browser.close().await.unwrap();
+    assert!(daemon.stop().success());
+}
