@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use sgtk_config::{ConfigError, PythonError, SettingError};
+use sgtk_config::{ConfigError, CoreChanging, PythonError, SettingError};
 
 use crate::engine::{BootstrapFailure, BootstrapStep};
 use crate::interpreter::InterpreterError;
@@ -237,6 +237,13 @@ impl From<Error> for PyErr {
         let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
         let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
         PyRuntimeError::new_err(message)
+    }
+}
+
+impl From<CoreChanging> for Error {
+    fn from(changing: CoreChanging) -> Self {
+        let CoreChanging { project, core, found, .. } = changing;
+        Self::CoreChanging { project, core, found }
     }
 }
 

@@ -58,14 +58,14 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use host::{
-    ForeignModule, Host, HostBuilder, Imported, Lease, Purpose, Resident, ScriptUser, import_sgtk,
+    ForeignModule, Host, HostBuilder, Imported, Lease, Purpose, Resident, import_sgtk,
     set_late_import_timeout,
 };
 pub use pyo3;
 pub use python_error::python_error;
 pub use sgtk_config::{
     Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, ProjectRef, PythonError,
-    SettingError,
+    ScriptUser, SettingError,
 };
 #[cfg(unix)]
 pub use sgtk_pool::{Call, CallHandle, Delivery, Lane, PoolError, PoolStats, WorkerPool, WorkerPoolBuilder};

@@ -39,6 +39,7 @@ mod generated;
 mod isolated;
 mod missing;
 mod pythons;
+mod release;
 mod site;
 mod sources;
 mod studio;
@@ -50,6 +51,7 @@ pub use core::Core;
 pub use isolated::{in_child, isolated};
 pub use missing::missing;
 pub use pythons::{Python, pythons};
+pub use release::{Change, Release};
 pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use sources::{
     events, host_libraries, host_packages, misbehaving_plugins, plugins, project_code, recipe,

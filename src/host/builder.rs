@@ -8,13 +8,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{Configs, SettingError, plugin_folder};
+use sgtk_config::{Configs, CoresOnDisk, ProjectVariables, ScriptUser, SettingError, plugin_folder};
 
 use super::handle::Host;
 use super::imports::first::Settings;
-use super::imports::on_import::{Imported, OnImport, Purpose, ScriptUser};
+use super::imports::on_import::{Imported, OnImport, Purpose, set_script_user};
 use super::imports::unattended::prepare_core;
-use super::imports::variables::ProjectVariables;
 use super::imports::wrappers;
 use super::inner::Inner;
 #[cfg(unix)]
@@ -25,7 +24,6 @@ use super::python::{folder, steps_in_python, zip_code};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
-use super::upkeep::whole::CoresOnDisk;
 use super::views;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
@@ -250,11 +248,9 @@ impl HostBuilder {
         let (learner, site_timeout) = (secrets.learner(), self.site_timeout);
         on_import.add(move |sgtk, about| prepare_core(sgtk.py(), about, site_timeout, &learner));
         if let Some(user) = self.script_user {
-            on_import.add(
-                move |sgtk, about| {
-                    if about.purpose == Purpose::Bootstrap { Ok(()) } else { user.set(sgtk) }
-                },
-            );
+            on_import.add(move |sgtk, about| {
+                if about.purpose == Purpose::Bootstrap { Ok(()) } else { set_script_user(&user, sgtk) }
+            });
         }
         on_import.append(self.on_import);
         let configs = self.configs.unwrap_or_else(Configs::from_env);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{Configs, CoreWatch, ProjectRef};
+use sgtk_config::{Configs, CoreWatch, CoresOnDisk, ProjectRef, ProjectWatch};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -25,8 +25,6 @@ use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
-use super::upkeep::watch::Watch;
-use super::upkeep::whole::CoresOnDisk;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -116,14 +114,14 @@ impl Inner {
         if let Err(error) = self.enter_again(py, &state) {
             // Whatever the project's code has done to it, it is not to be used again.
             self.evict(py, project, "not its own core any more");
-            return Err(error);
+            return Err(error.into());
         }
         Ok(state)
     }
 
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
-        let watch = Watch::before_import(&location, &self.settings.plugin_paths);
+        let watch = ProjectWatch::before_import(&location, &self.settings.plugin_paths);
         let wanted =
             Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
         let state = self.import(py, wanted)?;
@@ -175,7 +173,7 @@ impl Inner {
             wait_for_imports(py, &state);
             place(py, None)?;
             self.retire(py, &state);
-            return Err(error);
+            return Err(error.into());
         }
         Ok(state)
     }

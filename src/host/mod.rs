@@ -26,7 +26,7 @@ pub use builder::HostBuilder;
 pub(crate) use dependent::Dependent;
 pub use handle::Host;
 pub use imports::late::set_late_import_timeout;
-pub use imports::on_import::{Imported, Purpose, ScriptUser};
+pub use imports::on_import::{Imported, Purpose};
 pub(crate) use imports::unattended::learn_function;
 pub use lease::Lease;
 pub(crate) use lease::pin::Pin;

@@ -26,11 +26,14 @@ mod paths;
 mod platform;
 mod plugin_folder;
 mod project_name;
+mod project_variables;
 mod projects;
 #[doc(hidden)]
 pub mod python;
 mod python_error;
+mod script_user;
 mod setting;
+mod sound;
 
 pub use bootstrap::{
     Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, STEERING_VARIABLES,
@@ -41,11 +44,22 @@ pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Listed, Rule, Step,
 pub use platform::Platform;
 pub use projects::{ProjectConfiguration, ProjectRef};
 pub use python_error::PythonError;
+pub use script_user::ScriptUser;
 pub use setting::SettingError;
 
+// For `sgtk-host` and `sgtk-pool`, which import what they look at.
+#[doc(hidden)]
+pub use locate::{BeforeImport, Changed, CoreChanging, CoresOnDisk, ProjectWatch, snapshot};
 // For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
 #[doc(hidden)]
-pub use disk::Stamp;
+pub use bootstrap::is_function;
+#[doc(hidden)]
+pub use disk::{Stamp, forget_compiled, looks_current};
+#[doc(hidden)]
+pub use sound::check_yaml;
+// For `sgtk-host` and `sgtk-pool`, which both have such an option.
+#[doc(hidden)]
+pub use project_variables::ProjectVariables;
 // For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
 #[doc(hidden)]
 pub use bootstrap::STEPS as BOOTSTRAP_STEPS;

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sgtk_config::{Bootstrap, Configs, SettingError, plugin_folder};
+use sgtk_config::{
+    Bootstrap, Configs, ProjectVariables, ScriptUser, SettingError, is_function, plugin_folder,
+};
 use tracing::level_filters::LevelFilter;
 
 use crate::dispatch::Dispatcher;
@@ -59,10 +61,15 @@ impl Default for WorkerPoolBuilder {
             plugin_paths: Vec::new(),
             project_paths: HashMap::new(),
             variables: Vec::new(),
+            project_variables: ProjectVariables::default(),
+            on_import: Vec::new(),
+            script_user: None,
+            site_timeout: Some(Duration::from_secs(60)),
             start_timeout: Some(Duration::from_secs(30)),
             enter_timeout: Some(Duration::from_secs(300)),
             grace: Grace { asked: Some(grace), terminated: Some(grace) },
             templates: true,
+            settle_after: Duration::from_secs(10),
             max_frame,
             log_level: None,
         };
@@ -141,6 +148,47 @@ impl WorkerPoolBuilder {
         self
     }
 
+    /// A variable of the environment for the workers of one project alone: its core is found (`$STUDIO_CORE` in
+    /// a pointer file), imported and used with it. Call it once for each. Default: none.
+    pub fn project_env(
+        mut self,
+        project: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.process.project_variables.add(project.into(), name.into(), value.into());
+        self
+    }
+
+    /// A Python function that prepares each freshly imported core in its worker before anything is called, as
+    /// `module:function`, of a plugin path or an installed package: again after every upgrade, eviction and
+    /// recycling, and in bootstraps with both the core that it starts from and the project's own. It is given
+    /// `sgtk` and a dictionary with `project`, `core` (the core's `install/core` folder), `core_version`, and
+    /// `purpose`: `calls` or `bootstrap`. What it raises fails the start. Functions are called in the order in
+    /// which they are given, after [`script_user`](Self::script_user) is set. Default: none.
+    pub fn on_import(mut self, function: impl Into<String>) -> Self {
+        self.process.on_import.push(function.into());
+        self
+    }
+
+    /// The user that each freshly imported core is given (`sgtk.set_authenticated_user`), before
+    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and logs,
+    /// and is in no argument or environment of a process. Default: none, so that a core authenticates by its
+    /// `shotgun.yml`.
+    pub fn script_user(mut self, user: ScriptUser) -> Self {
+        self.process.script_user = Some(user);
+        self
+    }
+
+    /// How long one try of a call to the site may wait for an answer, `None` for ever, as Toolkit does; the
+    /// client may try up to three times. For connections of cores of centralized configurations that have no
+    /// limit of their own; engines have
+    /// [`BootstrapBuilder::site_timeout`](sgtk_config::BootstrapBuilder::site_timeout). Default: 60 s.
+    pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.process.site_timeout = timeout.into();
+        self
+    }
+
     /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle
     /// worker is ended for a project that needs one; if none is idle, projects wait, first come, first
     /// served. Default: no limit.
@@ -194,8 +242,9 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// How long a worker may take to enter its project: to import the core, or to bootstrap. `None`: no
-    /// limit. Default: 300 s.
+    /// How long a worker may take to enter its project: to import the core, or to bootstrap, which may have a
+    /// shorter timeout of its own. Then its process is ended, with all that it has started. `None`: no limit.
+    /// Default: 300 s.
     pub fn enter_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.process.enter_timeout = timeout.into();
         self
@@ -220,11 +269,23 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// The age from which on the last check of a core's files is repeated before a call, which replaces the
-    /// worker if the core was upgraded or repointed. Zero checks before each call, `None` never. Default: 5
-    /// s.
+    /// The age from which on the last look at a project's files is repeated before a call, which replaces the
+    /// worker if the core was upgraded or repointed, or if a plugin or a file of the configuration was edited.
+    /// Zero looks before each call, `None` never. Default: 5 s.
+    ///
+    /// A worker stays until what is on disk is whole and can be imported: while the core or its pointer cannot
+    /// be found, while an upgrade is running, where the new core cannot be imported, and where an edited file
+    /// does not compile. A warning tells which.
     pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.calls.revalidate_after = age.into();
+        self
+    }
+
+    /// How long a core of which only some files were replaced has to stay as it is before workers are started
+    /// with it. An upgrade replaces all files, so that such a core is most likely in the middle of one; it may
+    /// also have been edited in place. A core that was replaced as a whole is not waited for. Default: 10 s.
+    pub fn settle_after(mut self, quiet: Duration) -> Self {
+        self.process.settle_after = quiet;
         self
     }
 
@@ -308,7 +369,15 @@ impl WorkerPoolBuilder {
                 None => process.plugin_paths.push(path),
             }
         }
-        process.configs = configs.unwrap_or_else(Configs::from_env);
+        if process.site_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(setting("site_timeout", "0 s", "no site answers in that time").into());
+        }
+        if let Some(function) = process.on_import.iter().find(|function| !is_function(function)) {
+            return Err(setting("on_import", function, "expected module:function").into());
+        }
+        process.project_variables.check()?;
+        let configs = configs.unwrap_or_else(Configs::from_env);
+        process.configs = process.project_variables.known_to(configs);
         process.variables = variables(extra);
         Ok(WorkerPool::new(Dispatcher::start(calls, process)?))
     }
@@ -321,7 +390,30 @@ fn variables(extra: Variables) -> Variables {
         // Variables that would change a worker's interpreter, or select a project, by accident.
         name != "TANK_CURRENT_PC" && !name.as_encoded_bytes().starts_with(b"PYTHON")
     });
-    kept.chain(extra).collect()
+    let mut variables: Variables = kept.chain(extra).collect();
+    let unattended = unattended_variables(|name| {
+        let found = variables.iter().rev().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    });
+    variables.extend(unattended);
+    variables
+}
+
+/// What keeps programs that plugins start from asking questions: git, and ssh for it. What the environment says
+/// on these stays, but for the batch mode of ssh.
+fn unattended_variables(found: impl Fn(&str) -> Option<OsString>) -> Variables {
+    let mut variables: Variables = vec![("GIT_TERMINAL_PROMPT".into(), "0".into())];
+    // Answers nothing, so that what asks fails.
+    let silent = ["GIT_ASKPASS", "SSH_ASKPASS"].into_iter().filter(|name| found(name).is_none());
+    variables.extend(silent.map(|name| (name.into(), "true".into())));
+    let ssh = found("GIT_SSH_COMMAND").or_else(|| found("GIT_SSH").is_none().then(|| "ssh".into()));
+    if let Some(mut ssh) = ssh {
+        if !ssh.to_string_lossy().contains("BatchMode") {
+            ssh.push(" -o BatchMode=yes");
+        }
+        variables.push(("GIT_SSH_COMMAND".into(), ssh));
+    }
+    variables
 }
 
 fn setting(setting: &'static str, value: &str, reason: &str) -> SettingError {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sgtk_config::python::ExecutableError;
-use sgtk_config::{ConfigError, PythonError, SettingError};
+use sgtk_config::{ConfigError, CoreChanging, PythonError, SettingError};
 
 /// Whether the function of a call that ended in an error was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -266,6 +266,15 @@ pub enum StartError {
     Config {
         /// Which rule failed, on which file.
         source: ConfigError,
+    },
+
+    /// The core's files are being replaced, so that a worker would get some of the old core and some of the
+    /// new. Try again once the upgrade is over.
+    #[error(transparent)]
+    CoreChanging {
+        /// Which core, and what shows it.
+        #[from]
+        source: CoreChanging,
     },
 
     /// The Python executable could not be run, or is not a Python. Check `interpreter_*.cfg` and the pool's

@@ -56,7 +56,7 @@ pub use options::WhenFull;
 pub use pool::WorkerPool;
 pub use sgtk_config::{
     Bootstrap, BootstrapBuilder, CachingPolicy, ConfigError, Configs, Entity, Platform, ProjectRef,
-    PythonError, SettingError, StudioFallback,
+    PythonError, ScriptUser, SettingError, StudioFallback,
 };
 pub use stats::{PoolStats, ProjectStats, WorkerState};
 

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sgtk_config::{Bootstrap, Configs};
+use secrecy::SecretString;
+use sgtk_config::{Bootstrap, Configs, ProjectVariables, ScriptUser};
 use tracing::level_filters::LevelFilter;
 
 /// The environment of workers.
@@ -77,15 +78,39 @@ pub(crate) struct ProcessOptions {
     /// Further ones, by project.
     pub(crate) project_paths: HashMap<String, Vec<String>>,
     pub(crate) variables: Variables,
+    /// Further ones, by project.
+    pub(crate) project_variables: ProjectVariables,
+    /// Functions to call with each freshly imported core: `module:function`.
+    pub(crate) on_import: Vec<String>,
+    pub(crate) script_user: Option<ScriptUser>,
+    pub(crate) site_timeout: Option<Duration>,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) enter_timeout: Option<Duration>,
     pub(crate) grace: Grace,
     pub(crate) templates: bool,
+    /// How long a core of which only some files were replaced has to stay as it is.
+    pub(crate) settle_after: Duration,
     pub(crate) max_frame: usize,
     pub(crate) log_level: Option<LevelFilter>,
 }
 
 impl ProcessOptions {
+    /// The folders of plugins on the `sys.path` of a project's workers, in this order.
+    pub(crate) fn plugin_paths(&self, project: &str) -> impl Iterator<Item = &String> {
+        self.project_paths.get(project).into_iter().flatten().chain(&self.plugin_paths)
+    }
+
+    /// The variables of the environment that are a project's alone.
+    pub(crate) fn variables_of(&self, project: &str) -> Vec<(String, String)> {
+        self.project_variables.of(project).to_vec()
+    }
+
+    /// The texts that must not be seen anywhere.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        let of_bootstraps = self.bootstraps.values().flat_map(Bootstrap::secrets);
+        of_bootstraps.chain(self.script_user.iter().flat_map(ScriptUser::secrets))
+    }
+
     /// The name of the lowest level of Python's log records that workers send.
     pub(crate) fn log_level(&self) -> &'static str {
         match self.log_level.unwrap_or_else(LevelFilter::current) {

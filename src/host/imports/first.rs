@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_config::CoreLocation;
+use sgtk_config::{CoreLocation, ProjectVariables};
 
 use super::caller;
 use super::on_import::{Imported, OnImport, Purpose};
 use super::provided::provided_names;
-use super::variables::ProjectVariables;
 use crate::error::{Error, Result};
 use crate::host::gate::Key;
 use crate::host::lease::quiet::wait_for_imports;

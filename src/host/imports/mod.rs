@@ -8,6 +8,5 @@ pub(crate) mod log_records;
 pub(crate) mod on_import;
 mod provided;
 pub(crate) mod unattended;
-pub(crate) mod variables;
 mod wanted;
 pub(crate) mod wrappers;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use secrecy::{ExposeSecret, SecretString};
-use sgtk_config::CoreLocation;
+use sgtk_config::{CoreLocation, ScriptUser};
+
+use crate::host::python::steps_in_python;
 
 /// A core that was just imported.
 #[derive(Clone, Debug)]
@@ -67,62 +68,14 @@ impl fmt::Debug for OnImport {
     }
 }
 
-/// A script user of a site's, for [`HostBuilder::script_user`](crate::HostBuilder::script_user).
+/// Makes the user in a core and has it be that core's authenticated user (`sgtk.set_authenticated_user`).
 ///
-/// Its key is in no `Debug`, error or log.
-#[derive(Clone)]
-pub struct ScriptUser {
-    site: String,
-    name: String,
-    key: SecretString,
-    http_proxy: Option<SecretString>,
-}
-
-impl ScriptUser {
-    /// The script user `name` of the site at this address, with its key there.
-    pub fn new(site: impl Into<String>, name: impl Into<String>, key: impl Into<SecretString>) -> Self {
-        Self { site: site.into(), name: name.into(), key: key.into(), http_proxy: None }
+/// # Errors
+/// What the core's code raises. The site is not asked.
+pub(crate) fn set_script_user(user: &ScriptUser, sgtk: &Bound<'_, PyModule>) -> PyResult<()> {
+    let named = PyDict::new(sgtk.py());
+    for (name, value) in user.to_json().as_object().into_iter().flatten() {
+        named.set_item(name, value.as_str())?;
     }
-
-    /// The proxy for its calls: `host:port`, or `user:password@host:port`. Default: none.
-    #[must_use]
-    pub fn http_proxy(mut self, address: impl Into<SecretString>) -> Self {
-        self.http_proxy = Some(address.into());
-        self
-    }
-
-    /// Makes the user in a core and has it be that core's authenticated user (`sgtk.set_authenticated_user`).
-    ///
-    /// # Errors
-    /// What the core's code raises. The site is not asked.
-    pub fn set(&self, sgtk: &Bound<'_, PyModule>) -> PyResult<()> {
-        let py = sgtk.py();
-        // Older cores do not import it by themselves.
-        let authentication = match sgtk.getattr("authentication") {
-            Ok(module) => module,
-            Err(_) => py.import("sgtk.authentication")?.into_any(),
-        };
-        let authenticator = authentication.getattr("ShotgunAuthenticator")?.call0()?;
-        let named = PyDict::new(py);
-        named.set_item("api_script", &self.name)?;
-        named.set_item("api_key", self.key.expose_secret())?;
-        named.set_item("host", &self.site)?;
-        named.set_item("http_proxy", self.http_proxy.as_ref().map(|proxy| proxy.expose_secret()))?;
-        let user = authenticator.call_method("create_script_user", (), Some(&named))?;
-        sgtk.call_method1("set_authenticated_user", (user,)).map(drop)
-    }
-
-    /// What must not be seen anywhere.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretString> {
-        [Some(self.key.clone()), self.http_proxy.clone()].into_iter().flatten()
-    }
-}
-
-impl fmt::Debug for ScriptUser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptUser")
-            .field("site", &self.site)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
+    steps_in_python::call(sgtk.py(), "set_script_user", (sgtk, named)).map(drop)
 }

@@ -4,5 +4,3 @@ pub(crate) mod found;
 pub(crate) mod residents;
 pub(crate) mod sound;
 mod succession;
-pub(crate) mod watch;
-pub(crate) mod whole;

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
-use sgtk_config::{CoreLocation, Fingerprint};
+use sgtk_config::{Changed, CoreLocation, Fingerprint, ProjectWatch};
 
-use super::watch::{Changed, Watch};
 use crate::host::gate::Key;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::state::world::modules_of;
@@ -32,7 +31,7 @@ pub struct Resident {
 struct Entry {
     state: Arc<ImportState>,
     /// Taken away while files are looked at, which may be slow.
-    watch: Option<Watch>,
+    watch: Option<ProjectWatch>,
     checked: Instant,
     /// Why what is in memory was kept although files have changed.
     kept: Option<Kept>,
@@ -83,7 +82,7 @@ impl Residents {
     }
 
     /// Has this state be the project's. Returns the one that was.
-    pub(crate) fn insert(&self, state: &Arc<ImportState>, watch: Watch) -> Option<Arc<ImportState>> {
+    pub(crate) fn insert(&self, state: &Arc<ImportState>, watch: ProjectWatch) -> Option<Arc<ImportState>> {
         let now = Instant::now();
         let (state, watch) = (Arc::clone(state), Some(watch));
         let entry = Entry { state, watch, checked: now, kept: None, used: now };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use saphyr_parser::Parser;
+use sgtk_config::check_yaml;
 
 use crate::host::python::import::import_for_host;
 use crate::python_error::python_error;
@@ -33,7 +33,7 @@ pub(crate) fn check<'a>(py: Python<'_>, files: impl Iterator<Item = &'a Path>) -
     for file in files {
         let reason = match file.extension().and_then(OsStr::to_str) {
             Some("py") => read(file).and_then(|text| compile(py, file, &text)),
-            Some("yml" | "yaml") => read(file).and_then(|text| parse(&text)),
+            Some("yml" | "yaml") => check_yaml(file),
             _ => Ok(()),
         };
         reason.map_err(|reason| Unsound { file: file.to_owned(), reason })?;
@@ -57,9 +57,4 @@ fn compile(py: Python<'_>, file: &Path, text: &[u8]) -> Result<(), String> {
         let error = python_error(&error);
         format!("{}: {}", error.type_name, error.message)
     })
-}
-
-fn parse(text: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())?;
-    Parser::new_from_str(text).find_map(Result::err).map_or(Ok(()), |error| Err(error.to_string()))
 }

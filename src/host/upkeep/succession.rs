@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
+use sgtk_config::{Changed, ProjectWatch, snapshot};
 
 use super::residents::Kept;
 use super::sound;
-use super::watch::{Changed, Watch, snapshot};
 use crate::error::Error;
 use crate::host::gate::Key;
 use crate::host::imports::first::Wanted;
@@ -62,7 +62,7 @@ impl Inner {
             let error = Error::from(error);
             tracing::warn!(project, %error, "failed to look for compiled code of edited files");
         }
-        let watch = py.detach(|| Watch::before_import(&location, plugins));
+        let watch = py.detach(|| ProjectWatch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
         let start = Instant::now();
         match self.import(

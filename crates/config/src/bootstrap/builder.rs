@@ -301,7 +301,8 @@ impl BootstrapBuilder {
 }
 
 /// Whether it is `package.module:function` in Python's names.
-fn is_function(text: &str) -> bool {
+#[must_use]
+pub fn is_function(text: &str) -> bool {
     let is_name = |name: &str| {
         let mut letters = name.chars();
         letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')

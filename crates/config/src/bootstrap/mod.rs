@@ -11,7 +11,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-pub use builder::BootstrapBuilder;
+pub use builder::{BootstrapBuilder, is_function};
 pub use options::{CachingPolicy, Difference, DifferenceKind, STEERING_VARIABLES};
 
 /// The steps of a bootstrap in Python, for the daemon's interpreter and for workers.

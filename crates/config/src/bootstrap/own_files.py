@@ -1,7 +1,7 @@
-"""The files of an engine's configuration and core, as they were when it was bootstrapped.
+"""The files of an engine's configuration and core, as they were when it was bootstrapped; or those of a worker's core.
 
-Another bootstrap rewrites the folder that they lie in, while the engine lives on. What it imports late it then gets from
-memory; whatever else it reads there is an error, unless it is what it was.
+Another bootstrap, or an upgrade, rewrites the folder that they lie in, while the engine lives on. What it imports late it
+then gets from memory; whatever else it reads there is an error, unless it is what it was.
 """
 
 import hashlib
@@ -25,6 +25,16 @@ SHOWS_LINES = ("linecache", "tokenize")
 #: Larger files, in bytes, are known by their stamps alone.
 _LARGE = 32 * 1024 * 1024
 
+_OF_AN_ENGINE = (
+    "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has rewritten its "
+    "folder. Destroy it and bootstrap it anew"
+)
+
+_OF_A_CORE = (
+    "a process with the core in %s cannot use %s: %s since the core was imported, as an upgrade has rewritten its folder. "
+    "It is replaced once the upgrade is over"
+)
+
 #: Set on threads that look at files themselves.
 _looking = threading.local()
 
@@ -43,14 +53,18 @@ class ConfigurationRewritten(RuntimeError):
 class OwnFiles(object):
     """The files in an engine's folders. Also a finder for `sys.meta_path`, which serves late imports."""
 
-    def __init__(self, label, folders):
+    def __init__(self, label, folders, text=None, newcomers=False):
         """
         :param label: what errors call the engine.
         :param folders: the folders that are the engine's; one in another counts once.
+        :param text: what errors say, with places for the label, the file and what has become of it.
+        :param newcomers: whether files that come are used as long as all others are what they were: an upgrade's last.
         """
         folders = sorted({os.path.abspath(folder) for folder in folders}, key=len)
         self.label = label
         self.folders = []
+        self._text = text or _OF_AN_ENGINE
+        self._newcomers = newcomers
         self._files = {}
         self._names = {}
         self._written = set()
@@ -89,17 +103,15 @@ class OwnFiles(object):
         path = _source_of(path)
         reason = self.changed(path) if event == "open" else self._names_changed(path)
         if reason:
-            raise ConfigurationRewritten(
-                "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has "
-                "rewritten its folder. Destroy it and bootstrap it anew" % (self.label, path, reason)
-            )
+            raise ConfigurationRewritten(self._text % (self.label, path, reason))
 
     def changed(self, path):
         """In what a file is not what it was, or None."""
         if path in self._written:
             return None
         if path not in self._files:
-            return "it has come" if path.endswith(_READ) and os.path.exists(path) else None
+            has_come = path.endswith(_READ) and os.path.exists(path) and not self._takes_newcomers()
+            return "it has come" if has_come else None
         stamp, digest = self._files[path]
         now = _stamp(path)
         if now == stamp:
@@ -147,8 +159,11 @@ class OwnFiles(object):
             was = self._names.get(folder)
             if was is None or any(one == tail or one.startswith(tail + ".") for one in was):
                 return
-        if any(self._names_changed(folder) for folder in folders):
+        if any(self._names_changed(folder) for folder in folders) and not self._takes_newcomers():
             raise ModuleNotFoundError("No module named %r" % name, name=name)
+
+    def _takes_newcomers(self):
+        return self._newcomers and not any(self.changed(path) for path in list(self._files))
 
     def invalidate_caches(self):
         """For `importlib.invalidate_caches`."""
@@ -191,11 +206,13 @@ class OwnFiles(object):
             now = {name for name in _listed(folder) if _counts(name)}
         except OSError:
             return "it has gone"
-        now = {name for name in now if os.path.join(folder, name) not in self._written}
+        names, now = ({name for name in found if os.path.join(folder, name) not in self._written} for found in (names, now))
         gone, come = names - now, now - names
         if gone:
             return "%s has gone from it" % sorted(gone)[0]
         come = sorted(name for name in come if name.endswith(_READ))
+        if come and self._takes_newcomers():
+            return None
         return "%s has come into it" % come[0] if come else None
 
     def _read(self, folder, within=()):

@@ -14,6 +14,8 @@ _swapped = []
 
 # The files of this process's engine, and what looks at them.
 _watched = []
+# The same while another core is in place.
+_suspended = []
 _watching = []
 
 
@@ -93,7 +95,44 @@ def own_files(engine, turn):
 def _keep_own_files(engine, turn):
     """Has this process, which is one engine's, read nothing that another bootstrap has put into the engine's folders."""
     # A bootstrap before in this process had its own.
+    del _suspended[:]
     _watched[:] = [own_files(engine, turn)]
+    _watch_own_files()
+
+
+def keep_own_core(core):
+    """
+    Has this process, which is one project's, read nothing that an upgrade has put into its core's folder.
+
+    :param core: the core's `install/core` folder; None for a process that is to have another core.
+    """
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in _watched]
+    del _watched[:]
+    if core is not None:
+        files = OwnFiles(core, [core], _OF_A_CORE, newcomers=True)
+        sys.meta_path.insert(0, files)
+        _watched.append(files)
+        _watch_own_files()
+
+
+def suspend_watch():
+    """
+    Has the process read what is there, as another core takes the place of its own: project code bootstraps by itself,
+    perhaps the very folder that the process's own engine has.
+    """
+    if _watched and not _suspended:
+        _suspended[:], _watched[:] = _watched, ()
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in _suspended]
+
+
+def watch_again():
+    """Has the process keep its own files again, now that what project code has bootstrapped by itself is gone."""
+    if _suspended:
+        _watched[:], _suspended[:] = _suspended, ()
+        sys.meta_path[:0] = [finder for finder in _watched if finder not in sys.meta_path]
+
+
+def _watch_own_files():
     if _watching or not hasattr(sys, "addaudithook"):
         return
 
@@ -303,6 +342,13 @@ def _user(sgtk, options):
     )
 
 
+def set_script_user(sgtk, user):
+    """Has a script user be the core's; `user` is what `create_script_user` takes."""
+    # Older cores do not import it by themselves.
+    authentication = getattr(sgtk, "authentication", None) or importlib.import_module("sgtk.authentication")
+    sgtk.set_authenticated_user(authentication.ShotgunAuthenticator().create_script_user(**user))
+
+
 def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
     """Toolkit's own swap leaves the first core's libraries and finders to the second. This one's replaces it."""
     from tank.bootstrap.import_handler import CoreImportHandler
@@ -311,6 +357,7 @@ def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
         import tank
 
         enter("swap core")
+        suspend_watch()
         log_file = tank.LogManager().uninitialize_base_file_handler()
         swap_core(core_path)
         # The new one from here on.

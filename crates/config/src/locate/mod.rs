@@ -46,14 +46,18 @@ mod location;
 mod memory;
 mod overview;
 mod pointer;
+mod project_watch;
 mod resolve;
 mod trail;
 mod version;
 mod watch;
+mod whole;
 
 pub use configs::Configs;
 pub use fallback::StudioFallback;
 pub use location::{CoreKind, CoreLocation};
 pub use overview::Listed;
+pub use project_watch::{Changed, ProjectWatch, snapshot};
 pub use trail::{Rule, Step, Trail};
 pub use watch::CoreWatch;
+pub use whole::{BeforeImport, CoreChanging, CoresOnDisk};

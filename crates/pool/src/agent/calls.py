@@ -23,6 +23,7 @@ def serve():
     encode = wire.encoder(lambda value: part("values").translate(value))
     longest = wire.max_frame()
     streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+    own = part("project").own_state()
     while True:
         # If the handler of a signal raises here, the worker ends: part of a request may be lost.
         data = next_frame()
@@ -36,6 +37,9 @@ def serve():
                 if number is None:
                     if "end" in request:
                         return 0
+                    if "check" in request:
+                        wire.send_message({"checked": part("errors").do_not_compile(request["check"])})
+                        continue
                     break
                 target, arguments, named = request["call"], request["args"], request["kwargs"]
             else:
@@ -49,7 +53,7 @@ def serve():
         note = None
         try:
             try:
-                function, wanted = _find(target)
+                function, wanted = find(target)
             except BaseException:
                 note = "cannot load %s" % target
                 raise
@@ -83,9 +87,27 @@ def serve():
             answer = _failed(number, error, note)
         # No value of this call lives on while the next one is awaited.
         data = request = result = error = arguments = named = function = None
+        head = head if own is None or own.is_in_order() else _what_was_left(own, target) + head
         send(answers, (len(head) + len(answer)).to_bytes(4, "little") + head, answer)
         answer = None
     raise RuntimeError("a request is neither a call nor 'end'")
+
+
+def _what_was_left(own, called):
+    """What precedes the answer of a call that did something to the project's own state, which is undone."""
+    try:
+        found, can_go_on = own.put_right()
+    except BaseException as error:
+        found, can_go_on = ["what it was is not known: %s" % part("errors").message(error)], False
+    if not found and can_go_on:
+        return b""
+    _found.clear()
+    is_news = called not in own.told
+    own.told.add(called)
+    clean = part("errors").clean
+    left = {"what": [clean(one, 1000) for one in found], "replace": not can_go_on, "news": is_news}
+    left = "".join(part("wire").encoder(None)(left, 0)).encode("utf-8", "replace")
+    return b"L" + len(left).to_bytes(4, "little") + left
 
 
 def _too_long(size, limit):
@@ -116,7 +138,7 @@ def _invalid_call(data, number, error):
     return _message(number, "invalid_call", part("errors").describe(error, "cannot read the arguments"))
 
 
-def _find(target):
+def find(target):
     """The function that `module:function` names, and which of its parameters are filled in."""
     known = _found.get(target)
     if known is not None:
@@ -224,20 +246,83 @@ def _flush():
 #: How long to wait for threads at the end, in seconds.
 THREADS = 1.0
 
+#: The same for processes that plugins have started and left.
+_children = 4.0
+
+
+def give_children(grace):
+    """Sets how long a worker has to end; its children have the greater part of that. None: no limit."""
+    global _children
+    _children = 30.0 if grace is None else 0.8 * grace
+
 
 def finish(status):
-    """Ends the process: destroys the engine, waits for threads for a moment, runs `atexit` functions, flushes
-    the streams.
+    """Ends the process: destroys the engine, waits for threads for a moment, runs `atexit` functions, waits for
+    processes that were left, flushes the streams.
     """
     import atexit
 
-    for last in (part("project").destroy_engine, _wait_for_threads, atexit._run_exitfuncs):
+    for last in (part("project").destroy_engine, _wait_for_threads, atexit._run_exitfuncs, _wait_for_children):
         try:
             last()
         except BaseException as error:
             part("errors").print_to_stderr("at the worker's end", error)
     _flush()
     os._exit(status)
+
+
+def _wait_for_children():
+    """Gives processes that plugins have started in this session time to end, and tells of it."""
+    import time
+
+    end = time.monotonic() + _children
+    left = _session()
+    if not left:
+        return
+    names = ", ".join("%s (%d)" % (name, pid) for pid, name in left)
+    logging = part("records").logging
+    log = logging.getLogger("sgtk_host.worker")
+    log.warning("a worker that is to end has left processes running: %s; they have %.1f s to end", names, _children)
+    while left and time.monotonic() < end:
+        _reap()
+        time.sleep(0.02)
+        left = _session()
+    for pid, name in left:
+        log.warning("process %s (%d) did not end in time and is ended with its worker", name, pid)
+        try:
+            os.kill(pid, 15)
+        except OSError:
+            pass
+
+
+def _session():
+    """The other processes of this session that still run: (pid, name). Where `/proc` does not tell, none."""
+    found = []
+    own = os.getpid()
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return found
+    for name in names:
+        if not name.isdigit() or int(name) == own:
+            continue
+        try:
+            with open("/proc/%s/stat" % name, "rb") as stream:
+                head, _, rest = stream.read().rpartition(b") ")
+        except OSError:
+            continue
+        state, _, _, session = rest.split(b" ", 4)[:4]
+        if int(session) == own and state not in (b"Z", b"X"):
+            found.append((int(name), os.fsdecode(head.partition(b"(")[2])))
+    return found
+
+
+def _reap():
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except OSError:
+        pass
 
 
 def _wait_for_threads():

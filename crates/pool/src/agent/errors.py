@@ -11,20 +11,49 @@ LONGEST = 1 << 16
 LONGEST_NAME = 500
 MOST_BASES = 100
 
-#: Texts that must not leave the process; see `conceal`.
-_secrets = []
+#: Texts that must not leave the process, with all that a text may show of them; see `conceal`.
+_secrets = {}
+
+#: How many are known at a time. A session has a new one for each hour or so.
+MOST_SECRETS = 256
 
 
 def conceal(secret):
-    """Registers a text that is replaced in exceptions and log records."""
+    """Registers a text that is replaced in exceptions and log records, and that the daemon is to replace in whatever
+    this process, and what it has started, prints.
+    """
     if secret and len(secret) >= 4 and secret not in _secrets:
-        _secrets.append(secret)
+        # Before anybody can print it.
+        part("records").tell_secret(secret)
+        _secrets[secret] = sorted(set(_forms(secret)), key=len, reverse=True)
+        if len(_secrets) > MOST_SECRETS:
+            del _secrets[next(iter(_secrets))]
+
+
+def tell_secrets():
+    """Tells the daemon again, for a process that has come to know them before it was forked."""
+    for secret in list(_secrets):
+        part("records").tell_secret(secret)
+
+
+def _forms(secret):
+    """A secret as a text may show it: as it is, in JSON, each of them by `repr` as well, and in an address."""
+    import json
+    import urllib.parse
+
+    yield urllib.parse.quote(secret)
+    yield urllib.parse.quote(secret, safe="")
+    for text in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        doubled = text.replace("\\", "\\\\")
+        for form in (doubled.replace("'", "\\'"), doubled, text):
+            yield form
 
 
 def clean(text, longest=LONGEST):
     """`text` without secrets and lone surrogates, and cut in the middle if it is very long."""
-    for secret in _secrets:
-        text = text.replace(secret, "[hidden]")
+    for forms in list(_secrets.values()):
+        for form in forms:
+            text = text.replace(form, "[hidden]")
     if len(text) > longest:
         half = longest // 2
         left_out = len(text) - 2 * half
@@ -101,3 +130,17 @@ def print_to_stderr(what, error):
         os.write(2, text.encode("utf-8", "backslashreplace"))
     except BaseException:
         pass
+
+
+def do_not_compile(paths):
+    """The files among these that are there and do not compile, each with the reason."""
+    found = []
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                compile(stream.read(), path, "exec", dont_inherit=True)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            found.append([path, clean("%s: %s" % (plain_name(type(error)), message(error)))])
+    return found

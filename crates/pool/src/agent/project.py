@@ -13,6 +13,12 @@ _configuration = None
 _engine = None
 _tank = None
 
+#: What calls leave in order.
+_own = None
+
+#: The core whose files are kept in memory.
+_kept = None
+
 
 class WrongCore(Exception):
     """What was imported is not from the project's core."""
@@ -20,21 +26,34 @@ class WrongCore(Exception):
 
 def enter(request):
     """Enters the project. Returns a report about it."""
-    global step, _configuration, _engine
+    global step, _configuration, _engine, _own
     _configuration = request.get("current_pc") or request.get("configuration")
     step = "logging"
     part("records").start(request.get("log_level"))
+    part("errors").tell_secrets()
+    part("calls").give_children(request.get("children"))
     step = "path"
     add_paths(request)
     core, options = request.get("core_python"), request.pop("bootstrap", None)
     report = load_core(core) if core else {}
+    if core:
+        keep_core(None if options else core)
     set_current_pc(request.get("current_pc"))
     if options:
-        _engine, report = bootstrap(options)
+        _engine, report = bootstrap(options, request)
+    elif core:
+        prepare_core(request)
     # Toolkit may have replaced handlers.
     part("records").add_handlers()
+    if core:
+        _own = part("own_state").OwnState(report["core"], has_engine=bool(options))
     step = "entered"
     return report
+
+
+def own_state():
+    """The project's own import state; None where no core was entered."""
+    return _own
 
 
 def prepare(request):
@@ -44,7 +63,10 @@ def prepare(request):
     part("records").start(request.get("log_level"))
     step = "path"
     add_paths(request)
-    return load_core(request["core_python"])
+    core = request["core_python"]
+    report = load_core(core)
+    keep_core(core)
+    return report
 
 
 def load_core(core):
@@ -58,6 +80,41 @@ def load_core(core):
     step = "verify"
     verify(core)
     return about_core()
+
+
+def prepare_core(request):
+    """Does to a core that is called what the pool's options say: limits, keys, the user, the daemon's functions."""
+    global step
+    step = "prepare"
+    steps, conceal = part("bootstrap"), part("errors").conceal
+    steps.prepare_core(request.get("site_timeout"), conceal)
+    user = request.pop("script_user", None)
+    if user:
+        for secret in ("api_key", "http_proxy"):
+            conceal(user.get(secret))
+        steps.set_script_user(sys.modules["sgtk"], user)
+    call_on_import(request, "calls")
+
+
+def call_on_import(request, purpose):
+    """Calls the daemon's functions for a core that was just imported."""
+    global step
+    for target in request.get("on_import") or ():
+        step, before = "on_import: " + target, step
+        function, _ = part("calls").find(target)
+        about = dict(about_core(), project=request.get("project"), purpose=purpose)
+        function(sys.modules["sgtk"], {name: about[name] for name in ("project", "core", "core_version", "purpose")})
+        step = before
+
+
+def keep_core(core):
+    """Has the process keep what it has of the core in this `python` folder, whatever becomes of the files; None
+    where it is only the one to start from.
+    """
+    global _kept
+    if core != _kept:
+        part("bootstrap").keep_own_core(core and os.path.dirname(core))
+        _kept = core
 
 
 def add_paths(request):
@@ -155,12 +212,19 @@ def why_missing(name):
     return "but the worker has entered no project"
 
 
-def bootstrap(options):
+def bootstrap(options, request):
     """Bootstraps an engine from the core that is loaded. Returns it and a report about it."""
     for secret in ("script_key", "http_proxy"):
         part("errors").conceal(options.get(secret))
     steps = part("bootstrap")
-    engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress, learn=part("errors").conceal)
+
+    def swap_core(path):
+        steps.swap_in_this_process(path)
+        call_on_import(request, "bootstrap")
+
+    call_on_import(request, "bootstrap")
+    learn = part("errors").conceal
+    engine = steps.bootstrap(sys.modules["sgtk"], options, _begin, _progress, swap_core, learn=learn)
     _begin("describe")
     report = steps.describe(engine)
     # The bootstrap may have replaced the core.

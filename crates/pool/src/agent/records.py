@@ -54,6 +54,23 @@ class ToDaemon(logging.Handler):
         return errors.clean(str(record.exc_text), LONGEST) if record.exc_text else None
 
 
+def tell_secret(secret):
+    """Has the daemon hide a text in all that comes from this process."""
+    wire = part("wire")
+    descriptor = wire.descriptors.get("records", -1)
+    if descriptor < 0:
+        return
+    if _handler is not None:
+        _handler.acquire()
+    try:
+        wire.send_message({"secret": secret}, descriptor)
+    except Exception:
+        pass  # The daemon has ended, or a plugin has closed the pipe.
+    finally:
+        if _handler is not None:
+            _handler.release()
+
+
 def start(level):
     """Adds the handler, for records of `level` (a name) and above."""
     global _handler

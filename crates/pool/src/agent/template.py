@@ -26,11 +26,13 @@ def serve(request, hello, work):
     except BaseException as error:
         wire.send_message({"failed": {"step": project.step, "error": part("errors").describe(error)}})
         return 1
-    for name in ("bootstrap", "calls", "values"):
+    for name in ("bootstrap", "calls", "own_state", "values"):
         part(name)
-    # What a worker would import for its first exception, or to inspect a function.
+    # What a worker would import for its first exception, to inspect a function, or to watch its own state.
     import inspect
     import traceback
+
+    part("own_state").version_tag({})
 
     # Closes files of the core that nothing refers to.
     gc.collect()
@@ -180,7 +182,7 @@ class Template:
     def become_worker(self, passed):
         """In the child: closes what belongs to the template, and renews what processes must not share."""
         wire = part("wire")
-        wire.lead_group()
+        wire.lead_session()
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.socket.detach()

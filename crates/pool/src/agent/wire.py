@@ -4,6 +4,7 @@ that length.
 
 import _signal
 import fcntl
+import io
 import json
 import json.encoder
 import os
@@ -35,14 +36,14 @@ class FrameTooLong(Exception):
 
 
 def take_over(numbers):
-    """Makes the process a worker: with its own process group, default signals, and pipes at high descriptors.
-    """
-    lead_group()
+    """Makes the process a worker: with its own session, default signals, and pipes at high descriptors."""
+    lead_session()
     default_signals()
     adopt(numbers)
     close_others(set(descriptors.values()))
     os.register_at_fork(after_in_child=_after_fork)
     buffer_lines()
+    answer_nobody()
     # Prints the stack after a crash in C code, and when a call is ended by SIGTERM.
     import faulthandler
 
@@ -50,10 +51,13 @@ def take_over(numbers):
     faulthandler.register(_signal.SIGTERM, 2, all_threads=False, chain=True)
 
 
-def lead_group():
-    """Makes this process the leader of a group: Ctrl-C in the daemon's terminal must not reach it."""
+def lead_session():
+    """Makes this process the leader of a session, and so of a group: it has no terminal at which it, or what it
+    starts, could ask anybody, and Ctrl-C in the daemon's terminal does not reach it.
+    """
     if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
+        # Who leads a group cannot; a worker that was started leads a session already.
+        os.setsid()
 
 
 def default_signals():
@@ -146,6 +150,24 @@ def buffer_lines():
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+class _Nobody(io.TextIOWrapper):
+    """Standard input of a process whose user is not there: it is at its end, and asking is an error that says so."""
+
+    def readline(self, *limit):
+        """For `input` and `getpass`."""
+        raise EOFError("nobody can be asked: a worker has no user, and its standard input is empty")
+
+    def __next__(self):
+        """Reading line by line is not asking."""
+        raise StopIteration
+
+
+def answer_nobody():
+    """Has questions to a user fail at once."""
+    if sys.stdin is not None:
+        sys.stdin = sys.__stdin__ = _Nobody(open(0, "rb", closefd=False), encoding="utf-8")
 
 
 def _after_fork():

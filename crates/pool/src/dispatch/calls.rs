@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use sgtk_config::keys::redacted;
+
 use super::capacity::Permit;
 use super::dispatcher::Dispatcher;
 use super::effects::{Admission, Fate, GiveUp, MadeBy, Waiting};
@@ -13,8 +15,8 @@ use super::session::Session;
 use super::slot::{Job, Real, Slot};
 use crate::error::{PoolError, StartError};
 use crate::options::WhenFull;
-use crate::process::{Fault, Timer};
-use crate::wire::Reply;
+use crate::process::{Fault, Timer, Worker};
+use crate::wire::{Left, Reply};
 
 /// What became of a call that was dispatched.
 enum Made {
@@ -142,26 +144,26 @@ impl Dispatcher {
         mut sent: usize,
     ) -> Made {
         if sent == 0
-            && let Some(core) = session.due_comparison(self.options.revalidate_after)
+            && session.is_look_due(self.options.revalidate_after)
+            && self.is_outdated(slot, &mut session)
         {
-            if self.launcher.has_changed(&slot.project, core) {
-                return self.give_up_outdated(slot, session, call);
-            }
-            session.set_compared();
+            return self.give_up_outdated(slot, session, call);
         }
         let request = &call.request;
         let worker = Arc::clone(&session.link.worker);
         let deadline = call.run_deadline();
         let fault = match session.link.exchange(&request.frame, &mut sent, deadline.map(|(at, _)| at)) {
             Ok(frame) => match request.read_answer(frame, &slot.project, worker.pid()) {
-                Ok(outcome) => {
-                    self.counters.count(&outcome);
-                    let oversized = session.is_oversized(self.options.recycle_above);
+                Ok(answered) => {
+                    self.counters.count(&answered.outcome);
+                    let is_damaged =
+                        answered.left.is_some_and(|left| self.tell_left(slot, call, &worker, &left));
+                    let unfit = is_damaged || session.is_oversized(self.options.recycle_above);
                     self.update(slot, |state, effects| {
                         let others_wait = self.capacity.is_short();
-                        state.released(session, oversized, Instant::now(), others_wait, effects);
+                        state.released(session, unfit, Instant::now(), others_wait, effects);
                     });
-                    return Made::Ended(outcome);
+                    return Made::Ended(answered.outcome);
                 }
                 Err(what) => Fault::Protocol(format!("sent {what}")),
             },
@@ -201,6 +203,24 @@ impl Dispatcher {
         Made::Ended(outcome)
     }
 
+    /// Tells what a call did to its project's import state. Returns whether its worker is to be replaced.
+    fn tell_left(&self, slot: &Slot, call: &PendingCall, worker: &Worker, left: &Left) -> bool {
+        let (project, pid, call) = (&*slot.project, worker.pid(), &call.request.name);
+        let what = redacted(&left.what.join("; ")).into_owned();
+        let then = if left.replace { "the worker is replaced" } else { "it was undone" };
+        if left.news || left.replace {
+            tracing::warn!(
+                project,
+                pid,
+                call,
+                "call '{call}' has changed what is the worker's own: {what}; {then}"
+            );
+        } else {
+            tracing::debug!(project, pid, call, "again: {what}; {then}");
+        }
+        left.replace
+    }
+
     fn give_up(self: &Arc<Self>, slot: &Arc<Slot>, session: Box<Session>, why: GiveUp) -> Fate {
         self.update(slot, |state, effects| state.given_up(session, why, Instant::now(), effects))
     }
@@ -212,7 +232,7 @@ impl Dispatcher {
         call: &PendingCall,
     ) -> Made {
         let (project, pid) = (&*slot.project, session.link.worker.pid());
-        tracing::info!(project, pid, "the core has changed: replacing a worker");
+        tracing::info!(project, pid, "files have changed on disk: replacing a worker");
         match self.give_up(slot, session, GiveUp::Outdated) {
             Fate::Requeued => Made::Requeued,
             Fate::Aborted => Made::Ended(Err(slot.aborted(call, false))),
@@ -271,7 +291,7 @@ impl Dispatcher {
         let (project, pid) = (&*slot.project, ready.link.worker.pid());
         let micros = begun.elapsed().as_micros() as u64;
         tracing::info!(project, pid, forked, micros, "a worker is ready");
-        Ok(Session::new(ready.link, permit, ready.fingerprint, Instant::now()))
+        Ok(Session::new(ready.link, permit, ready.watch, Instant::now()))
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use sgtk_config::Bootstrap;
 use sgtk_config::keys::Secrets;
 
 use super::capacity::Capacity;
@@ -30,7 +29,7 @@ pub(crate) struct Dispatcher {
     pub(crate) launcher: Launcher,
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) capacity: Arc<Capacity>,
-    /// Hides the keys of bootstraps in all texts of workers.
+    /// Hides the keys of the pool's options in all texts of workers.
     _secrets: Secrets,
     slots: RwLock<Slots>,
     calls: AtomicU64,
@@ -56,7 +55,7 @@ impl Dispatcher {
         let supervisor = Supervisor::start(process.grace)
             .map_err(|(action, cause)| PoolError::System { action, cause: Arc::new(cause) })?;
         let supervisor = Arc::new(supervisor);
-        let secrets = Secrets::in_use(process.bootstraps.values().flat_map(Bootstrap::secrets));
+        let secrets = Secrets::in_use(process.secrets());
         let dispatcher = Arc::new(Self {
             counters: Counters::default(),
             launcher: Launcher::new(process, Arc::clone(&supervisor)),
@@ -153,8 +152,8 @@ impl Dispatcher {
             Effect::Dispatch { link: mut session, call } => {
                 // The worker begins while the thread that makes the call wakes up, unless that has to look at
                 // the core's files first.
-                let is_current = session.due_comparison(self.options.revalidate_after).is_none();
-                let sent = if is_current { session.link.begin(&call.call().request.frame) } else { 0 };
+                let is_look_due = session.is_look_due(self.options.revalidate_after);
+                let sent = if !is_look_due { session.link.begin(&call.call().request.frame) } else { 0 };
                 match call {
                     Queued::Direct(direct) => direct.turn.deliver(Ok((session, sent))),
                     Queued::Submitted(submitted) => self.give_job(slot, Job::Make(session, submitted, sent)),

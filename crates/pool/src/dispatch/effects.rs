@@ -87,7 +87,7 @@ pub(super) enum Retirement {
     Evicted,
     /// It was idle for too long.
     Idle,
-    /// It has answered as many calls as it may, or uses too much memory.
+    /// It has answered as many calls as it may, uses too much memory, or a call has changed what is its own.
     Recycled,
     /// Its core has changed.
     Outdated,

@@ -40,6 +40,7 @@ mod dispatcher;
 mod effects;
 mod failures;
 mod mailbox;
+mod outdated;
 mod pending;
 mod queue;
 mod runner;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sgtk_config::Fingerprint;
+use sgtk_config::{Changed, ProjectWatch};
 
 use super::capacity::Permit;
 use crate::process::Link;
@@ -15,9 +15,12 @@ const MEASURE_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Session {
     pub(super) link: Box<Link>,
     pub(super) permit: Arc<Permit>,
-    /// The core's files when it was imported, and when they were last compared. `None` for a bootstrap.
-    fingerprint: Option<Fingerprint>,
-    compared: Instant,
+    /// The files that it has read. `None` where it has entered no centralized configuration.
+    watch: Option<ProjectWatch>,
+    /// When they were last looked at.
+    looked: Instant,
+    /// Why it goes on although they have changed.
+    kept: Option<String>,
     /// When its memory was last measured. `None` before its first call.
     measured: Option<Instant>,
 }
@@ -26,10 +29,10 @@ impl Session {
     pub(super) fn new(
         link: Box<Link>,
         permit: Arc<Permit>,
-        fingerprint: Option<Fingerprint>,
+        watch: Option<ProjectWatch>,
         now: Instant,
     ) -> Box<Self> {
-        Box::new(Self { link, permit, fingerprint, compared: now, measured: None })
+        Box::new(Self { link, permit, watch, looked: now, kept: None, measured: None })
     }
 
     /// Whether the worker uses more memory than this many bytes, as far as that was measured now.
@@ -54,13 +57,26 @@ impl Session {
         memory.is_some()
     }
 
-    /// The files to compare with what they are now, if the last comparison is older than `age`.
-    pub(super) fn due_comparison(&self, age: Option<Duration>) -> Option<&Fingerprint> {
-        let age = age?;
-        self.fingerprint.as_ref().filter(|_| self.compared.elapsed() >= age)
+    /// Whether the last look at its files is older than `age`.
+    pub(super) fn is_look_due(&self, age: Option<Duration>) -> bool {
+        self.watch.is_some() && age.is_some_and(|age| self.looked.elapsed() >= age)
     }
 
-    pub(super) fn set_compared(&mut self) {
-        self.compared = Instant::now();
+    /// The files that are not what it has read.
+    pub(super) fn look(&mut self) -> Changed {
+        self.looked = Instant::now();
+        match &mut self.watch {
+            Some(watch) if self.kept.is_some() => watch.changed_of_all(),
+            Some(watch) => watch.changed(),
+            None => Changed::default(),
+        }
+    }
+
+    /// Notes why it goes on although its files have changed; `None` where they have not. Returns whether that
+    /// is news.
+    pub(super) fn keep(&mut self, why: Option<String>) -> bool {
+        let is_news = self.kept != why;
+        self.kept = why;
+        is_news
     }
 }

@@ -199,11 +199,12 @@ impl<T: Types> State<T> {
         }
     }
 
-    /// A call was answered. `oversized`: the worker uses more memory than it may.
+    /// A call was answered. `unfit`: the worker uses more memory than it may, or
+    /// its project's import state is not what it was.
     pub(super) fn released(
         &mut self,
         link: T::Link,
-        oversized: bool,
+        unfit: bool,
         now: Instant,
         others_wait: bool,
         effects: &mut Effects<T>,
@@ -227,7 +228,7 @@ impl<T: Types> State<T> {
             self.retire(link, Retirement::Aborted, now, effects);
         } else if running.replace {
             self.retire(link, Retirement::Replaced, now, effects);
-        } else if worn_out || oversized {
+        } else if worn_out || unfit {
             self.retire(link, Retirement::Recycled, now, effects);
         } else if others_wait && slice_is_over {
             self.retire(link, Retirement::Evicted, now, effects);

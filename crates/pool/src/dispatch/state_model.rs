@@ -80,7 +80,7 @@ enum Event {
     StartFailed,
     NoThread,
     TimerFires,
-    Answer { oversized: bool },
+    Answer { unfit: bool },
     GiveUp(Reason),
     WorkerEnds,
     Withdraw(usize),
@@ -119,7 +119,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::StartFailed),
         1 => Just(Event::NoThread),
         3 => Just(Event::TimerFires),
-        8 => prop::bool::weighted(0.1).prop_map(|oversized| Event::Answer { oversized }),
+        8 => prop::bool::weighted(0.1).prop_map(|unfit| Event::Answer { unfit }),
         5 => reason.prop_map(Event::GiveUp),
         2 => Just(Event::WorkerEnds),
         3 => (0usize..2).prop_map(Event::Withdraw),
@@ -275,7 +275,7 @@ impl World {
                     self.state.retry_due(now, &mut effects);
                 }
             }
-            Event::Answer { oversized } => self.answer(oversized, &mut effects),
+            Event::Answer { unfit } => self.answer(unfit, &mut effects),
             Event::GiveUp(reason) => self.give_up(reason, &mut effects),
             Event::WorkerEnds => self.worker_ends(&mut effects),
             Event::Withdraw(index) => {
@@ -359,14 +359,14 @@ impl World {
         self.held_has_ended = false;
     }
 
-    fn answer(&mut self, oversized: bool, effects: &mut Vec<Effect<Model>>) {
+    fn answer(&mut self, unfit: bool, effects: &mut Vec<Effect<Model>>) {
         let Some((link, call)) = self.held.take() else { return };
         let worker = link.0.number;
         *self.answered.get_mut(&worker).unwrap() += 1;
         self.failures = 0;
         let aborted = self.known(call.number).aborted;
-        let replaced = aborted || oversized || self.answered[&worker] >= RECYCLE_AFTER || self.held_has_ended;
-        self.state.released(link, oversized, self.now, self.others_wait, effects);
+        let replaced = aborted || unfit || self.answered[&worker] >= RECYCLE_AFTER || self.held_has_ended;
+        self.state.released(link, unfit, self.now, self.others_wait, effects);
         let passed_on = effects.iter().any(|effect| matches!(effect, Effect::Dispatch { .. }));
         assert!(!(replaced && passed_on), "an unfit worker's link was passed on");
         if !aborted {
@@ -526,7 +526,7 @@ impl World {
     /// Lets everything end.
     fn finish(&mut self) {
         self.happen(Event::Close);
-        for event in [Event::Grant, Event::Started, Event::Answer { oversized: false }, Event::TimerFires] {
+        for event in [Event::Grant, Event::Started, Event::Answer { unfit: false }, Event::TimerFires] {
             self.happen(event);
         }
         assert_eq!(self.state.worker_state(), WorkerState::Absent);

@@ -3,22 +3,29 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use sgtk_config::keys::Secrets;
 use sgtk_config::python::Executables;
-use sgtk_config::{Bootstrap, ConfigError, CoreLocation, Difference, Fingerprint};
+use sgtk_config::{
+    BeforeImport, Bootstrap, Changed, ConfigError, CoreLocation, CoresOnDisk, Difference, Fingerprint,
+    ProjectWatch, ScriptUser, check_yaml, forget_compiled,
+};
 
 use super::link::{Fault, Link};
-use super::spawner::{ENTERING, STARTING, Spawner, Unready, parse};
+use super::spawner::{Spawner, Unready, parse};
 use super::supervisor::Supervisor;
-use super::templates::Templates;
+use super::templates::{Key, Templates};
 use super::watch::OnEnd;
 use super::worker::Worker;
 use crate::error::StartError;
 use crate::options::{ProcessOptions, after};
 use crate::wire::{self, Entry, Greeting};
+
+/// How long a worker may take to say whether files compile.
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a worker enters.
 #[derive(Debug)]
@@ -37,6 +44,7 @@ pub(crate) struct Launcher {
     spawner: Arc<Spawner>,
     templates: Templates,
     pythons: Executables,
+    cores: CoresOnDisk,
     /// Bootstraps that were named after the pool was built.
     later: RwLock<HashMap<String, Later>>,
 }
@@ -56,13 +64,22 @@ struct Plan {
     python: PathBuf,
     /// The core's `python` folder, if there is a core.
     core: Option<String>,
+    /// Of the environment, for this project alone.
+    variables: Vec<(String, String)>,
+    files: Option<Files>,
+}
+
+/// The files of a centralized configuration and its core before the core is imported.
+#[derive(Debug)]
+struct Files {
+    core: BeforeImport,
+    watch: ProjectWatch,
 }
 
 /// A process that has not entered its project yet.
 #[derive(Debug)]
 pub(crate) struct Starting {
     plan: Plan,
-    fingerprint: Option<Fingerprint>,
     link: Box<Link>,
     pub(crate) forked: bool,
 }
@@ -71,8 +88,18 @@ pub(crate) struct Starting {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) link: Box<Link>,
-    /// The core's files when the start began. `None` for a bootstrap.
-    pub(crate) fingerprint: Option<Fingerprint>,
+    /// What it has read, before it did. `None` where it has entered no centralized configuration.
+    pub(crate) watch: Option<ProjectWatch>,
+}
+
+impl Plan {
+    /// The template that has imported the core, and the core's files as they are to be; `None` for those of
+    /// a core that belongs to no project.
+    fn template(&self) -> Option<(Key, Option<Fingerprint>)> {
+        let core = self.core.clone()?;
+        let files = self.files.as_ref().map(|files| files.core.files().clone());
+        Some((Key { core, python: self.python.clone(), variables: self.variables.clone() }, files))
+    }
 }
 
 impl Starting {
@@ -83,9 +110,10 @@ impl Starting {
 
 impl Launcher {
     pub(crate) fn new(options: ProcessOptions, supervisor: Arc<Supervisor>) -> Self {
+        let cores = CoresOnDisk::new(options.settle_after);
         let spawner = Arc::new(Spawner::new(options, supervisor));
         let later = RwLock::default();
-        Self { spawner, templates: Templates::default(), pythons: Executables::default(), later }
+        Self { spawner, templates: Templates::default(), pythons: Executables::default(), cores, later }
     }
 
     /// Has workers of this name bootstrap from their next start on.
@@ -118,49 +146,73 @@ impl Launcher {
         on_end: OnEnd,
     ) -> Result<Starting, StartError> {
         let plan = self.plan(project, target)?;
-        // Taken before the core is imported, so that a later change is noticed.
-        let fingerprint = plan.location.as_ref().map(Fingerprint::quick);
         let mut on_end = Some(on_end);
-        let link = plan
-            .core
-            .as_ref()
-            .and_then(|core| self.templates.fork(&self.spawner, project, core, &plan.python, &mut on_end));
+        let link = plan.template().and_then(|(key, files)| {
+            self.templates.fork(&self.spawner, project, &key, files.as_ref(), &mut on_end)
+        });
         let (link, forked) = match link {
             Some(link) => (link, true),
             None => {
-                let mut link = self.spawner.spawn(&plan.python, project, None, on_end)?;
+                let mut link = self.spawner.spawn(&plan.python, project, &plan.variables, None, on_end)?;
                 if let Err(why) = self.spawner.send_agent(&mut link) {
-                    return Err(self.spawner.give_up(link, STARTING, why));
+                    return Err(self.spawner.give_up(link, None, why));
                 }
                 (link, false)
             }
         };
-        Ok(Starting { plan, fingerprint, link, forked })
+        Ok(Starting { plan, link, forked })
     }
 
-    /// Has a process enter its project. A process that fails to is ended.
+    /// Has a process enter its project. A process that fails to is ended, and so is one whose core has
+    /// changed meanwhile: it may have some of the old files and some of the new.
     pub(crate) fn enter(
         &self,
         project: &str,
         target: &Target,
         starting: Starting,
     ) -> Result<Ready, StartError> {
-        let Starting { plan, fingerprint, mut link, .. } = starting;
+        let Starting { plan, mut link, .. } = starting;
         let greeting = match self.spawner.read_greeting(&mut link) {
             Ok(greeting) => greeting,
-            Err(why) => return Err(self.spawner.give_up(link, STARTING, why)),
+            Err(why) => return Err(self.spawner.give_up(link, None, why)),
         };
-        match self.ask_to_enter(project, target, &plan, &greeting, &mut link) {
-            Ok(()) => Ok(Ready { link, fingerprint }),
-            Err(why) => Err(self.spawner.give_up(link, ENTERING, why)),
+        let Plan { location, files, .. } = &plan;
+        let entered = self.ask_to_enter(project, target, &plan, &greeting, &mut link).and_then(|()| {
+            let (Some(location), Some(files)) = (location, files) else { return Ok(()) };
+            self.cores.imported(location, files.core.clone()).map_err(|error| StartError::from(error).into())
+        });
+        match entered {
+            Ok(()) => Ok(Ready { link, watch: plan.files.map(|files| files.watch) }),
+            Err(why) => {
+                let timeout = self.enter_timeout(target).unwrap_or_default();
+                Err(self.spawner.give_up(link, Some(timeout), why))
+            }
         }
     }
 
-    /// Whether the files of the project's core have changed since `before`. A core that cannot be found for
-    /// the moment has not: the worker has it in memory.
-    pub(crate) fn has_changed(&self, project: &str, before: &Fingerprint) -> bool {
-        let location = self.spawner.options.configs.locate(project);
-        location.is_ok_and(|location| *before != Fingerprint::quick(&location))
+    /// Whether a worker may give way to one of the project as it is on disk, where these files have changed:
+    /// its core can be found, is whole, and can be imported.
+    ///
+    /// # Errors
+    /// Why the worker is to go on with what it has in memory.
+    pub(crate) fn check_successor(
+        &self,
+        project: &Arc<str>,
+        target: &Target,
+        changed: &Changed,
+    ) -> Result<(), String> {
+        for file in &changed.rest {
+            if file.extension().is_some_and(|end| end == "yml" || end == "yaml") {
+                check_yaml(file).map_err(|reason| format!("{}: {reason}", file.display()))?;
+            }
+        }
+        let plan = self.plan(project, target).map_err(|error| error.to_string())?;
+        forget_compiled(changed.files());
+        if changed.core.is_empty() {
+            return Ok(());
+        }
+        let Some((key, Some(files))) = plan.template() else { return Ok(()) };
+        self.templates.try_import(&self.spawner, &key, &files)
     }
 
     /// Ends the templates, for a pool that is closed.
@@ -171,6 +223,15 @@ impl Launcher {
     /// Waits for the threads of the templates, whose processes have ended.
     pub(crate) fn join(&self) {
         self.templates.join();
+    }
+
+    /// How long a worker may take to enter what it is for: as long as a bootstrap itself may, if that is less.
+    fn enter_timeout(&self, target: &Target) -> Option<Duration> {
+        let own = match target {
+            Target::Bootstrap(bootstrap) => bootstrap.timeout(),
+            Target::Project | Target::Nothing => None,
+        };
+        self.spawner.options.enter_timeout.into_iter().chain(own).min()
     }
 
     fn plan(&self, project: &str, target: &Target) -> Result<Plan, StartError> {
@@ -187,11 +248,17 @@ impl Launcher {
             Target::Nothing => (None, None, None),
         };
         let python = python.unwrap_or_else(|| options.python.clone());
-        Ok(Plan {
-            location,
-            python: self.pythons.real(&python)?,
-            core: core.as_deref().map(utf8).transpose()?,
-        })
+        let python = self.pythons.real(&python)?;
+        let core = core.as_deref().map(utf8).transpose()?;
+        let files = match &location {
+            Some(location) => {
+                let plugins: Vec<_> = options.plugin_paths(project).cloned().collect();
+                let watch = ProjectWatch::before_import(location, &plugins);
+                Some(Files { core: self.cores.whole(location)?, watch })
+            }
+            None => None,
+        };
+        Ok(Plan { location, python, core, variables: options.variables_of(project), files })
     }
 
     fn ask_to_enter(
@@ -205,7 +272,7 @@ impl Launcher {
         let request = self.entry_request(project, target, plan)?;
         let request = wire::encode(&request)
             .map_err(|error| Fault::Protocol(format!("cannot be asked to enter: {error}")))?;
-        let deadline = self.spawner.options.enter_timeout.map(after);
+        let deadline = self.enter_timeout(target).map(after);
         let frame = link.exchange(&request, &mut 0, deadline)?;
         match parse::<Entry>(&frame)? {
             Entry::Entered(entered) => {
@@ -243,8 +310,7 @@ impl Launcher {
             Target::Bootstrap(bootstrap) => Some(bootstrap.to_json()),
             Target::Project | Target::Nothing => None,
         };
-        let own = options.project_paths.get(project).into_iter().flatten();
-        let plugin_paths: Vec<&String> = own.chain(&options.plugin_paths).collect();
+        let plugin_paths: Vec<&String> = options.plugin_paths(project).collect();
         Ok(json!({"enter": {
             "project": project,
             "site_packages": options.site_packages,
@@ -253,6 +319,10 @@ impl Launcher {
             "current_pc": current_pc,
             "configuration": configuration,
             "bootstrap": bootstrap,
+            "site_timeout": options.site_timeout.map(|timeout| timeout.as_secs_f64()),
+            "script_user": options.script_user.as_ref().map(ScriptUser::to_json),
+            "on_import": options.on_import,
+            "children": options.grace.asked.map(|grace| grace.as_secs_f64()),
             "log_level": options.log_level(),
             "max_frame": options.max_frame,
         }}))

@@ -12,7 +12,7 @@ mod terminate;
 mod watch;
 mod worker;
 
-pub(crate) use launch::{Launcher, Target};
+pub(crate) use launch::{CHECK_TIMEOUT, Launcher, Target};
 pub(crate) use link::{Fault, Link};
 pub(crate) use supervisor::{Supervisor, Timer};
 pub(crate) use terminate::Step;

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
-use sgtk_config::keys::redacted;
+use serde::Deserialize;
+use sgtk_config::keys::{Secrets, redacted};
 
 use crate::wire::{LogRecord, Received};
 
@@ -117,6 +118,8 @@ pub(super) enum Stream {
 pub(super) struct Output {
     pub(super) pipe: OwnedFd,
     stream: Stream,
+    /// What was read and not emitted yet.
+    raw: Vec<u8>,
     lines: Lines,
 }
 
@@ -135,25 +138,20 @@ pub(super) enum More {
 
 impl Output {
     pub(super) fn new(pipe: OwnedFd, stream: Stream) -> Self {
-        Self { pipe, stream, lines: Lines::default() }
+        Self { pipe, stream, raw: Vec::new(), lines: Lines::default() }
     }
 
-    /// Emits the lines that were written, up to so many bytes.
-    pub(super) fn read(&mut self, project: &str, pid: u32, tail: &mut Tail, most: usize) -> More {
+    /// Reads what was written, up to so many bytes.
+    pub(super) fn read(&mut self, most: usize) -> More {
         let mut buffer = [0; READ];
         let mut left = most;
         while left > 0 {
             let room = buffer.get_mut(..left.min(READ)).unwrap_or_default();
             match rustix::io::read(&self.pipe, room) {
-                Ok(0) => {
-                    self.finish(project, pid, tail);
-                    return More::Never;
-                }
+                Ok(0) => return More::Never,
                 Ok(read) => {
                     left -= read;
-                    let bytes = buffer.get(..read).unwrap_or_default();
-                    let stream = self.stream;
-                    self.lines.feed(bytes, |line| emit_line(project, pid, stream, line, tail));
+                    self.raw.extend_from_slice(buffer.get(..read).unwrap_or_default());
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return More::Later,
@@ -161,6 +159,13 @@ impl Output {
             }
         }
         More::Now
+    }
+
+    /// Emits the lines of what was read.
+    pub(super) fn emit(&mut self, project: &str, pid: u32, tail: &mut Tail) {
+        let stream = self.stream;
+        self.lines.feed(&self.raw, |line| emit_line(project, pid, stream, line, tail));
+        self.raw.clear();
     }
 
     /// Emits a last line without a line end.
@@ -188,11 +193,25 @@ fn emit_line(project: &str, pid: u32, stream: Stream, line: &str, tail: &mut Tai
 pub(super) struct Records {
     pub(super) pipe: OwnedFd,
     received: Received,
+    /// Keys that have come up in the process, to be hidden in all that comes from it.
+    secrets: Option<Secrets>,
+}
+
+/// How a record begins that is a key.
+const SECRET: &[u8] = b"{\"secret\":";
+
+#[derive(Deserialize)]
+struct Learned {
+    secret: String,
 }
 
 impl Records {
     pub(super) fn new(pipe: OwnedFd) -> Self {
-        Self { pipe, received: Received::default() }
+        Self { pipe, received: Received::default(), secrets: None }
+    }
+
+    pub(super) fn into_secrets(self) -> Option<Secrets> {
+        self.secrets
     }
 
     /// Emits the records that were written, up to about so many bytes.
@@ -208,6 +227,11 @@ impl Records {
             }
             loop {
                 match self.received.next(LARGEST_RECORD) {
+                    Ok(Some(frame)) if frame.body().starts_with(SECRET) => {
+                        if let Ok(Learned { secret }) = serde_json::from_slice(frame.body()) {
+                            self.secrets.get_or_insert_with(|| Secrets::in_use([])).learner().learn(&secret);
+                        }
+                    }
                     Ok(Some(frame)) => match serde_json::from_slice(frame.body()) {
                         Ok(record) => emit_record(project, pid, &record),
                         Err(error) => {
@@ -313,12 +337,14 @@ mod tests {
         rustix::io::write(&writer, b"one\ntwo\nthree").unwrap();
         let mut output = Output::new(pipe, Stream::Out);
         let mut tail = Tail::default();
-        assert_eq!(output.read("p", 1, &mut tail, 4), More::Now);
+        assert_eq!(output.read(4), More::Now);
+        output.emit("p", 1, &mut tail);
         assert_eq!(tail.text(), "one");
         let rest = held(&output.pipe);
         assert_eq!(rest, 9);
         rustix::io::write(&writer, b" and more").unwrap();
-        assert_eq!(output.read("p", 1, &mut tail, rest), More::Now);
+        assert_eq!(output.read(rest), More::Now);
+        output.emit("p", 1, &mut tail);
         output.finish("p", 1, &mut tail);
         assert_eq!(tail.text(), "one\ntwo\nthree");
     }

@@ -1,6 +1,7 @@
 //! Starts a process with the pipes that the agent expects.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -69,18 +70,24 @@ pub(super) fn pipes() -> io::Result<(OurEnds, TheirEnds)> {
     Ok((OurEnds { requests, answers, outputs }, theirs))
 }
 
-/// Starts `python` with the agent's loader. `forks` is a template's socket.
+/// Starts `python` with the agent's loader, with these variables and then those of its own. `forks` is a template's socket.
 pub(super) fn spawn(
     python: &Path,
     variables: &Variables,
+    own: &[(String, String)],
     theirs: TheirEnds,
     forks: Option<OwnedFd>,
 ) -> io::Result<Pid> {
     let mut command = Command::new(python);
     command.args(["-X", "utf8", "-I", "-S", "-c", agent::LOADER]);
     command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+    command.envs(own.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(theirs.stdout).stderr(theirs.stderr);
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    // A session of its own, and so a group: no terminal to ask anybody at, and no Ctrl-C of the daemon's.
+    let own_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between `fork` and `exec` it makes a single system call, which is async-signal-safe, and allocates
+    // nothing.
+    unsafe { command.pre_exec(own_session) };
     let mut mappings = vec![
         FdMapping { parent_fd: theirs.requests, child_fd: REQUESTS },
         FdMapping { parent_fd: theirs.answers, child_fd: ANSWERS },

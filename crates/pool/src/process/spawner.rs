@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use serde::Deserialize;
@@ -21,8 +22,8 @@ use crate::error::StartError;
 use crate::options::{ProcessOptions, after};
 use crate::wire::{Frame, Greeting, encode_text};
 
-pub(super) const STARTING: &str = "starting";
-pub(super) const ENTERING: &str = "entering the project";
+const STARTING: &str = "starting";
+const ENTERING: &str = "entering the project";
 
 /// The version of the agent's protocol.
 const PROTOCOL: u32 = 1;
@@ -59,18 +60,20 @@ impl Spawner {
         Self { options, supervisor, numbers: AtomicU64::new(1) }
     }
 
-    /// Starts a process, without the agent's source. `forks` is the socket of a template.
+    /// Starts a process, without the agent's source. `variables` are its own; `forks` is the socket of a
+    /// template.
     pub(super) fn spawn(
         &self,
         python: &Path,
         name: &Arc<str>,
+        variables: &[(String, String)],
         forks: Option<OwnedFd>,
         on_end: Option<OnEnd>,
     ) -> Result<Box<Link>, StartError> {
         let pipes = spawn::pipes();
         let (ours, theirs) =
             pipes.map_err(|cause| StartError::System { action: "make a worker's pipes", cause })?;
-        let pid = spawn::spawn(python, &self.options.variables, theirs, forks)
+        let pid = spawn::spawn(python, &self.options.variables, variables, theirs, forks)
             .map_err(|error| StartError::Python { python: python.to_owned(), reason: error.to_string() })?;
         Ok(self.watch(Process::new(pid, true), name, ours, None, on_end))
     }
@@ -125,7 +128,10 @@ impl Spawner {
     }
 
     /// Ends a process that did not get ready, and returns why it did not.
-    pub(super) fn give_up(&self, link: Box<Link>, phase: &'static str, why: Unready) -> StartError {
+    ///
+    /// `entering` is how long it had to enter, for a process that has started.
+    pub(super) fn give_up(&self, link: Box<Link>, entering: Option<Duration>, why: Unready) -> StartError {
+        let phase = if entering.is_some() { ENTERING } else { STARTING };
         let worker = Arc::clone(&link.worker);
         let pid = worker.pid();
         match why {
@@ -136,9 +142,7 @@ impl Spawner {
             }
             Unready::Fault(Fault::TimedOut) => {
                 self.supervisor.end(&worker, Some(link), Step::Terminate);
-                let options = &self.options;
-                let timeout = if phase == STARTING { options.start_timeout } else { options.enter_timeout };
-                let timeout = timeout.unwrap_or_default();
+                let timeout = entering.or(self.options.start_timeout).unwrap_or_default();
                 StartError::TimedOut { pid, phase, timeout, output: worker.last_output() }
             }
             Unready::Fault(Fault::Protocol(how)) => {

@@ -5,6 +5,7 @@
 //! template cannot be used, for whatever reason, workers are started instead.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,11 @@ use rustix::net::{
 use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::json;
-use sgtk_config::Fingerprint;
+use sgtk_config::{CoreChanging, Fingerprint};
 
 use super::link::{Fault, Link};
 use super::spawn::TheirEnds;
-use super::spawner::{STARTING, Spawner, Unready, parse};
+use super::spawner::{Spawner, Unready, parse};
 use super::supervisor::Supervisor;
 use super::terminate::Step;
 use super::watch::{OnEnd, Reaper};
@@ -49,10 +50,26 @@ const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// A core, and the Python that imports it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    core: String,
-    python: PathBuf,
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// The core's `python` folder.
+    pub(super) core: String,
+    pub(super) python: PathBuf,
+    /// Those of a project that has its own, which the core may read when it is imported.
+    pub(super) variables: Vec<(String, String)>,
+}
+
+/// Without the variables, which may be keys.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("core", &self.core).field("python", &self.python).finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    fn files(&self) -> Fingerprint {
+        Fingerprint::of_core(Path::new(&self.core).parent().unwrap_or(Path::new("")))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +85,7 @@ enum State {
     Starting,
     Ready(Arc<Template>),
     /// It cannot fork. Not tried again until the core's files change.
-    Unfit(Fingerprint),
+    Unfit(Fingerprint, Arc<StartError>),
 }
 
 /// A process that has imported a core.
@@ -109,46 +126,82 @@ struct Report {
 }
 
 impl Templates {
-    /// Forks a worker. `None` if there is no template for the core: start a process instead. `on_end` is
-    /// taken only by a worker.
+    /// Forks a worker, with the core's files as `files` has them, else as they are. `None` if there is no
+    /// template for the core: start a process instead. `on_end` is taken only by a worker.
     pub(super) fn fork(
         &self,
         spawner: &Arc<Spawner>,
         project: &Arc<str>,
-        core: &str,
-        python: &Path,
+        key: &Key,
+        files: Option<&Fingerprint>,
         on_end: &mut Option<OnEnd>,
     ) -> Option<Box<Link>> {
         if !spawner.options.templates || !cfg!(target_os = "linux") {
             return None;
         }
-        let key = Key { core: core.to_owned(), python: python.to_owned() };
         // Of the core alone: projects with the same core share its template.
-        let install_core = Path::new(core).parent().unwrap_or(Path::new(""));
-        let template = self.get(spawner, &key, &Fingerprint::of_core(install_core))?;
+        let now = files.is_none().then(|| key.files());
+        let template = self.get(spawner, key, files.or(now.as_ref())?).ok()?;
         let parent: Arc<dyn Reaper> = Arc::<Template>::clone(&template);
         match spawner.adopt(project, parent, |theirs| template.fork(theirs), on_end) {
             Ok(link) => Some(link),
             Err(error) => {
-                tracing::warn!(project = &**project, core, "failed to fork from a template: {error}");
-                self.discard(spawner, &key, &template);
+                tracing::warn!(
+                    project = &**project,
+                    core = key.core,
+                    "failed to fork from a template: {error}"
+                );
+                self.discard(spawner, key, &template);
                 None
             }
         }
     }
 
+    /// Whether a core whose files are these can be imported: the template of it has, or one does that is
+    /// ended again where there are none.
+    ///
+    /// # Errors
+    /// What its import raises. What else a template fails for does not concern the core.
+    pub(super) fn try_import(
+        &self,
+        spawner: &Arc<Spawner>,
+        key: &Key,
+        files: &Fingerprint,
+    ) -> Result<(), String> {
+        if !cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        let tried = if spawner.options.templates {
+            self.get(spawner, key, files).map(drop)
+        } else {
+            let started = self.start(spawner, key, files).map_err(Arc::new);
+            started.map(|template| template.end(&spawner.supervisor))
+        };
+        match tried {
+            Err(error) if matches!(*error, StartError::Enter { .. } | StartError::CoreChanging { .. }) => {
+                Err(error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The template of a core whose files have this fingerprint. Starts it, or waits until another thread
     /// has.
-    fn get(&self, spawner: &Arc<Spawner>, key: &Key, fingerprint: &Fingerprint) -> Option<Arc<Template>> {
+    fn get(
+        &self,
+        spawner: &Arc<Spawner>,
+        key: &Key,
+        fingerprint: &Fingerprint,
+    ) -> Result<Arc<Template>, Arc<StartError>> {
         let mut known = self.known.lock();
         loop {
             match known.get(key) {
                 Some(State::Starting) => self.changed.wait(&mut known),
-                Some(State::Unfit(seen)) if seen == fingerprint => return None,
+                Some(State::Unfit(seen, why)) if seen == fingerprint => return Err(Arc::clone(why)),
                 Some(State::Ready(template)) if template.serves(fingerprint) => {
-                    return Some(Arc::clone(template));
+                    return Ok(Arc::clone(template));
                 }
-                Some(State::Ready(_) | State::Unfit(_)) | None => break,
+                Some(State::Ready(_) | State::Unfit(..)) | None => break,
             }
         }
         let outdated = known.insert(key.clone(), State::Starting);
@@ -158,11 +211,11 @@ impl Templates {
             template.end(&spawner.supervisor);
         }
         let (state, template) = match self.start(spawner, key, fingerprint) {
-            Ok(template) => (State::Ready(Arc::clone(&template)), Some(template)),
+            Ok(template) => (State::Ready(Arc::clone(&template)), Ok(template)),
             Err(error) => {
-                let core = &key.core;
+                let (core, error) = (&key.core, Arc::new(error));
                 tracing::warn!(core, "no template, each worker imports the core itself: {error}");
-                (State::Unfit(fingerprint.clone()), None)
+                (State::Unfit(fingerprint.clone(), Arc::clone(&error)), Err(error))
             }
         };
         self.known.lock().insert(key.clone(), state);
@@ -182,9 +235,15 @@ impl Templates {
             cause: cause.into(),
         })?;
         let name = Arc::from(format!("template of {}", key.core));
-        let mut link = spawner.spawn(&key.python, &name, Some(forks), None)?;
+        let mut link = spawner.spawn(&key.python, &name, &key.variables, Some(forks), None)?;
         if let Err(why) = import(spawner, key, &mut link) {
-            return Err(spawner.give_up(link, STARTING, why));
+            return Err(spawner.give_up(link, None, why));
+        }
+        if key.files() != *fingerprint {
+            let (project, core) = (name.to_string(), PathBuf::from(&key.core));
+            let found = "its files have changed while it was imported".to_owned();
+            let why = StartError::from(CoreChanging::new(project, core, found));
+            return Err(spawner.give_up(link, None, why.into()));
         }
         let (sender, receiver) = mpsc::channel();
         let worker = Arc::clone(&link.worker);

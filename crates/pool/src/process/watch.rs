@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
+use sgtk_config::keys::Secrets;
 
 use super::child::Exit;
 use super::link::Link;
@@ -44,6 +45,8 @@ pub(super) struct Watched {
     stdout: Option<Output>,
     stderr: Option<Output>,
     records: Option<Records>,
+    /// What the records' had, once those are closed: it is hidden as long as the process is watched.
+    secrets: Option<Secrets>,
     /// Closing it kills the process, so it is closed last.
     _lifeline: OwnedFd,
     tail: Tail,
@@ -75,6 +78,7 @@ impl Watched {
             stdout: Some(Output::new(outputs.stdout, Stream::Out)),
             stderr: Some(Output::new(outputs.stderr, Stream::Error)),
             records: Some(Records::new(outputs.records)),
+            secrets: None,
             _lifeline: outputs.lifeline,
             tail: Tail::default(),
             termination: Termination::default(),
@@ -185,23 +189,27 @@ impl Watched {
     /// Reads its output, of each pipe up to the number of bytes that `most` gives.
     fn read(&mut self, most: impl Fn(&OwnedFd) -> usize) {
         let (project, pid) = (&*self.worker.project, self.worker.pid());
-        let mut more = false;
-        for output in [&mut self.stdout, &mut self.stderr] {
-            let read = output.as_mut().map(|output| {
-                let most = most(&output.pipe);
-                output.read(project, pid, &mut self.tail, most)
-            });
-            more |= read == Some(More::Now);
-            if read == Some(More::Never) {
-                *output = None;
+        let read =
+            |output: &mut Option<Output>| output.as_mut().map(|output| output.read(most(&output.pipe)));
+        let outputs = [read(&mut self.stdout), read(&mut self.stderr)];
+        // After that: a process tells of a key before it can print it, so that all keys in what was read are
+        // known now, if all records are read.
+        let records = self.records.as_mut();
+        let records = records.map(|records| records.read(project, pid, SHARE.max(held(&records.pipe))));
+        for (output, read) in [&mut self.stdout, &mut self.stderr].into_iter().zip(outputs) {
+            if let Some(open) = output {
+                open.emit(project, pid, &mut self.tail);
+            }
+            if read == Some(More::Never)
+                && let Some(mut closed) = output.take()
+            {
+                closed.finish(project, pid, &mut self.tail);
             }
         }
-        let read = self.records.as_mut().map(|records| records.read(project, pid, most(&records.pipe)));
-        more |= read == Some(More::Now);
-        if read == Some(More::Never) {
-            self.records = None;
+        if records == Some(More::Never) {
+            self.secrets = self.records.take().and_then(Records::into_secrets);
         }
-        self.more = more;
+        self.more = records.into_iter().chain(outputs.into_iter().flatten()).any(|read| read == More::Now);
     }
 
     /// Reports that it has ended.

@@ -50,6 +50,17 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    #[cfg(test)]
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self { body: 0..bytes.len(), bytes }
+    }
+
+    /// The frame without the first bytes of its body.
+    pub(super) fn without_first(mut self, bytes: usize) -> Self {
+        self.body.start = self.body.end.min(self.body.start + bytes);
+        self
+    }
+
     pub(crate) fn body(&self) -> &[u8] {
         self.bytes.get(self.body.clone()).unwrap_or_default()
     }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use sgtk_config::PythonError;
 
+use super::frames::Frame;
+
 /// The request that ends a worker or a template.
 pub(crate) const END: &str = "{\"end\":true}";
 
@@ -71,6 +73,17 @@ pub(crate) struct Failed {
     pub(crate) error: RemoteError,
 }
 
+/// What a call did to the import state of its project, which the worker has undone.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Left {
+    /// Sentences without a full stop.
+    pub(crate) what: Vec<String>,
+    /// Whether it could not be undone: the worker is to be replaced.
+    pub(crate) replace: bool,
+    /// Whether this function has done nothing like it before in this worker.
+    pub(crate) news: bool,
+}
+
 /// The answer to a call.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -123,6 +136,25 @@ impl Answer {
             _ => Err("an answer without exactly one of result and error".to_owned()),
         }
     }
+}
+
+/// How the answer of a call begins that did something to the import state of its project. A length in four bytes
+/// follows, then that in JSON, then the answer.
+const LEFT: u8 = b'L';
+
+/// What a call did to the import state of its project, and its answer without that.
+///
+/// # Errors
+/// What is wrong with the frame, for a sentence that begins with "it sent".
+pub(super) fn take_left(frame: Frame) -> Result<(Option<Left>, Frame), String> {
+    let Some(rest) = frame.body().strip_prefix(&[LEFT]) else { return Ok((None, frame)) };
+    let told = rest.split_first_chunk().and_then(|(length, rest)| {
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        Some((rest.get(..length)?, 1 + 4 + length))
+    });
+    let (told, length) = told.ok_or("an answer that is cut short")?;
+    let left = serde_json::from_slice(told).map_err(|error| format!("an invalid answer: {error}"))?;
+    Ok((Some(left), frame.without_first(length)))
 }
 
 /// How the body of a call, or of its answer, begins if it is a pickle: JSON begins otherwise. The call's number follows,
@@ -218,6 +250,22 @@ mod tests {
         assert_eq!(result_of(r#"{"id": 7, "result": null}"#).map(str::trim), Some("null"));
         assert_eq!(result_of(r#"{"result": null, "id": 7}"#), Some("null"));
         assert_eq!(result_of(r#"{"result": {"id": 8}, "id": 7} "#), Some(r#"{"id": 8}"#));
+    }
+
+    #[test]
+    fn what_a_call_has_left_comes_with_its_answer() {
+        let left = r#"{"what":["a"],"replace":true,"news":true}"#;
+        let length = u32::try_from(left.len()).unwrap().to_le_bytes();
+        let answer = br#"{"id":7,"result":[1]}"#;
+        let frame = [b"L", &length[..], left.as_bytes(), answer].concat();
+        let (Some(left), frame) = take_left(Frame::of(frame.clone())).unwrap() else { panic!() };
+        let body = frame.body();
+        let Ok(Answer::Result(range)) = Answer::parse(body, 7) else { panic!() };
+        assert!(take_left(Frame::of(b"L\xff\0\0\0{}".to_vec())).is_err());
+        assert_eq!(
+            (&body[range], left.what.as_slice(), left.replace),
+            (&b"[1]"[..], &["a".to_owned()][..], true)
+        );
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod pickle;
 mod values;
 
 pub(crate) use frames::{Frame, PREFIX, Received, encode, encode_text, with_length};
-pub(crate) use messages::{END, Entry, Failed, Greeting, LogRecord, RemoteError};
+pub(crate) use messages::{END, Entry, Failed, Greeting, Left, LogRecord, RemoteError};
 pub(crate) use pickle::Arguments;
 pub(crate) use values::{Reply, Request};

@@ -9,7 +9,7 @@ use serde_path_to_error::{Path, Segment};
 use sgtk_config::keys::redacted;
 
 use super::frames::Frame;
-use super::messages::{self, Answer};
+use super::messages::{self, Answer, Left};
 use super::numbers;
 use super::pickle::Tree;
 use crate::error::PoolError;
@@ -21,6 +21,14 @@ pub(crate) struct Request {
     /// `module:function`.
     pub(crate) name: String,
     pub(crate) frame: Vec<u8>,
+}
+
+/// What became of a call that was answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) outcome: Result<Reply, PoolError>,
+    /// What it did to its project's import state.
+    pub(crate) left: Option<Left>,
 }
 
 /// The result of a call, not decoded yet.
@@ -41,8 +49,14 @@ impl Request {
     /// Reads a frame as the answer to this call.
     ///
     /// # Errors
-    /// The outer one: the frame is not an answer to this call.
-    pub(crate) fn read_answer(
+    /// The frame is not an answer to this call.
+    pub(crate) fn read_answer(&self, frame: Frame, project: &str, pid: u32) -> Result<Answered, String> {
+        let (left, frame) = messages::take_left(frame)?;
+        let outcome = self.read_outcome(frame, project, pid)?;
+        Ok(Answered { outcome, left })
+    }
+
+    fn read_outcome(
         &self,
         frame: Frame,
         project: &str,

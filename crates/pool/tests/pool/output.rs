@@ -67,6 +67,13 @@ impl Listener {
         format!("{:?}", self.0.lock().unwrap())
     }
 
+    /// The messages of all warnings and errors so far.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let heard = self.0.lock().unwrap();
+        let loud = heard.iter().filter(|one| ["WARN", "ERROR"].contains(&one.level.as_str()));
+        loud.map(|one| one.message.clone()).collect()
+    }
+
     fn with_target(&self, target: &str) -> Vec<Heard> {
         self.0.lock().unwrap().iter().filter(|heard| heard.target == target).cloned().collect()
     }

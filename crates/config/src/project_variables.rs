@@ -3,32 +3,37 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use sgtk_config::{Configs, SettingError};
+use crate::{Configs, SettingError};
 
-use crate::host::state::parts::environment::CURRENT_PC;
+/// What Toolkit has the configuration's folder in.
+const CURRENT_PC: &str = "TANK_CURRENT_PC";
 
 /// See the module's documentation. Values may be keys, so they are not in its `Debug`.
 #[derive(Clone, Default)]
-pub(crate) struct ProjectVariables(HashMap<String, Vec<(String, String)>>);
+pub struct ProjectVariables(HashMap<String, Vec<(String, String)>>);
 
 impl ProjectVariables {
-    pub(crate) fn add(&mut self, project: String, name: String, value: String) {
+    /// One more.
+    pub fn add(&mut self, project: String, name: String, value: String) {
         self.0.entry(project).or_default().push((name, value));
     }
 
     /// Those of one project, in the order in which they were given.
-    pub(crate) fn of(&self, project: &str) -> &[(String, String)] {
+    #[must_use]
+    pub fn of(&self, project: &str) -> &[(String, String)] {
         self.0.get(project).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether all of them can be set.
+    ///
     /// # Errors
     /// A variable that no environment can have, or that is not the caller's to set.
-    pub(crate) fn check(&self) -> Result<(), SettingError> {
+    pub fn check(&self) -> Result<(), SettingError> {
         for (project, name, value) in self.all() {
             let reason = match () {
                 () if name.is_empty() || name.contains(['=', '\0']) => "it is no name of a variable",
                 () if value.contains('\0') => "its value has a NUL character",
-                () if name == CURRENT_PC => "the host sets it to the project's configuration",
+                () if name == CURRENT_PC => "it is set to the project's configuration",
                 () => continue,
             };
             return Err(SettingError::new("project_env", format!("'{name}' of '{project}'"), reason));
@@ -37,7 +42,7 @@ impl ProjectVariables {
     }
 
     /// Configurations whose pointer files may use them.
-    pub(crate) fn known_to(&self, configs: Configs) -> Configs {
+    pub fn known_to(&self, configs: Configs) -> Configs {
         self.0.iter().fold(configs, |configs, (project, variables)| {
             configs.project_variables(project, variables.iter().cloned())
         })

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use sgtk_config::{CoreLocation, CoreWatch, Fingerprint};
+use super::{CoreLocation, CoreWatch};
+use crate::disk::Fingerprint;
 
 /// The files that a project's core, its configuration's settings and hooks, and the plugins come from, as they were before
 /// its import.
-pub(crate) struct Watch {
+#[derive(Clone, Debug)]
+pub struct ProjectWatch {
     core: CoreWatch,
     plugins: Vec<PathBuf>,
     /// The configuration and the plugins.
@@ -15,25 +17,30 @@ pub(crate) struct Watch {
 
 /// The files that are not what they were.
 #[derive(Debug, Default)]
-pub(crate) struct Changed {
-    pub(crate) core: Vec<PathBuf>,
+pub struct Changed {
+    /// Of the core.
+    pub core: Vec<PathBuf>,
     /// Of the configuration and the plugins.
-    pub(crate) rest: Vec<PathBuf>,
+    pub rest: Vec<PathBuf>,
 }
 
 impl Changed {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.core.is_empty() && self.rest.is_empty()
     }
 
     /// All of them.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.core.iter().chain(&self.rest).map(PathBuf::as_path)
     }
 }
 
-impl Watch {
-    pub(crate) fn before_import(location: &CoreLocation, plugins: &[String]) -> Self {
+impl ProjectWatch {
+    /// The files as they are now. `plugins` are folders of plugins.
+    #[must_use]
+    pub fn before_import(location: &CoreLocation, plugins: &[String]) -> Self {
         let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
         let rest = rest(location, &plugins);
         Self { core: CoreWatch::before_import(location), plugins, rest }
@@ -41,12 +48,13 @@ impl Watch {
 
     /// What has changed: of the core's files all while the core settles and from time to time, else the few that change
     /// with each upgrade.
-    pub(crate) fn changed(&mut self) -> Changed {
+    pub fn changed(&mut self) -> Changed {
         Changed { core: self.core.changed(), rest: self.changed_rest() }
     }
 
     /// What has changed, of all.
-    pub(crate) fn changed_of_all(&self) -> Changed {
+    #[must_use]
+    pub fn changed_of_all(&self) -> Changed {
         Changed { core: self.core.changed_since(), rest: self.changed_rest() }
     }
 
@@ -65,7 +73,7 @@ fn rest(location: &CoreLocation, plugins: &[PathBuf]) -> Fingerprint {
 }
 
 /// All that is on disk for a project, to tell whether there is anything new since an attempt that failed.
-pub(crate) fn snapshot(location: &CoreLocation, plugins: &[String]) -> Fingerprint {
+pub fn snapshot(location: &CoreLocation, plugins: &[String]) -> Fingerprint {
     let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
     Fingerprint::full(location).and(rest(location, &plugins))
 }

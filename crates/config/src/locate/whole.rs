@@ -10,21 +10,45 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sgtk_config::{CoreLocation, Fingerprint};
 
-use crate::error::{Error, Result};
+use crate::disk::Fingerprint;
+use crate::locate::CoreLocation;
 
 /// How many files an error names.
 const NAMED: usize = 3;
 
+/// A core's files are being replaced, so that an import would get some of the old core and some of the new.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running", core = core.display())]
+#[non_exhaustive]
+pub struct CoreChanging {
+    /// The project.
+    pub project: String,
+    /// The core's install folder.
+    pub core: PathBuf,
+    /// What shows it.
+    pub found: String,
+}
+
+impl CoreChanging {
+    // For `sgtk-pool`, whose templates belong to no project.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(project: String, core: PathBuf, found: String) -> Self {
+        Self { project, core, found }
+    }
+}
+
 /// The cores that were imported, by their install folders. The lock is held for moments, and no file is looked at meanwhile.
-pub(crate) struct CoresOnDisk {
+#[derive(Debug)]
+pub struct CoresOnDisk {
     /// How long a core has to stay as it is before it counts as whole, although some of its files were not replaced: it was
     /// edited in place, or upgraded by something that leaves equal files alone.
     settle: Duration,
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
+#[derive(Debug)]
 struct Known {
     marks: Marks,
     /// The files of the last import.
@@ -35,14 +59,15 @@ struct Known {
 }
 
 /// The files of a core just before it is imported.
-pub(crate) struct BeforeImport {
+#[derive(Clone, Debug)]
+pub struct BeforeImport {
     files: Fingerprint,
     marks: Marks,
 }
 
 /// The contents of the few files by which a core is told. One that was missing for a moment and is there again, with what was
 /// in it before, is the same to everybody but the file system.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Marks(Vec<(PathBuf, Option<Vec<u8>>)>);
 
 impl Marks {
@@ -63,16 +88,27 @@ fn read(file: &Path) -> Option<Vec<u8>> {
     if size > LIMIT { Some(size.to_le_bytes().to_vec()) } else { std::fs::read(file).ok() }
 }
 
+impl BeforeImport {
+    /// The files, as [`Fingerprint::of_core`] has them.
+    #[must_use]
+    pub fn files(&self) -> &Fingerprint {
+        &self.files
+    }
+}
+
 impl CoresOnDisk {
-    pub(crate) fn new(settle: Duration) -> Self {
+    /// Knows of no core yet. `settle` is how long one has to stay as it is before it counts as whole, although some of
+    /// its files were not replaced.
+    #[must_use]
+    pub fn new(settle: Duration) -> Self {
         Self { settle, known: Mutex::default() }
     }
 
     /// The core's files as they are now, where they are all of one version as far as can be told.
     ///
     /// # Errors
-    /// [`Error::CoreChanging`].
-    pub(crate) fn whole(&self, location: &CoreLocation) -> Result<BeforeImport> {
+    /// [`CoreChanging`].
+    pub fn whole(&self, location: &CoreLocation) -> Result<BeforeImport, CoreChanging> {
         let core = location.install_core();
         let before = BeforeImport { files: Fingerprint::of_core(core), marks: Marks::of(core) };
         self.judge(core, &before, Instant::now()).map_err(|found| changing(location, found))?;
@@ -82,8 +118,8 @@ impl CoresOnDisk {
     /// Notes that the core was imported.
     ///
     /// # Errors
-    /// [`Error::CoreChanging`] where its files have changed meanwhile: what was imported may be a mix.
-    pub(crate) fn imported(&self, location: &CoreLocation, before: BeforeImport) -> Result<()> {
+    /// [`CoreChanging`] where its files have changed meanwhile: what was imported may be a mix.
+    pub fn imported(&self, location: &CoreLocation, before: BeforeImport) -> Result<(), CoreChanging> {
         let core = location.install_core();
         let now = Fingerprint::of_core(core);
         let changed = named(core, before.files.changed(&now));
@@ -116,9 +152,9 @@ impl CoresOnDisk {
     }
 }
 
-fn changing(location: &CoreLocation, found: String) -> Error {
+fn changing(location: &CoreLocation, found: String) -> CoreChanging {
     let (project, core) = (location.project().to_owned(), location.install_core().to_owned());
-    Error::CoreChanging { project, core, found }
+    CoreChanging { project, core, found }
 }
 
 /// The first names of files and how many more there are; nothing where there are none.

@@ -1,0 +1,67 @@
+//! Whether a worker is still what is on disk, and whether what is on disk can take its place.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::dispatcher::Dispatcher;
+use super::session::Session;
+use super::slot::Slot;
+use crate::options::after;
+use crate::process::CHECK_TIMEOUT;
+use crate::wire;
+
+/// How many changed files a log event names.
+const NAMED: usize = 5;
+
+/// What a worker says of files that do not compile: each with the reason.
+#[derive(Deserialize)]
+struct Checked {
+    checked: Vec<(PathBuf, String)>,
+}
+
+impl Dispatcher {
+    /// Whether the worker is to be replaced: its files have changed, and those on disk are whole and usable.
+    /// Otherwise it goes on with what it has in memory, and a warning says why.
+    pub(super) fn is_outdated(&self, slot: &Slot, session: &mut Session) -> bool {
+        let (project, pid) = (&slot.project, session.link.worker.pid());
+        let changed = session.look();
+        if changed.is_empty() {
+            if session.keep(None) {
+                tracing::info!(project = &**project, pid, "the files on disk are again those of the worker");
+            }
+            return false;
+        }
+        let files: Vec<_> = changed.files().take(NAMED).collect();
+        tracing::debug!(project = &**project, pid, ?files, "files have changed on disk");
+        let usable = compiles(session, changed.rest.iter().map(PathBuf::as_path))
+            .and_then(|()| self.launcher.check_successor(project, &slot.target, &changed));
+        let Err(why) = usable else { return true };
+        if session.keep(Some(why.clone())) {
+            tracing::warn!(project = &**project, pid, "going on with what the worker has in memory: {why}");
+        }
+        false
+    }
+}
+
+/// Has the worker see whether the Python files among these compile in it.
+fn compiles<'a>(session: &mut Session, files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
+    let sources: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|end| end == "py"))
+        .filter_map(Path::to_str)
+        .collect();
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let Ok(request) = wire::encode(&json!({"check": sources})) else { return Ok(()) };
+    // A worker that does not answer is replaced in any case.
+    let Ok(answer) = session.link.exchange(&request, &mut 0, Some(after(CHECK_TIMEOUT))) else {
+        return Ok(());
+    };
+    let Ok(Checked { checked }) = serde_json::from_slice(answer.body()) else { return Ok(()) };
+    match checked.first() {
+        Some((file, reason)) => Err(format!("{}: {reason}", file.display())),
+        None => Ok(()),
+    }
+}
