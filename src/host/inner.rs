@@ -114,7 +114,7 @@ impl Inner {
         if let Err(error) = self.enter_again(py, &state) {
             // Whatever the project's code has done to it, it is not to be used again.
             self.evict(py, project, "not its own core any more");
-            return Err(error.into());
+            return Err(error);
         }
         Ok(state)
     }
