@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use sgtk_pool::{Call, Configs, Delivery, Lane, PoolError, WorkerPool};
+use sgtk_pool::{Call, Configs, Delivery, Lane, PoolError, WorkerPool, WorkerPoolBuilder};
 use tracing::level_filters::LevelFilter;
 
 use crate::projects::Projects;
@@ -164,22 +164,18 @@ impl Workers {
     /// The workers' files cannot be written, or an option cannot work.
     pub fn new(options: WorkerOptions) -> Result<Workers, WorkersError> {
         let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
-        let builder = |configs: Configs| {
-            let builder = WorkerPool::builder()
-                .config_rules(configs)
-                .plugin_path(home.folder.clone())
-                .log_level(LevelFilter::TRACE)
-                .circuit_after(3)
-                .back_off(Duration::from_millis(200), Duration::from_secs(30));
-            let builder = match &options.python {
-                Some(python) => builder.python(python),
-                None => builder,
-            };
-            builder.recycle_above(options.memory)
-        };
-        let plain = builder(Configs::new(&home.folder)).plain(PLAIN).build()?;
+        let plain = builder(&home, &options, Configs::new(&home.folder)).plain(PLAIN).build()?;
+        Workers { plain, projects: None, home }.serving(options)
+    }
+
+    /// The same workers without Toolkit, and those of projects that options ask for.
+    ///
+    /// # Errors
+    /// An option cannot work.
+    pub fn serving(self, options: WorkerOptions) -> Result<Workers, WorkersError> {
+        let Workers { plain, home, .. } = self;
         let pool = |projects: &Projects| {
-            let builder = builder(projects.configs().clone());
+            let builder = builder(&home, &options, projects.configs().clone());
             builder.max_workers(options.max_workers).idle_timeout(options.idle).build()
         };
         let pool = options.projects.as_ref().map(pool).transpose()?;
@@ -244,6 +240,12 @@ impl Workers {
         self.projects.as_ref().map(|(projects, _)| projects)
     }
 
+    /// Has a worker's process be started, ahead of its first call.
+    pub async fn warm(&self, worker: &Worker) {
+        // Where it cannot be, the first call says why.
+        let _ = self.call::<()>(worker, "worker:ready", |call| call, None).await;
+    }
+
     /// Has the next call find a new process, with nothing loaded.
     pub fn replace(&self, worker: &Worker) {
         // One that cannot be found has nothing loaded.
@@ -285,6 +287,21 @@ impl Workers {
             }
         }
     }
+}
+
+/// What both pools have in common.
+fn builder(home: &Home, options: &WorkerOptions, configs: Configs) -> WorkerPoolBuilder {
+    let builder = WorkerPool::builder()
+        .config_rules(configs)
+        .plugin_path(home.folder.clone())
+        .log_level(LevelFilter::TRACE)
+        .circuit_after(3)
+        .back_off(Duration::from_millis(200), Duration::from_secs(30));
+    let builder = match &options.python {
+        Some(python) => builder.python(python),
+        None => builder,
+    };
+    builder.recycle_above(options.memory)
 }
 
 /// Why there can be no workers.

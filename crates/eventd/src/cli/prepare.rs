@@ -17,22 +17,65 @@ use crate::report::log::{Destinations, Log};
 use crate::report::mail::Mailer;
 use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
-use crate::workers::{WorkerOptions, Workers};
+use crate::workers::{Worker, WorkerOptions, Workers};
 
 /// Reads the configuration file.
 pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Error> {
     let path = config::find(config)?;
     // It says which Python workers are to be, so this one is read by the default.
     let workers = Workers::new(WorkerOptions::default())?;
-    let settings = Settings::read(&workers, &path).await;
+    let worker = Worker::Plain("configuration".to_owned());
+    let settings = Settings::read(&workers, &worker, &path).await;
     // Nothing waits for its end.
     tokio::spawn(end(Arc::new(workers), Duration::ZERO));
     Ok(Arc::new(settings?))
 }
 
+/// Reads the configuration file as a daemon does: by the very worker that polls afterwards, while that of the plugins starts.
+pub(super) async fn settings_and_workers(
+    config: Option<&Path>,
+) -> Result<(Arc<Settings>, Arc<Workers>), Error> {
+    let path = config::find(config)?;
+    let python = config::likely_python(&path);
+    let early = Workers::new(WorkerOptions { python: python.clone(), ..WorkerOptions::default() })?;
+    let early = Arc::new(early);
+    // As the site of `[shotgun]` is called, and its plugins' worker where they share a lane.
+    let (site, plugins) =
+        (Worker::Plain("site-shotgun".to_owned()), Worker::Plain("plugins-shotgun".to_owned()));
+    let warm = {
+        let (early, plugins) = (Arc::clone(&early), plugins.clone());
+        tokio::spawn(async move { early.warm(&plugins).await })
+    };
+    let settings = Settings::read(&early, &site, &path).await;
+    warm.abort();
+    // Its end lets go of the workers.
+    let _ = warm.await;
+    let settings = Arc::new(settings?);
+    let options = options(&settings);
+    let shared = settings.lanes == config::Lanes::Shared && !settings.plugin_paths.is_empty();
+    let same = options.python == python && options.memory.is_none();
+    match Arc::try_unwrap(early) {
+        Ok(early) if same => {
+            if !shared {
+                early.replace(&plugins);
+            }
+            Ok((settings, Arc::new(early.serving(options)?)))
+        }
+        other => {
+            // Nothing waits for its end.
+            tokio::spawn(end(other.map_or_else(|early| early, Arc::new), Duration::ZERO));
+            Ok((Arc::clone(&settings), workers(&settings)?))
+        }
+    }
+}
+
 /// The workers that the configuration asks for.
 pub(super) fn workers(settings: &Settings) -> Result<Arc<Workers>, Error> {
-    let options = WorkerOptions {
+    Ok(Arc::new(Workers::new(options(settings))?))
+}
+
+fn options(settings: &Settings) -> WorkerOptions {
+    WorkerOptions {
         python: settings.python.clone(),
         projects: settings
             .configs
@@ -42,8 +85,7 @@ pub(super) fn workers(settings: &Settings) -> Result<Arc<Workers>, Error> {
         max_workers: settings.max_workers,
         memory: settings.memory_limit,
         idle: settings.idle,
-    };
-    Ok(Arc::new(Workers::new(options)?))
+    }
 }
 
 /// Ends the workers.

@@ -26,6 +26,7 @@ use crate::queue::QueueError;
 use crate::report::log::Log;
 use crate::source::lines;
 use crate::source::poll::{Poller, Readers};
+use crate::workers::Workers;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -45,11 +46,11 @@ pub(super) struct Run {
 impl Run {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
         let log = Log::start(20, !self.quiet);
-        let settings = prepare::settings(config).await?;
+        let (settings, workers) = prepare::settings_and_workers(config).await?;
         let http = self.http.or_else(|| settings.http.clone());
         match self.events {
-            None => Daemon::start(settings, &log, http, true).await?.serve().await,
-            Some(file) => Daemon::start(settings, &log, http, false).await?.feed(&file).await?,
+            None => Daemon::start(settings, workers, &log, http, true).await?.serve().await,
+            Some(file) => Daemon::start(settings, workers, &log, http, false).await?.feed(&file).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -81,11 +82,11 @@ impl Daemon {
     /// Starts all of it; with `poll`, the polls of the sites as well.
     pub(super) async fn start(
         settings: Arc<Settings>,
+        workers: Arc<Workers>,
         log: &Log,
         http: Option<String>,
         poll: bool,
     ) -> Result<Daemon, Error> {
-        let workers = prepare::workers(&settings)?;
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
         let logging = prepare::log(log, &shared);

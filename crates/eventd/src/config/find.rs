@@ -36,3 +36,42 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, NotFound> {
     let found = folders.iter().map(|folder| folder.join(FILE_NAME)).find(|file| file.exists());
     found.ok_or(NotFound { folders })
 }
+
+/// The Python of workers as the file most likely names it, before ConfigParser has read it: so that workers can be started
+/// meanwhile.
+#[must_use]
+pub fn likely_python(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut in_section = false;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            in_section = line.trim() == "[eventd]";
+        } else if in_section
+            && let Some((key, value)) = line.split_once([':', '='])
+            && key.trim().eq_ignore_ascii_case("python")
+        {
+            return Some(value.trim()).filter(|value| !value.is_empty()).map(PathBuf::from);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_python_is_found_in_its_section() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        let likely = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            likely_python(&file)
+        };
+        assert_eq!(
+            likely("[daemon]\npython: /a\n[eventd]\nPython = /opt/python3\n"),
+            Some("/opt/python3".into())
+        );
+        assert_eq!(likely("[eventd]\nattempts: 3\n[other]\npython: /a\n"), None);
+    }
+}

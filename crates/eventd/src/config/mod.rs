@@ -15,7 +15,7 @@ use sgtk_config::keys::Secrets;
 
 use crate::workers::{CallError, Worker, Workers};
 
-pub use find::{FILE_NAME, NotFound, find};
+pub use find::{FILE_NAME, NotFound, find, likely_python};
 pub use nats::Nats;
 pub use values::KeyError;
 
@@ -260,12 +260,11 @@ impl Settings {
     ///
     /// # Errors
     /// The file cannot be read, or has values that cannot be used: all of them are named.
-    pub async fn read(workers: &Workers, path: &Path) -> Result<Settings, SettingsError> {
+    pub async fn read(workers: &Workers, worker: &Worker, path: &Path) -> Result<Settings, SettingsError> {
         let keys: BTreeMap<_, _> = KEYS.into_iter().collect();
-        let worker = Worker::Plain("configuration".to_owned());
         let name = path.to_string_lossy().into_owned();
         let file = workers
-            .call::<File>(&worker, "configuration:read", |call| call.arg(name).arg(json!(keys)), None)
+            .call::<File>(worker, "configuration:read", |call| call.arg(name).arg(json!(keys)), None)
             .await
             .map_err(|cause| SettingsError::Read { path: path.to_owned(), cause })?;
         Settings::new(path, &file)

@@ -92,19 +92,22 @@ async fn until_shown(browser: &Client, words: &[&str]) -> String {
     }
 }
 
-/// Presses the button of a row of a table that has these words. The row may be replaced meanwhile: then the new one's.
-async fn press(browser: &Client, row: &str, button: &str) {
-    let path = format!("//tr[contains(., '{row}')]//button[. = '{button}']");
-    for _ in 0..20 {
-        let pressed = match browser.find(Locator::XPath(&path)).await {
+/// Clicks what an XPath leads to. The page may replace it meanwhile: then the new one.
+async fn click(browser: &Client, path: &str) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    loop {
+        let clicked = match browser.find(Locator::XPath(path)).await {
             Ok(found) => found.click().await,
             Err(error) => Err(error),
         };
-        if pressed.is_ok() {
-            return;
-        }
+        let Err(error) = clicked else { return };
+        assert!(std::time::Instant::now() < end, "{path}: {error}");
     }
-    panic!("there is no button {button} in the row of {row}");
+}
+
+/// Presses the button of a row of a table that has these words.
+async fn press(browser: &Client, row: &str, button: &str) {
+    click(browser, &format!("//tr[contains(., '{row}')]//button[. = '{button}']")).await;
 }
 
 #[tokio::test]
@@ -136,7 +139,7 @@ async fn in_a_browser_the_page_shows_what_failed_and_its_buttons_work_with_the_t
     assert!(browser.find_all(Locator::Css("img")).await.unwrap().is_empty());
     assert_eq!(browser.title().await.unwrap(), "sgtk-eventd");
     // A traceback is behind its reason.
-    browser.find(Locator::Css("#lanes summary")).await.unwrap().click().await.unwrap();
+    click(&browser, "//*[@id='lanes']//summary").await;
     until_shown(&browser, &["Traceback (most recent call last)", "Local variables"]).await;
     if let Some(path) = std::env::var_os("EVENTD_PICTURE") {
         std::fs::write(path, browser.screenshot().await.unwrap()).unwrap();

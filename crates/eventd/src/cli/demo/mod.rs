@@ -28,8 +28,8 @@ impl Demo {
         let log = Log::start(20, self.verbose);
         let studio = Arc::new(studio::Studio::new()?);
         let config = studio.config_file();
-        let settings = prepare::settings(Some(&config)).await?;
-        let daemon = Daemon::start(settings, &log, Some(self.http.clone()), true).await?;
+        let (settings, workers) = prepare::settings_and_workers(Some(&config)).await?;
+        let daemon = Daemon::start(settings, workers, &log, Some(self.http.clone()), true).await?;
         let page = daemon.page().map_or(self.http, |address| address.to_string());
         println!("status page   http://{page}   (token for the buttons: {})", studio::TOKEN);
         println!("status here   sgtk-eventd status --watch --config {}", config.display());

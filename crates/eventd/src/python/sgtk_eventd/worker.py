@@ -16,3 +16,7 @@ def start(setup):
     for folder in reversed(setup.get("python_paths") or ()):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+
+
+def ready():
+    """Nothing: the process is there."""
