@@ -73,8 +73,9 @@ pub use sgtk_pool::{Call, CallHandle, Delivery, Lane, PoolError, PoolStats, Work
 /// Which core belongs to a project, from files alone: what `sgtk-config` knows.
 pub mod config {
     pub use sgtk_config::{
-        ConfigError, Configs, CoreKind, CoreLocation, CoreWatch, Fingerprint, Listed, Names, Platform,
-        PointerProblem, ProjectConfiguration, Rule, STEERING_VARIABLES, Step, StudioFallback, Trail,
+        CodeCache, ConfigError, Configs, CoreKind, CoreLocation, CoreWatch, Fingerprint, Listed, Names,
+        Platform, PointerProblem, ProjectConfiguration, Rule, STEERING_VARIABLES, Step, StudioFallback,
+        Trail,
     };
 }
 

@@ -1,5 +1,6 @@
 //! Bootstrapping an engine into an import state of its own, and undoing what a failed bootstrap has begun.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use super::root_handlers::{self, RootHandlers};
 use super::step::BootstrapStep;
 use crate::error::{Error, Result};
 use crate::host::steps_in_python;
-use crate::host::{Host, PrivateState, TimeLimit, Turn, WarningFilters, learn_function};
+use crate::host::{Host, Lender, PrivateState, TimeLimit, Turn, WarningFilters, learn_function, lending};
 use crate::interpreter::{Interpreter, InterpreterError};
 
 impl Host {
@@ -30,8 +31,9 @@ impl Host {
     /// start the engine. All of it happens in an import state of its own, so that engines of any number of projects are
     /// alive at once, among them several of one project, and leases of projects alternate with theirs.
     ///
-    /// The bootstrap holds the turn from start to end: other threads wait for it as for a lease. Bundles that are not in the
-    /// cache yet may have to be downloaded, so the first bootstrap of a configuration can take long.
+    /// The bootstrap holds the turn, and others wait for it as for a lease, but for the time in which it waits itself: for an
+    /// answer of the site, for a program such as git, between two files that it copies. Bundles that are not in the cache yet
+    /// may have to be downloaded, so the first bootstrap of a configuration can take long.
     ///
     /// # Errors
     /// [`Error::Bootstrap`] says at which step it failed, what kind of failure it was, and with which exception;
@@ -66,6 +68,16 @@ impl Host {
     }
 }
 
+impl Lender for RootHandlers {
+    fn lend(&self, py: Python<'_>) -> PyResult<()> {
+        self.pause(py)
+    }
+
+    fn take_back(&self, py: Python<'_>) -> PyResult<()> {
+        self.resume(py)
+    }
+}
+
 /// What an attempt to bootstrap came to, where it did not fail.
 enum Outcome {
     Engine(Engine),
@@ -92,7 +104,7 @@ struct Begun<'a, 'py> {
     attempt: Arc<Attempt>,
     turn: Turn<'py>,
     filters: WarningFilters<'py>,
-    root_handlers: RootHandlers<'py>,
+    root_handlers: Rc<RootHandlers>,
     secrets: Secrets,
     since: Instant,
     /// Ends after all of the turn, so that the next one does not rewrite what is being read.
@@ -122,7 +134,7 @@ impl<'a, 'py> Begun<'a, 'py> {
             state,
             turn,
             filters: WarningFilters::now(py)?,
-            root_handlers: RootHandlers::now(py)?,
+            root_handlers: Rc::new(RootHandlers::now(py)?),
             secrets: Secrets::in_use(bootstrap.secrets()),
             since: Instant::now(),
         })
@@ -157,7 +169,10 @@ impl<'a, 'py> Begun<'a, 'py> {
         let start =
             self.state.configs().core_to_start_from(&self.bootstrap.to_string(), self.bootstrap.core());
         let imported = start.map_err(Error::from).and_then(|location| self.state.import(py, location));
-        let bootstrapped = imported.map(|()| self.toolkits_part());
+        let bootstrapped = imported.map(|()| {
+            let _lending = lending(Rc::<RootHandlers>::clone(&self.root_handlers));
+            self.toolkits_part()
+        });
         // The limit ends here, whatever came of it.
         let outcome = match bootstrapped {
             Ok(bootstrapped) => match limit {
@@ -212,7 +227,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         for difference in &info.differences {
             tracing::warn!("not as asked for: {difference}");
         }
-        let root_handlers = self.root_handlers.appeared().unwrap_or_default();
+        let root_handlers = self.root_handlers.appeared(py).unwrap_or_default();
         let state = Arc::clone(&self.state);
         let engine = LiveEngine::register(info, state, engine, root_handlers, files, self.secrets);
         self.attempt.complete(py);
@@ -234,7 +249,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         if !threads.is_empty() {
             tracing::warn!(?threads, "threads of a failed bootstrap did not end");
         }
-        let handlers = self.root_handlers.appeared();
+        let handlers = self.root_handlers.appeared(py);
         let removed = handlers.and_then(|handlers| root_handlers::remove(py, handlers));
         if let Err(error) = removed.map_err(Error::from) {
             tracing::error!(%error, "failed to take the handlers of a failed bootstrap from the root logger");

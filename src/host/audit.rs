@@ -1,12 +1,13 @@
 //! The host's look at all of its modules.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use sgtk_config::Fingerprint;
 
 use super::handle::Host;
 use super::ownership::foreign::{
@@ -52,8 +53,14 @@ impl Host {
     pub fn audit(&self, py: Python<'_>) -> Result<Vec<ForeignModule>> {
         let look = Look::now(py)?;
         let mut foreign = self.foreign(py, &look, |_| true, |_| Clean::default());
+        // Each core's files once, however many projects are on it.
+        let mut cores = HashMap::new();
         for (state, watch) in self.inner.watched_states() {
-            let changed = py.detach(|| watch.changed_since());
+            let changed = py.detach(|| {
+                let core = watch.location().install_core();
+                let now = cores.entry(core.to_owned()).or_insert_with(|| Fingerprint::of_core(core));
+                watch.changed_from(now)
+            });
             let modules = look.modules_of(py, &state);
             note(&mut foreign, Some(state.project()), rewritten_modules(&modules, &changed));
         }

@@ -8,19 +8,24 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{Configs, CoresOnDisk, ProjectVariables, ScriptUser, SettingError, plugin_folder};
+use sgtk_config::{
+    CodeCache, Configs, CoresOnDisk, ProjectVariables, ScriptUser, SettingError, plugin_folder,
+};
 
 use super::handle::Host;
+use super::imports::compiled;
 use super::imports::first::Settings;
+use super::imports::generated;
 use super::imports::on_import::{Imported, OnImport, Purpose, set_script_user};
 use super::imports::unattended::prepare_core;
 use super::imports::wrappers;
 use super::inner::Inner;
+use super::lease::lend;
 #[cfg(unix)]
 use super::lease::umask;
 use super::ownership::rules::DeclaredNames;
 use super::python::modules::{find_stdlib, is_standard_name};
-use super::python::{folder, steps_in_python, zip_code};
+use super::python::{code, folder, steps_in_python};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
@@ -54,6 +59,7 @@ pub struct HostBuilder {
     script_user: Option<ScriptUser>,
     project_env: ProjectVariables,
     site_timeout: Option<Duration>,
+    code_cache: CodeCache,
 }
 
 impl Default for HostBuilder {
@@ -74,6 +80,7 @@ impl Default for HostBuilder {
             script_user: None,
             project_env: ProjectVariables::default(),
             site_timeout: Some(Duration::from_secs(60)),
+            code_cache: CodeCache::standard(),
         }
     }
 }
@@ -211,6 +218,14 @@ impl HostBuilder {
         self
     }
 
+    /// Where compiled code of cores is kept on disk, for this host and for its [worker pools](Host::worker_pool): what was
+    /// compiled once is read from there, by the contents of the source. Default: in the user's folder for caches. What has to
+    /// be true of the folder: [`CodeCache`].
+    pub fn code_cache(mut self, cache: CodeCache) -> Self {
+        self.code_cache = cache;
+        self
+    }
+
     /// Makes the host, and starts the interpreter if the process has none.
     ///
     /// # Errors
@@ -262,15 +277,18 @@ impl HostBuilder {
         if let Some(name) = Python::attach(|py| standard_name(py, &self.per_project))? {
             return Err(setting("per_project", name, "it is the standard library's"));
         }
-        Python::attach(|py| {
+        let codes = Python::attach(|py| {
             world::prepare(py)?;
             steps_in_python::prepare(py)?;
-            zip_code::install(py)?;
+            compiled::install(py)?;
+            generated::install(py)?;
             folder::install(py)?;
             #[cfg(unix)]
             umask::install(py)?;
             wrappers::install(py)?;
-            views::install(py)
+            lend::install(py)?;
+            views::install(py)?;
+            code::open_store(py, &self.code_cache)
         })?;
         let settings = Settings {
             plugin_paths,
@@ -281,12 +299,14 @@ impl HostBuilder {
             import_timeout: self.import_timeout,
             on_import,
             variables: self.project_env,
+            codes,
         };
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             interpreter,
             configs,
             settings,
+            code_cache: self.code_cache,
             max_resident: self.max_resident,
             revalidate_after: self.revalidate_after,
             lease_timeout: self.lease_timeout,

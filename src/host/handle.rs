@@ -49,6 +49,7 @@ impl Host {
     #[cfg(unix)]
     pub fn worker_pool(&self) -> sgtk_pool::WorkerPoolBuilder {
         let pool = sgtk_pool::WorkerPool::builder().config_rules(self.inner.configs.clone());
+        let pool = pool.code_cache(self.inner.code_cache.clone());
         let folders = &self.inner.settings.plugin_paths;
         let pool = folders.iter().fold(pool, |pool, folder| pool.plugin_path(folder));
         // A program that joined an interpreter without an executable leaves the choice to the pool.

@@ -1,6 +1,6 @@
 //! What the handles of one host share: its settings, its states, and how a project is brought in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{Configs, CoreWatch, CoresOnDisk, ProjectRef, ProjectWatch};
+use sgtk_config::{CodeCache, Configs, CoreWatch, CoresOnDisk, ProjectRef, ProjectWatch};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(super) interpreter: Interpreter,
     pub(super) configs: Configs,
     pub(super) settings: Settings,
+    pub(super) code_cache: CodeCache,
     pub(super) max_resident: Option<usize>,
     pub(super) revalidate_after: Duration,
     pub(super) lease_timeout: Option<Duration>,
@@ -217,27 +218,49 @@ impl Inner {
     /// Drops a project's state, which is parked. Returns whether there was one.
     pub(super) fn evict(&self, py: Python<'_>, project: &str, why: &str) -> bool {
         let Some(state) = self.residents.remove(project) else { return false };
+        self.let_go(py, &state, &self.roots_of_others(py, &[&state]), why);
+        retire::reclaim(py);
+        true
+    }
+
+    /// As [`evict`](Self::evict), but for the memory.
+    fn let_go(&self, py: Python<'_>, state: &Arc<ImportState>, kept: &Roots, why: &str) {
         let start = Instant::now();
-        let modules = modules_of(py, &state).len();
-        self.retire(py, &state);
+        let modules = modules_of(py, state).len();
+        retire::let_go(py, state, kept);
         tracing::info!(
-            project,
+            project = state.project(),
             core = %state.location().install_core().display(),
             modules,
             micros = start.elapsed().as_micros() as u64,
             why,
             "evicted"
         );
-        true
     }
 
     /// Drops a state that is not in place, but not what the import system knows for other states.
     pub(super) fn retire(&self, py: Python<'_>, state: &Arc<ImportState>) {
+        retire::retire(py, state, &self.roots_of_others(py, &[state]));
+    }
+
+    fn roots_of_others(&self, py: Python<'_>, states: &[&Arc<ImportState>]) -> Roots {
         let mut kept = self.started_from.lock().clone();
-        for other in self.states().iter().filter(|other| !Arc::ptr_eq(other, state)) {
+        let ids: HashSet<u64> = states.iter().map(|state| state.id()).collect();
+        for other in self.states().iter().filter(|other| !ids.contains(&other.id())) {
             kept.extend(other.rules(py).roots());
         }
-        retire::retire(py, state, &kept);
+        kept
+    }
+
+    /// Drops the states of all projects, which are parked.
+    pub(super) fn evict_all(&self, py: Python<'_>, why: &str) {
+        let states = self.residents.states();
+        let kept = self.roots_of_others(py, &states.iter().collect::<Vec<_>>());
+        for state in &states {
+            self.residents.remove(state.project());
+            self.let_go(py, state, &kept, why);
+        }
+        retire::reclaim(py);
     }
 }
 
@@ -249,13 +272,14 @@ impl Drop for Inner {
         {
             tracing::warn!(%error, "failed to forget the cores that bootstraps started from");
         }
-        for state in self.residents.states() {
-            Python::attach(|py| {
+        Python::attach(|py| {
+            for state in self.residents.states() {
                 // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.
-                if !retire::leave_to_its_holders(py, &state) {
-                    self.evict(py, state.project(), "its host was dropped");
+                if retire::leave_to_its_holders(py, &state) {
+                    self.residents.remove(state.project());
                 }
-            });
-        }
+            }
+            self.evict_all(py, "its host was dropped");
+        });
     }
 }

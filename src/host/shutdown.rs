@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::dependent::Dependent;
 use super::gate::Key;
 use super::handle::Host;
+use super::lease::lend;
 use super::lease::turn::Turn;
 use crate::error::Result;
 
@@ -54,12 +55,12 @@ impl Host {
     /// Drops all parked cores.
     ///
     /// # Errors
-    /// The first error; the others are dropped all the same.
+    /// Those of a turn.
     fn evict_all(&self, py: Python<'_>) -> Result<()> {
-        let projects = self.inner.residents.states();
-        let evicted = projects.iter().map(|state| self.evict(py, state.project()).map(drop));
-        // All of them, before the first error is told.
-        evicted.collect::<Vec<_>>().into_iter().collect()
+        let turn = Turn::take(py, &Key::unique("all projects"), self.inner.lease_timeout)?;
+        self.inner.evict_all(py, "its host was shut down");
+        drop(turn);
+        Ok(())
     }
 }
 
@@ -69,5 +70,13 @@ impl Host {
 /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
 /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after `timeout`.
 pub(crate) fn wait_for_all(py: Python<'_>, timeout: Option<Duration>) -> Result<()> {
-    Turn::take(py, &Key::unique("all projects"), timeout).map(drop)
+    let lenders = lend::lenders();
+    let take = || Turn::take(py, &Key::unique("all projects"), timeout).map(drop);
+    take()?;
+    if lenders.is_empty() {
+        return Ok(());
+    }
+    // Bootstraps that have lent their turns are not through.
+    lend::wait_for_lenders(py, &lenders, timeout);
+    take()
 }

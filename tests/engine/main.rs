@@ -13,6 +13,7 @@ mod failures;
 mod keys;
 mod late_imports;
 mod left_behind;
+mod lent;
 #[allow(dead_code, reason = "shared with other tests; each binary uses its part")]
 #[path = "../listener/mod.rs"]
 mod listener;

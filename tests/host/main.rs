@@ -2,6 +2,7 @@
 //! import state and its environment are the process's.
 
 mod beside_a_pool;
+mod compiled_code;
 mod daemon;
 #[path = "../daemon_code/mod.rs"]
 mod daemon_code;

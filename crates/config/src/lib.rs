@@ -9,6 +9,7 @@
 //! - [`Configs::find`] finds the configuration of a project by what events say: [`ProjectRef`].
 //! - [`Fingerprint`] and [`CoreWatch`] tell whether what was read is still what is on disk.
 //! - [`Bootstrap`] is what a bootstrap of a distributed configuration needs to know, as data.
+//! - [`CodeCache`] says where compiled code of cores is kept on disk.
 //! - [`keys`] hides keys and passwords in all that leaves the process as text.
 //! - [`PythonError`] is a Python exception as text.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -18,6 +19,7 @@
 struct Readme;
 
 mod bootstrap;
+mod code_cache;
 mod disk;
 mod error;
 pub mod keys;
@@ -38,6 +40,7 @@ mod sound;
 pub use bootstrap::{
     Bootstrap, BootstrapBuilder, CachingPolicy, Difference, DifferenceKind, Entity, STEERING_VARIABLES,
 };
+pub use code_cache::CodeCache;
 pub use disk::Fingerprint;
 pub use error::{ConfigError, Names, PointerProblem};
 pub use locate::{Configs, CoreKind, CoreLocation, CoreWatch, Listed, Rule, Step, StudioFallback, Trail};
@@ -50,6 +53,9 @@ pub use setting::SettingError;
 // For `sgtk-host` and `sgtk-pool`, which import what they look at.
 #[doc(hidden)]
 pub use locate::{BeforeImport, Changed, CoreChanging, CoresOnDisk, ProjectWatch, snapshot};
+// For `sgtk-host`, which compiles.
+#[doc(hidden)]
+pub use code_cache::{CodeKey, CodeStore, UnusableCodeCache};
 // For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
 #[doc(hidden)]
 pub use bootstrap::is_function;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sgtk_config::{
-    Bootstrap, Configs, ProjectVariables, ScriptUser, SettingError, is_function, plugin_folder,
+    Bootstrap, CodeCache, Configs, ProjectVariables, ScriptUser, SettingError, is_function, plugin_folder,
 };
 use tracing::level_filters::LevelFilter;
 
@@ -58,6 +58,7 @@ impl Default for WorkerPoolBuilder {
             plain: HashSet::new(),
             python: PathBuf::from("python3"),
             site_packages: true,
+            code_cache: CodeCache::standard(),
             plugin_paths: Vec::new(),
             project_paths: HashMap::new(),
             variables: Vec::new(),
@@ -137,6 +138,13 @@ impl WorkerPoolBuilder {
     /// Whether the packages that are installed in that Python can be imported. Default: yes.
     pub fn site_packages(mut self, on: bool) -> Self {
         self.process.site_packages = on;
+        self
+    }
+
+    /// Where compiled code of cores and plugins is kept on disk for workers. Default: in the user's folder for caches. What
+    /// has to be true of the folder: [`CodeCache`].
+    pub fn code_cache(mut self, cache: CodeCache) -> Self {
+        self.process.code_cache = cache;
         self
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
-use sgtk_config::{Bootstrap, Configs, ProjectVariables, ScriptUser};
+use sgtk_config::{Bootstrap, CodeCache, Configs, ProjectVariables, ScriptUser};
 use tracing::level_filters::LevelFilter;
 
 /// The environment of workers.
@@ -74,6 +74,7 @@ pub(crate) struct ProcessOptions {
     pub(crate) plain: HashSet<String>,
     pub(crate) python: PathBuf,
     pub(crate) site_packages: bool,
+    pub(crate) code_cache: CodeCache,
     pub(crate) plugin_paths: Vec<String>,
     /// Further ones, by project.
     pub(crate) project_paths: HashMap<String, Vec<String>>,
@@ -109,6 +110,11 @@ impl ProcessOptions {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretString> {
         let of_bootstraps = self.bootstraps.values().flat_map(Bootstrap::secrets);
         of_bootstraps.chain(self.script_user.iter().flat_map(ScriptUser::secrets))
+    }
+
+    /// The folder of compiled code, as the agent takes it.
+    pub(crate) fn code_folder(&self) -> Option<String> {
+        self.code_cache.folder()?.into_os_string().into_string().ok()
     }
 
     /// The name of the lowest level of Python's log records that workers send.

@@ -80,6 +80,14 @@ pub(crate) fn holds_any() -> bool {
     look(|held| !held.is_empty())
 }
 
+/// What this thread holds, and the frame from which it was asked for, where it holds it once.
+pub(crate) fn held_once() -> Option<(Key, usize)> {
+    look(|held| match held {
+        [held] if held.guests.is_empty() => Some((held.key.clone(), held.frame)),
+        _ => None,
+    })
+}
+
 /// The frame of the Python code from which this thread first asked for what it holds, by its address.
 pub(crate) fn leased_from() -> Option<usize> {
     look(|held| held.first().map(|held| held.frame)).filter(|frame| *frame != 0)

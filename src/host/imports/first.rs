@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use sgtk_config::{CoreLocation, ProjectVariables};
+use sgtk_config::{CodeStore, CoreLocation, ProjectVariables};
 
 use super::caller;
+use super::generated;
 use super::on_import::{Imported, OnImport, Purpose};
 use super::provided::provided_names;
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ use crate::host::lease::quiet::wait_for_imports;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::Roots;
 use crate::host::ownership::rules::DeclaredNames;
+use crate::host::python::code::Codes;
+use crate::host::python::collector::Uncollected;
 use crate::host::python::import::{as_one_import, import_for_host};
 use crate::host::python::time_limit::TimeLimit;
 use crate::host::python::warning_filters::WarningFilters;
@@ -32,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) on_import: OnImport,
     /// The variables of the environment that are one project's, by project.
     pub(crate) variables: ProjectVariables,
+    /// Compiled code on disk.
+    pub(crate) codes: Option<Arc<CodeStore>>,
 }
 
 /// What is to be imported, and why.
@@ -71,7 +76,8 @@ pub(crate) fn first_import(
     let provided = provided_names(py, &location)?;
     caller::note_libraries(&provided);
     caller::note_libraries(&settings.names.per_project);
-    let state = ImportState::new(key, location, &path, Arc::clone(&settings.names), provided);
+    let codes = Codes::new(settings.codes.clone());
+    let state = ImportState::new(key, location, &path, Arc::clone(&settings.names), provided, codes);
     if let (Some(base), true) = (before, is_guest) {
         state.be_guest_of(base);
     }
@@ -81,13 +87,17 @@ pub(crate) fn first_import(
     place(py, Some(&state))?;
     world::set_variables(py, settings.variables.of(state.project()))?;
     prepare(state.project())?;
+    // What an import makes is there to stay: looking for garbage in it, and in all other projects, takes a third of the time.
+    let uncollected = Uncollected::new(py)?;
     let imported = limited(py, settings, "the import", || as_one_import(|| import_for_host(py, "sgtk")))?;
+    drop(uncollected);
     let sgtk = imported.map_err(|error| Error::Import {
         project: state.project().to_owned(),
         core: state.location().install_core().to_owned(),
         version: state.location().version().unwrap_or("unknown").to_owned(),
         cause: Box::new(python_error(&error)),
     })?;
+    generated::keep(py, &state)?;
     world::settle_first_import(py)?;
     verify(py, &state, &sgtk)?;
     let about = Imported { project: state.project().to_owned(), core: state.location().clone(), purpose };

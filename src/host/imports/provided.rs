@@ -1,10 +1,12 @@
 //! The libraries that a core brings along.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
-use sgtk_config::CoreLocation;
+use sgtk_config::{CoreLocation, Stamp};
 
 use crate::host::python::import::import_for_host;
 use crate::host::python::import_caches;
@@ -27,7 +29,7 @@ pub(super) fn provided_names(py: Python<'_>, location: &CoreLocation) -> PyResul
     import_caches::refresh_zips(py, &zips)?;
     let mut names = HashSet::new();
     for zip in zips {
-        match zip_names(py, &zip) {
+        match known_names(py, &zip) {
             Ok(found) => names.extend(found),
             Err(error) => tracing::warn!(zip = %zip.display(), %error, "cannot read a zip of libraries"),
         }
@@ -41,6 +43,23 @@ fn zips_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path());
     files.filter(|file| file.extension().is_some_and(|extension| extension == "zip")).collect()
+}
+
+/// The names in zips, each as it was when it was looked at.
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+
+type Known = HashMap<PathBuf, (Stamp, HashSet<String>)>;
+
+fn known_names(py: Python<'_>, zip: &Path) -> PyResult<HashSet<String>> {
+    let stamp = Stamp::at(zip);
+    if let Some((seen, names)) = KNOWN.lock().get(zip)
+        && *seen == stamp
+    {
+        return Ok(names.clone());
+    }
+    let names = zip_names(py, zip)?;
+    KNOWN.lock().insert(zip.to_owned(), (stamp, names.clone()));
+    Ok(names)
 }
 
 fn zip_names(py: Python<'_>, zip: &Path) -> PyResult<HashSet<String>> {

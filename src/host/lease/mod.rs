@@ -2,6 +2,7 @@
 
 pub(crate) mod guests;
 pub(crate) mod leaving;
+pub(crate) mod lend;
 pub(crate) mod pin;
 pub(crate) mod quiet;
 pub(crate) mod threads;

@@ -88,6 +88,22 @@ pub(super) fn put_back() {
     OWN.with(OwnMask::forget);
 }
 
+/// As [`put_back`], and gives what was set, to be [set again](resume).
+pub(super) fn suspend() -> Option<libc::mode_t> {
+    let own = MASKS.lock().own.get(&thread::current().id()).copied();
+    put_back();
+    own
+}
+
+/// Sets again what was [suspended](suspend).
+pub(super) fn resume(mask: Option<libc::mode_t>) {
+    if let Some(mask) = mask
+        && OWN.try_with(|own| own.0.set(true)).is_ok()
+    {
+        MASKS.lock().set(thread::current().id(), mask);
+    }
+}
+
 /// Wraps `os.umask`, once.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     static WRAPPED: PyOnceLock<()> = PyOnceLock::new();

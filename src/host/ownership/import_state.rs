@@ -12,6 +12,7 @@ use sgtk_config::CoreLocation;
 
 use super::rules::{DeclaredNames, Rules};
 use crate::host::gate::Key;
+use crate::host::python::code::Codes;
 
 /// One project's import state, in place or parked. What it has put into the interpreter is kept by the
 /// [`World`](crate::host::state::world::World).
@@ -33,6 +34,7 @@ pub(crate) struct ImportState {
     remains: PyOnceLock<Py<PyDict>>,
     /// What its code has been given of the interpreter while it did not have its turn; nothing any more once it is retired.
     views: Mutex<Option<Views>>,
+    codes: Codes,
     retired: AtomicBool,
     orphaned: AtomicBool,
     entries: AtomicU64,
@@ -50,6 +52,7 @@ impl ImportState {
         path: &[String],
         names: Arc<DeclaredNames>,
         provided: HashSet<String>,
+        codes: Codes,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut rules = Rules::new(names, provided);
@@ -72,6 +75,7 @@ impl ImportState {
             verified: AtomicUsize::new(0),
             remains: PyOnceLock::new(),
             views: Mutex::new(Some(Views::default())),
+            codes,
             retired: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
             entries: AtomicU64::new(0),
@@ -80,7 +84,7 @@ impl ImportState {
 
     /// A state of the same core that owns nothing.
     pub(crate) fn like(other: &Self, key: Key) -> Arc<Self> {
-        Self::new(key, other.location().clone(), &[], Arc::default(), HashSet::new())
+        Self::new(key, other.location().clone(), &[], Arc::default(), HashSet::new(), other.codes.another())
     }
 
     /// The number of the state, which no other of the process has.
@@ -180,6 +184,11 @@ impl ImportState {
     /// A retired state's modules by name, as weak references.
     pub(crate) fn remains<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyDict>> {
         self.remains.get(py).map(|remains| remains.bind(py))
+    }
+
+    /// The code objects of its modules, which others on the same files have as well.
+    pub(crate) fn codes(&self) -> &Codes {
+        &self.codes
     }
 
     /// The view that was kept under a number.

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(Py_3_10)]
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::import::import_for_host;
 
 /// Keeps the garbage collector from running while an import state changes: an allocation may start it, and it runs
 /// destructors, which are Python code.
@@ -43,6 +46,35 @@ impl Drop for CollectorPaused<'_> {
     fn drop(&mut self) {
         if Self::runs_afterwards() {
             set_collector(self.py, true);
+        }
+    }
+}
+
+/// Keeps the collector from being started by allocations while Python code of the host's choice runs, which may still turn it
+/// on and off, and collect.
+pub(crate) struct Uncollected<'py> {
+    gc: Bound<'py, PyModule>,
+    thresholds: Bound<'py, PyTuple>,
+}
+
+impl<'py> Uncollected<'py> {
+    pub(crate) fn new(py: Python<'py>) -> PyResult<Self> {
+        let gc = import_for_host(py, "gc")?;
+        let thresholds = gc.call_method0("get_threshold")?.cast_into::<PyTuple>()?;
+        // Zero is never reached.
+        gc.call_method1("set_threshold", (0,))?;
+        Ok(Self { gc, thresholds })
+    }
+}
+
+impl Drop for Uncollected<'_> {
+    fn drop(&mut self) {
+        let now = self.gc.call_method0("get_threshold").and_then(|now| now.get_item(0)?.extract::<i32>());
+        // Where the code has set others, those are to hold.
+        if now.is_ok_and(|now| now == 0)
+            && let Err(error) = self.gc.call_method1("set_threshold", &self.thresholds)
+        {
+            tracing::error!(%error, "failed to have the collector run as before");
         }
     }
 }

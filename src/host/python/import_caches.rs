@@ -11,7 +11,6 @@ use sgtk_config::Stamp;
 
 use super::contents;
 use super::import::import_for_host;
-use super::zip_code;
 
 /// Forgets all that is remembered of the paths that `is_forgotten` names.
 pub(crate) fn forget(py: Python<'_>, is_forgotten: impl Fn(&str) -> bool) -> PyResult<()> {
@@ -28,7 +27,6 @@ pub(crate) fn forget(py: Python<'_>, is_forgotten: impl Fn(&str) -> bool) -> PyR
             }
         }
     }
-    zip_code::forget(is_forgotten);
     // importlib.metadata keeps the zips that it looked into open.
     let modules = import_for_host(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if let Some(metadata) = modules.get_item("importlib.metadata")? {

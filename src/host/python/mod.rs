@@ -4,6 +4,7 @@
 
 pub(crate) mod bytecode;
 pub(crate) mod children;
+pub(crate) mod code;
 pub(crate) mod collector;
 pub(crate) mod contents;
 pub(crate) mod folder;
@@ -16,4 +17,3 @@ pub(crate) mod names;
 pub(crate) mod steps_in_python;
 pub(crate) mod time_limit;
 pub(crate) mod warning_filters;
-pub(crate) mod zip_code;

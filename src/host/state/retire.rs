@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use super::world::{self, World};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::Roots;
+use crate::host::python::code;
 use crate::host::python::contents;
 use crate::host::python::import::import_for_host;
 use crate::host::python::import_caches;
@@ -20,6 +21,12 @@ use crate::host::python::import_caches;
 ///
 /// Files and folders under `kept` are another state's too: what the import system knows of them stays.
 pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
+    let_go(py, state, kept);
+    reclaim(py);
+}
+
+/// As [`retire`], but for the memory, which [`reclaim`] gives back for any number of states at once.
+pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     state.set_retired();
     match weak_references(py, &world::modules_of(py, state)) {
         Ok(remains) => state.keep_remains(py, remains),
@@ -30,20 +37,28 @@ pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.
     let removed = world::remove(py, state);
     drop(state.take_views());
+    drop(state.codes().take());
+    code::forget_unused();
     let roots = state.rules(py).roots().without(kept);
     // From here on Python code runs: nothing is locked.
     let steps = [
         ("forget its folders and zips", forget_paths(py, &roots)),
         ("clear typing's caches", clear_typing_caches(py)),
         ("take its modules out", removed.map(drop)),
-        ("collect garbage", collect_garbage(py)),
     ];
-    trim_heap();
     for (step, outcome) in steps {
         if let Err(error) = outcome {
             tracing::warn!(project = state.project(), %error, "failed to {step} while dropping a core");
         }
     }
+}
+
+/// Collects what is left of dropped states, and gives the memory back. It looks at all objects of the interpreter.
+pub(crate) fn reclaim(py: Python<'_>) {
+    if let Err(error) = collect_garbage(py) {
+        tracing::warn!(%error, "failed to collect garbage after dropping a core");
+    }
+    trim_heap();
 }
 
 /// Where the state is in place at this moment, by a lease or a late import, has its last holder retire it. Returns whether

@@ -3,15 +3,15 @@
 import importlib
 import os
 import sys
+import threading
 import time
 import weakref
 
 #: The shortest limit of a call, in seconds.
 _SHORTEST = 0.05
 
-#: Connections whose limit is the shorter one of a bootstrap that is on its way, and when that has to end.
-_hurried = []
-_deadline = [None]
+#: Of each thread: when the bootstrap that is on its way has to end, and the connections that have its limit.
+_own = threading.local()
 
 
 def prepare_core(site_timeout, learn):
@@ -42,16 +42,17 @@ def limit_site_calls(seconds):
         elif self.timeout_secs is None:
             self.timeout_secs = limit
             if limit != seconds:
-                _hurried.append((weakref.ref(self), seconds))
+                _own.hurried.append((weakref.ref(self), seconds))
 
     limited.sgtk_host_limit = original
     shotgun._Config.__init__ = limited
 
 
 def _limit(seconds):
-    if _deadline[0] is None:
+    deadline = getattr(_own, "deadline", None)
+    if deadline is None:
         return seconds
-    left = max(_SHORTEST, _deadline[0] - time.monotonic())
+    left = max(_SHORTEST, deadline - time.monotonic())
     return left if seconds is None else min(seconds, left)
 
 
@@ -73,13 +74,14 @@ def _limit_factory(shotgun, seconds):
 
 def hurry(seconds):
     """Has no call to the site wait for longer than the bootstrap that begins now may take."""
-    _deadline[0] = None if seconds is None else time.monotonic() + seconds
+    _own.deadline = None if seconds is None else time.monotonic() + seconds
+    _own.hurried = []
 
 
 def relax():
     """Gives connections that were made in a hurry the limit of others, from their next call on."""
-    _deadline[0] = None
-    hurried, _hurried[:] = _hurried[:], []
+    _own.deadline = None
+    hurried, _own.hurried = _own.hurried, []
     for config, seconds in hurried:
         config = config()
         if config is None:

@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use walkdir::WalkDir;
 
 use super::Stamp;
@@ -20,8 +22,13 @@ const SKIPPED: [&str; 4] = ["__pycache__", ".git", ".svn", ".hg"];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Sorted by path, each path once.
-    files: Vec<(PathBuf, Stamp)>,
+    files: Arc<Files>,
 }
+
+type Files = Vec<(PathBuf, Stamp)>;
+
+/// Those that many have in common.
+static SHARED: Mutex<Vec<Weak<Files>>> = Mutex::new(Vec::new());
 
 impl Fingerprint {
     /// These files.
@@ -51,15 +58,29 @@ impl Fingerprint {
     /// The files of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self::sorted(self.files.into_iter().chain(other.files))
+        let files = Arc::unwrap_or_clone(self.files).into_iter();
+        Self::sorted(files.chain(Arc::unwrap_or_clone(other.files)))
     }
 
     fn sorted(files: impl Iterator<Item = (PathBuf, Stamp)>) -> Self {
-        let mut files: Vec<_> = files.collect();
+        let mut files: Files = files.collect();
         // By bytes, as comparing paths by their components takes most of the time.
         files.sort_by(|(one, _), (other, _)| one.as_os_str().cmp(other.as_os_str()));
         files.dedup_by(|(one, _), (other, _)| one.as_os_str() == other.as_os_str());
-        Self { files }
+        Self { files: Arc::new(files) }
+    }
+
+    /// The same, with its memory in common with all that are equal and were shared as well.
+    #[must_use]
+    pub(crate) fn shared(self) -> Self {
+        let mut shared = SHARED.lock();
+        shared.retain(|files| files.strong_count() > 0);
+        let equal = shared.iter().find_map(|files| files.upgrade().filter(|files| *files == self.files));
+        if equal.is_none() {
+            shared.push(Arc::downgrade(&self.files));
+        }
+        drop(shared);
+        equal.map_or(self, |files| Self { files })
     }
 
     /// The files that are not in `later` as they are here, and those that only `later` has: what to name when

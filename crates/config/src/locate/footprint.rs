@@ -35,7 +35,7 @@ impl Fingerprint {
     /// project it is for.
     #[must_use]
     pub fn of_core(install_core: &Path) -> Self {
-        Self::of_files(marks(install_core)).and(Self::of_sources(install_core))
+        Self::of_files(marks(install_core)).and(Self::of_sources(install_core)).shared()
     }
 
     fn of_sources(install_core: &Path) -> Self {

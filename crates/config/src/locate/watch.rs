@@ -1,5 +1,7 @@
 //! Whether a core in memory is still the one on disk.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,8 @@ const ALL_EVERY: Duration = Duration::from_secs(300);
 pub struct CoreWatch {
     location: CoreLocation,
     quick: Fingerprint,
-    full: Fingerprint,
+    /// All files of the core, which other projects on it have in common.
+    core: Fingerprint,
     begun: Instant,
     /// When all files were last looked at.
     looked: Instant,
@@ -37,7 +40,7 @@ impl CoreWatch {
         let now = Instant::now();
         Self {
             quick: Fingerprint::quick(location),
-            full: Fingerprint::full(location),
+            core: Fingerprint::of_core(location.install_core()),
             location: location.clone(),
             begun: now,
             looked: now,
@@ -53,7 +56,17 @@ impl CoreWatch {
     /// The files that are not what they were, of all. Empty where none is.
     #[must_use]
     pub fn changed_since(&self) -> Vec<PathBuf> {
-        self.full.changed(&Fingerprint::full(&self.location)).map(Path::to_owned).collect()
+        self.changed_from(&Fingerprint::of_core(self.location.install_core()))
+    }
+
+    /// As [`changed_since`](Self::changed_since), where [all files of the core](Fingerprint::of_core) were looked at already.
+    #[must_use]
+    pub fn changed_from(&self, core: &Fingerprint) -> Vec<PathBuf> {
+        let quick = Fingerprint::quick(&self.location);
+        let (quick, core) = (self.quick.changed(&quick), self.core.changed(core));
+        // The decisive files are among all.
+        let changed: BTreeSet<&OsStr> = quick.chain(core).map(Path::as_os_str).collect();
+        changed.into_iter().map(PathBuf::from).collect()
     }
 
     /// The files that are not what they were, of all while the core settles and from time to time, else of

@@ -22,6 +22,7 @@ pub(crate) fn source() -> String {
 const OWN: &str = bundle! {
     "agent.py" => "agent.py",
     "calls.py" => "calls.py",
+    "code.py" => "code.py",
     "errors.py" => "errors.py",
     "own_state.py" => "own_state.py",
     "pickles.py" => "pickles.py",

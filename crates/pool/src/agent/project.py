@@ -32,6 +32,8 @@ def enter(request):
     part("records").start(request.get("log_level"))
     part("errors").tell_secrets()
     part("calls").give_children(request.get("children"))
+    step = "compiled code"
+    part("code").start(request.get("code_cache"))
     step = "path"
     add_paths(request)
     core, options = request.get("core_python"), request.pop("bootstrap", None)
@@ -61,6 +63,8 @@ def prepare(request):
     global step
     step = "logging"
     part("records").start(request.get("log_level"))
+    step = "compiled code"
+    part("code").start(request.get("code_cache"))
     step = "path"
     add_paths(request)
     core = request["core_python"]
@@ -76,7 +80,7 @@ def load_core(core):
     """
     global step
     step = "import"
-    import_core()
+    part("code").import_core(core, import_core)
     step = "verify"
     verify(core)
     return about_core()

@@ -80,7 +80,8 @@ def _inspect():
 
 def _open_again(number):
     """Gives an inherited descriptor its own file position, which it would share with the template."""
-    flags = fcntl.fcntl(number, fcntl.F_GETFL)
+    # What names a descriptor there is a link.
+    flags = fcntl.fcntl(number, fcntl.F_GETFL) & ~os.O_NOFOLLOW
     again = os.open("/proc/self/fd/%d" % number, flags | os.O_CLOEXEC)
     try:
         os.lseek(again, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)

@@ -3,6 +3,7 @@
 
 mod bootstrapped;
 mod calls;
+mod compiled;
 mod control;
 mod endings;
 mod forked;
