@@ -225,8 +225,10 @@ impl Runner {
         for second in [false, true] {
             let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
             let stamp = stamp.unwrap_or_default();
-            let arguments =
-                |call: sgtk_pool::Call| call.arg(&plugin.key).arg(stamp).arg(index).arg(&message.event.body);
+            let loads = self.loads();
+            let arguments = |call: sgtk_pool::Call| {
+                call.arg(&plugin.key).arg(stamp).arg(index).arg(&message.event.body).arg(&loads)
+            };
             let revoked = self.shared.queue.revoked(message);
             let workers = &self.shared.workers;
             let answer =

@@ -443,8 +443,10 @@ while os.path.exists('hold'):
     let old = pid(&studio.until_recorded(1)[0]);
     // The new ones take their time to load.
     fs::write(studio.path("hold"), "").unwrap();
+    let ready = || studio.log("daemon").matches("a worker is ready").count();
+    let before = ready();
     studio.said(&["reload"]);
-    studio.until("the new worker starts", || studio.log("daemon").matches("a worker is ready").count() >= 3);
+    studio.until("the new worker is there", || ready() > before);
     studio.events("A", &[None; 3]);
     let record = studio.until_recorded(4);
     assert!(record.iter().all(|line| pid(line) == old), "{record:?}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::Runner;
@@ -29,6 +30,12 @@ pub(super) async fn loaded(incoming: Option<&mut JoinHandle<Incoming>>) -> Optio
 }
 
 impl Runner {
+    /// What a process that is new loads before it runs anything: what was loaded last, but for plugins that end their process.
+    pub(super) fn loads(&self) -> Value {
+        let files: Vec<_> = self.files.iter().filter(|file| self.table.active(&file.key).is_some()).collect();
+        json!([setup(&self.shared.settings, &self.site, self.project), files])
+    }
+
     /// Has the plugins be what was ordered.
     pub(super) async fn follow(&mut self) {
         let (files, generation) = self.wanted();

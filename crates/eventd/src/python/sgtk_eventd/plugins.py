@@ -282,11 +282,21 @@ def notes_at(path):
     return _notes[path]
 
 
-def run_all(path, budget, stamps, events, items):
-    """Runs callbacks for events, `[place in events, plugin, callbacks]`, until one raises or the time is over."""
-    for key, stamp in stamps.items():
-        plugin = _host.plugins.get(key) if _host is not None else None
-        if plugin is None or plugin.stamp != stamp:
+def is_loaded(key, stamp, index):
+    """Whether a plugin is loaded as of `stamp`, and has so many callbacks."""
+    plugin = _host.plugins.get(key) if _host is not None else None
+    return plugin is not None and plugin.stamp == stamp and index < len(plugin.callbacks)
+
+
+def run_all(path, budget, stamps, events, items, loads):
+    """Runs callbacks for events, `[place in events, plugin, callbacks]`, until one raises or the time is over.
+
+    `loads`: what `sync` is given. A process that is new loads it first: a call between the two could find another one again.
+    """
+    wanted = [(key, stamps[key], max(indexes)) for _, key, indexes in items]
+    if not all(is_loaded(*one) for one in wanted):
+        sync(*loads)
+        if not all(is_loaded(*one) for one in wanted):
             return {"stale": True}
     notes, done = notes_at(path), []
     end = time.monotonic() + budget
@@ -314,9 +324,11 @@ def run_all(path, budget, stamps, events, items):
     return {"done": done}
 
 
-def run(key, stamp, index, event):
-    """Runs one callback of a plugin that was loaded as of `stamp`."""
-    plugin = _host.plugins.get(key) if _host is not None else None
-    if plugin is None or plugin.stamp != stamp or index >= len(plugin.callbacks):
-        return {"stale": True}
+def run(key, stamp, index, event, loads):
+    """Runs one callback of a plugin that was loaded as of `stamp`; `loads` as for `run_all`."""
+    if not is_loaded(key, stamp, index):
+        sync(*loads)
+        if not is_loaded(key, stamp, index):
+            return {"stale": True}
+    plugin = _host.plugins[key]
     return _host.run(plugin, plugin.callbacks[index], event)
