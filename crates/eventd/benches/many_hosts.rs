@@ -13,9 +13,9 @@ mod judge;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod server;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -148,6 +148,8 @@ async fn host(name: &str, url: &str, record: &Path) {
         NatsQueue::connect(settings(url, name), vec![site()], Role::Host { together: true }).await.unwrap();
     let queue: Arc<dyn Queue> = Arc::new(queue);
     let sizes = Sizes::read();
+    // As the daemon does: it opens lanes for the projects that there are.
+    assert_eq!(queue.projects().await.unwrap().len(), sizes.projects as usize);
     queue.open(lanes(sizes.projects)).await.unwrap();
     read(&queue, name, sizes, record);
     println!("ready");
@@ -195,13 +197,31 @@ struct Measured {
     p99: f64,
 }
 
-async fn until_done(record: &Path, count: usize) {
-    loop {
-        let text = std::fs::read_to_string(record).unwrap_or_default();
-        if text.lines().filter(|line| line.starts_with("done ")).count() >= count {
-            return;
+/// Follows a record.
+#[derive(Default)]
+struct Follower {
+    read: u64,
+    rest: String,
+    done: BTreeSet<String>,
+}
+
+impl Follower {
+    /// Waits until so many events are done at least once.
+    async fn until_done(&mut self, record: &Path, count: usize) {
+        loop {
+            if let Ok(mut file) = std::fs::File::open(record) {
+                file.seek(SeekFrom::Start(self.read)).unwrap();
+                self.read += file.read_to_string(&mut self.rest).unwrap() as u64;
+            }
+            let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
+            let lines: String = self.rest.drain(..whole).collect();
+            let done = lines.lines().filter(|line| line.starts_with("done "));
+            self.done.extend(done.filter_map(|line| line.rsplit(' ').next()).map(str::to_owned));
+            if self.done.len() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -231,7 +251,8 @@ async fn measure(
     let begun = Instant::now();
     let _readers = readers();
     let healthy = |last: i64| (1..=last).filter(|id| !is_poisoned(project_of(*id, sizes.projects))).count();
-    until_done(record, healthy(burst)).await;
+    let mut follower = Follower::default();
+    follower.until_done(record, healthy(burst)).await;
     let drained = burst as f64 / begun.elapsed().as_secs_f64();
     let total = sizes.rate as i64 * number("HOSTS_SECONDS", 10) as i64;
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / sizes.rate as f64));
@@ -239,7 +260,7 @@ async fn measure(
         tick.tick().await;
         append(queue, id..=id, sizes.projects).await;
     }
-    until_done(record, healthy(burst + total)).await;
+    follower.until_done(record, healthy(burst + total)).await;
     let text = std::fs::read_to_string(record).unwrap();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut events: BTreeMap<i64, Vec<i64>> = BTreeMap::new();

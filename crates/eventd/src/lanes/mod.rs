@@ -122,9 +122,8 @@ impl Lanes {
                 config::Lanes::Plugin => self.run_each(site, &plain, None),
             }
         }
-        let state = self.shared.queue.state().await?;
-        for lane in state.lanes {
-            if let (Some(project), Some(site)) = (lane.project, self.site(&lane.site)) {
+        for (site, project) in self.shared.queue.projects().await? {
+            if let Some(site) = self.site(&site) {
                 self.expect_one(site, project, true).await?;
             }
         }

@@ -1,6 +1,6 @@
 //! The consumers on the server: one for each project, and one for each plugin that has all events of a site.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use super::names;
 use super::server::{NatsError, Server, told};
 use super::settings::NatsSettings;
 
-/// The consumers that are known to be there, with their filters.
+/// The consumers that are known to be there and to be as they have to, with their filters.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     known: Mutex<HashMap<String, String>>,
+    /// Those that are there, by name alone. To look at each takes the server long where much waits for them.
+    listed: Mutex<HashSet<String>>,
 }
 
 /// A consumer that is to be there.
@@ -74,12 +76,32 @@ impl Consumers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists all consumers on the server.
+    /// The names of all consumers on the server. Quick, whatever waits for them.
+    pub(super) async fn names(&self, server: &Server) -> Result<Vec<String>, String> {
+        let names: Vec<String> =
+            server.events.consumer_names().try_collect().await.map_err(|error| told(&error))?;
+        *self.listed() = names.iter().cloned().collect();
+        Ok(names)
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody has said that it is there.
+    pub(super) fn note(&self, name: &str) {
+        self.listed().insert(name.to_owned());
+    }
+
+    /// Whether it is there, as it was listed last. Whoever has made it has seen to its settings: the publisher
+    /// refuses those of others.
+    pub(super) fn is_listed(&self, name: &str) -> bool {
+        self.listed().contains(name)
+    }
+
+    /// All consumers on the server, with what waits for each: with thousands of them it takes seconds.
     pub(super) async fn list(&self, server: &Server) -> Result<Vec<Info>, String> {
-        let infos: Vec<Info> = server.events.consumers().try_collect().await.map_err(|error| told(&error))?;
-        let known = infos.iter().map(|info| (info.name.clone(), info.config.filter_subject.clone()));
-        *self.lock() = known.collect();
-        Ok(infos)
+        server.events.consumers().try_collect().await.map_err(|error| told(&error))
     }
 
     /// Has a consumer be there. True where it is a new one.
@@ -125,6 +147,7 @@ impl Consumers {
     /// It is not there any more.
     pub(super) fn forget(&self, name: &str) {
         self.lock().remove(name);
+        self.listed().remove(name);
     }
 }
 

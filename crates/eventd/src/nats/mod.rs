@@ -204,11 +204,6 @@ impl NatsQueue {
             server,
             settings,
         });
-        inner.consumers.list(&inner.server).await.map_err(|reason| NatsError::Refused {
-            url: inner.settings.shown(),
-            what: "to list the consumers".to_owned(),
-            reason,
-        })?;
         let mut tasks = JoinSet::new();
         let on_loss = Arc::clone(&inner);
         tasks.spawn(async move {

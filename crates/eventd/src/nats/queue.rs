@@ -79,8 +79,10 @@ impl Queue for NatsQueue {
                     (wanted, key)
                 }
             };
-            let made = inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await;
-            made.map_err(|error| inner.refused("a consumer", error.to_string()))?;
+            if lane.project.is_none() || !inner.consumers.is_listed(&wanted.name) {
+                let made = inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await;
+                made.map_err(|error| inner.refused("a consumer", error.to_string()))?;
+            }
             let rank = inner.rank(&key);
             let stamp = jiff::Timestamp::now().as_nanosecond();
             let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
@@ -187,6 +189,10 @@ impl Queue for NatsQueue {
 
     async fn forget_dead(&self, event: i64, lane: Option<&LaneName>) -> Result<Vec<LaneName>, QueueError> {
         self.inner.forget_dead(event, lane).await
+    }
+
+    async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
+        self.inner.projects().await
     }
 
     async fn state(&self) -> Result<State, QueueError> {

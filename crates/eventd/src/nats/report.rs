@@ -15,21 +15,32 @@ use crate::queue::{HostState, LaneName, LaneState, QueueError, SiteState, State}
 /// How often the consumers are listed, for projects that nobody has told of.
 const LIST: Duration = Duration::from_secs(30);
 
-/// For how long an answer is good: a page asks every second.
+/// For how long an answer is good at least: a page asks every second.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// And how many times as long as it took: the server has better things to do.
+const RARELY: u32 = 10;
 
 /// The last answer.
 #[derive(Default)]
-pub(super) struct Last(Mutex<Option<(State, Duration)>>);
+pub(super) struct Last(Mutex<Option<Answer>>);
+
+struct Answer {
+    state: State,
+    at: Duration,
+    took: Duration,
+}
 
 impl Last {
     fn get(&self, now: Duration, longest: Duration) -> Option<State> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(_, at)| now.saturating_sub(*at) < longest).map(|(state, _)| state.clone())
+        let is_good = |last: &&Answer| now.saturating_sub(last.at) < longest.max(last.took * RARELY);
+        last.as_ref().filter(is_good).map(|last| last.state.clone())
     }
 
-    fn set(&self, state: &State, now: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state.clone(), now));
+    fn set(&self, state: &State, at: Duration, took: Duration) {
+        let answer = Answer { state: state.clone(), at, took };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
     }
 
     /// What was asked for by hand has changed it.
@@ -84,13 +95,14 @@ pub(super) async fn discover(inner: Arc<Inner>) {
     let mut interval = tokio::time::interval(LIST);
     loop {
         tokio::select! {
-            _ = interval.tick() => match inner.consumers.list(&inner.server).await {
-                Ok(infos) => infos.iter().for_each(|info| inner.tell_of(&info.name)),
+            _ = interval.tick() => match inner.consumers.names(&inner.server).await {
+                Ok(names) => names.iter().for_each(|name| inner.tell_of(name)),
                 Err(reason) => tracing::warn!(reason, "the consumers cannot be listed"),
             },
             message = new.next() => {
                 let Some(message) = message else { return };
                 if let Ok(name) = std::str::from_utf8(&message.payload) {
+                    inner.consumers.note(name);
                     inner.tell_of(name);
                 }
             }
@@ -153,7 +165,8 @@ impl Inner {
         }
         match self.gather(now).await {
             Ok(state) => {
-                self.last.set(&state, now);
+                let end = lease::now();
+                self.last.set(&state, end, end.saturating_sub(now));
                 Ok(state)
             }
             // How it was is more than nothing.
@@ -161,6 +174,17 @@ impl Inner {
                 self.last.get(now, Duration::MAX).ok_or_else(|| self.refused("the streams", reason))
             }
         }
+    }
+
+    /// The projects that have consumers.
+    pub(super) async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
+        let names = self.consumers.names(&self.server).await;
+        let names = names.map_err(|reason| self.refused("the stream SGTK_EV", reason))?;
+        let projects = names.iter().filter_map(|name| {
+            let (token, project) = names::parse_project_consumer(name)?;
+            Some((Arc::clone(self.site(token)?), project))
+        });
+        Ok(projects.collect())
     }
 
     async fn gather(&self, now: Duration) -> Result<State, String> {

@@ -24,6 +24,9 @@ const MOST_CONSUMERS: i32 = 10_000;
 /// How long events that failed are kept.
 const KEEP_FAILED: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// How long the server may take to make or to list something: with thousands of consumers it takes seconds.
+const REQUEST: Duration = Duration::from_secs(30);
+
 /// How long the monitoring may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -154,7 +157,8 @@ impl Server {
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, 0) {
             return Err(NatsError::TooOld { url, found: client.server_info().version });
         }
-        let context = jetstream::new(client.clone());
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(REQUEST);
         if let Err(error) = context.query_account().await {
             return Err(NatsError::NoJetStream { url, reason: told(&error) });
         }

@@ -375,6 +375,12 @@ pub trait Queue: Send + Sync + 'static {
     /// Takes dead letters of an event away: of one lane, or of all. Returns the lanes.
     async fn forget_dead(&self, event: i64, lane: Option<&LaneName>) -> Result<Vec<LaneName>, QueueError>;
 
+    /// The projects that lanes have read, or are to read, with their sites: whoever starts opens lanes for them.
+    async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
+        let lanes = self.state().await?.lanes.into_iter();
+        Ok(lanes.filter_map(|lane| lane.project.map(|project| (lane.site, project))).collect())
+    }
+
     /// What is known of all.
     async fn state(&self) -> Result<State, QueueError>;
 
