@@ -22,20 +22,21 @@ const END: Duration = Duration::from_secs(10);
 struct Reading<'a> {
     inner: &'a Inner,
     lanes: &'a [LaneName],
+    reader: Arc<Notify>,
 }
 
 impl<'a> Reading<'a> {
-    fn new(inner: &'a Inner, lanes: &'a [LaneName]) -> Reading<'a> {
-        if inner.table().reads(lanes, true, lease::now()) {
+    fn new(inner: &'a Inner, lanes: &'a [LaneName], reader: &Arc<Notify>) -> Reading<'a> {
+        if inner.table().reads(lanes, reader, true, lease::now()) {
             inner.prod.notify_one();
         }
-        Reading { inner, lanes }
+        Reading { inner, lanes, reader: Arc::clone(reader) }
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.inner.table().reads(self.lanes, false, lease::now());
+        self.inner.table().reads(self.lanes, &self.reader, false, lease::now());
     }
 }
 
@@ -106,14 +107,14 @@ impl Queue for NatsQueue {
     async fn next(&self, lanes: &[LaneName]) -> Result<Message, QueueError> {
         let inner = &*self.inner;
         let reader = Arc::new(Notify::new());
-        let reading = Reading::new(inner, lanes);
+        let reading = Reading::new(inner, lanes, &reader);
         loop {
             if *inner.closed.borrow() {
                 return Err(QueueError::Closed);
             }
             let now = lease::now();
             let epoch = inner.lease.holds(now);
-            let given = inner.table().give(lanes, &reader, epoch, now);
+            let given = inner.table().give(lanes, epoch, now);
             if let Some(message) = given {
                 // Not before: whoever is given something reads on.
                 drop(reading);

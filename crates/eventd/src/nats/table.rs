@@ -47,8 +47,8 @@ pub(super) struct Group {
     pub(super) pull: Option<Pull>,
     /// No pull before.
     pub(super) hold_until: Option<Duration>,
-    readers: usize,
-    reader: Option<Arc<Notify>>,
+    /// Whoever waits for messages of its lanes: one for all, or one for each.
+    readers: Vec<Arc<Notify>>,
     asked: Duration,
     /// The consumer whose message the reader of this one's lanes is working on.
     engaged: Option<Arc<str>>,
@@ -101,7 +101,7 @@ pub(super) struct Table {
 impl Group {
     fn is_read(&self, now: Duration, groups: &HashMap<Arc<str>, bool>) -> bool {
         let engaged = self.engaged.as_ref().and_then(|consumer| groups.get(consumer)).copied();
-        self.readers > 0 || engaged.unwrap_or(false) || now.saturating_sub(self.asked) < PATIENCE
+        !self.readers.is_empty() || engaged.unwrap_or(false) || now.saturating_sub(self.asked) < PATIENCE
     }
 
     /// From when on this host has not had its events, in nanoseconds of Unix time.
@@ -124,9 +124,7 @@ impl Group {
     }
 
     fn wake(&self) {
-        if let Some(reader) = &self.reader {
-            reader.notify_one();
-        }
+        self.readers.iter().for_each(|reader| reader.notify_one());
     }
 }
 
@@ -149,8 +147,7 @@ impl Table {
             pull: None,
             // The first host of a new project has to be the first to ask.
             hold_until: Some(now + FIRST * u32::from(rank)),
-            readers: 0,
-            reader: None,
+            readers: Vec::new(),
             asked: Duration::ZERO,
             engaged: None,
         });
@@ -212,11 +209,21 @@ impl Table {
     }
 
     /// Somebody waits for messages of these lanes, or does so no longer. Whether one of them is not pulled.
-    pub(super) fn reads(&mut self, lanes: &[LaneName], begins: bool, now: Duration) -> bool {
+    pub(super) fn reads(
+        &mut self,
+        lanes: &[LaneName],
+        reader: &Arc<Notify>,
+        begins: bool,
+        now: Duration,
+    ) -> bool {
         let mut unpulled = false;
         for consumer in self.consumers_of(lanes) {
             if let Some(group) = self.groups.get_mut(&consumer) {
-                group.readers = if begins { group.readers + 1 } else { group.readers.saturating_sub(1) };
+                if begins {
+                    group.readers.push(Arc::clone(reader));
+                } else {
+                    group.readers.retain(|other| !Arc::ptr_eq(other, reader));
+                }
                 group.asked = now;
                 group.engaged = None;
                 unpulled |= group.pull.is_none();
@@ -243,7 +250,6 @@ impl Table {
     pub(super) fn give(
         &mut self,
         lanes: &[LaneName],
-        reader: &Arc<Notify>,
         epoch: Option<Epoch>,
         now: Duration,
     ) -> Option<Message> {
@@ -251,7 +257,6 @@ impl Table {
         let mut found: Option<(u64, Arc<str>, LaneName)> = None;
         for consumer in &consumers {
             let Some(group) = self.groups.get_mut(consumer) else { continue };
-            group.reader = Some(Arc::clone(reader));
             if let Some(current) = &mut group.current {
                 // Whoever asks again is not working on it any more.
                 if current.given.as_ref().is_some_and(|lane| lanes.contains(lane)) {

@@ -35,7 +35,7 @@ fn arrived(seq: u64, epoch: Epoch) -> Arrived {
 }
 
 fn given(table: &mut Table, lanes: &[LaneName], epoch: Epoch) -> Option<Message> {
-    table.give(lanes, &Arc::new(Notify::new()), Some(epoch), NOW)
+    table.give(lanes, Some(epoch), NOW)
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_was_pulled_before_a_lapse_is_not_begun_and_what_runs_is_revoked() {
     let (mut table, consumer, lanes) = table();
     let (before, after) = (Epoch::default(), Epoch { lapses: 1, connections: 0 });
     table.arrive(&consumer, arrived(5, before), NOW);
-    assert!(table.give(&lanes, &Arc::new(Notify::new()), None, NOW).is_none(), "the lease does not hold");
+    assert!(table.give(&lanes, None, NOW).is_none(), "the lease does not hold");
     assert!(given(&mut table, &lanes, after).is_none());
     let running = given(&mut table, &lanes, before).unwrap();
     let revocation = table.revocation(&running).unwrap();
@@ -126,31 +126,51 @@ fn a_lane_that_is_done_with_a_message_has_it_no_second_time_when_it_comes_again(
 #[test]
 fn what_nobody_reads_is_for_other_hosts_and_what_runs_is_not() {
     let (mut table, consumer, lanes) = table();
+    let reader = Arc::new(Notify::new());
     let epoch = Epoch::default();
     table.arrive(&consumer, arrived(5, epoch), NOW);
-    table.reads(&lanes, true, NOW);
+    table.reads(&lanes, &reader, true, NOW);
     assert_eq!(table.unread(NOW * 2), []);
     let message = given(&mut table, &lanes, epoch).unwrap();
-    table.reads(&lanes, false, NOW);
+    table.reads(&lanes, &reader, false, NOW);
     assert_eq!(table.unread(NOW * 2), [], "it runs, however long");
     table.release(&message);
     table.arrive(&consumer, arrived(5, epoch), NOW);
     assert_eq!(table.unread(NOW + PATIENCE / 2), []);
     assert_eq!(table.unread(NOW + PATIENCE).len(), 1);
     assert_eq!(table.pulls(NOW + PATIENCE), [], "nobody wants it");
-    table.reads(&lanes, true, NOW + PATIENCE);
+    table.reads(&lanes, &reader, true, NOW + PATIENCE);
     assert_eq!(table.pulls(NOW + PATIENCE).len(), 1);
 }
 
 #[test]
 fn a_host_that_rests_pulls_nothing_and_gives_back_what_was_not_begun() {
     let (mut table, consumer, lanes) = table();
+    let reader = Arc::new(Notify::new());
     let epoch = Epoch::default();
-    table.reads(&lanes, true, NOW);
+    table.reads(&lanes, &reader, true, NOW);
     table.arrive(&consumer, arrived(5, epoch), NOW);
     table.resting = true;
     assert_eq!(table.unbegun().len(), 1);
     assert_eq!(table.pulls(NOW), []);
     assert!(matches!(table.arrive(&consumer, arrived(5, epoch), NOW), Arrival::Back(_)));
     assert!(given(&mut table, &lanes, epoch).is_none());
+}
+
+#[tokio::test]
+async fn lanes_of_one_project_that_are_read_apart_have_a_message_one_after_the_other() {
+    let (mut table, consumer, lanes) = table();
+    let epoch = Epoch::default();
+    let (one, two) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    table.reads(&lanes[..1], &one, true, NOW);
+    table.reads(&lanes[1..], &two, true, NOW);
+    table.arrive(&consumer, arrived(5, epoch), NOW);
+    one.notified().await;
+    two.notified().await;
+    let first = given(&mut table, &lanes[..1], epoch).unwrap();
+    assert!(given(&mut table, &lanes[1..], epoch).is_none(), "one has it");
+    table.lane_done(&first);
+    two.notified().await;
+    let second = given(&mut table, &lanes[1..], epoch).unwrap();
+    assert!(table.lane_done(&second).is_some());
 }
