@@ -165,7 +165,9 @@ impl<'a, 'py> Begun<'a, 'py> {
     fn engine(&self) -> Result<(Py<PyAny>, EngineInfo, FileWatch)> {
         let py = self.py;
         let limit = self.bootstrap.timeout();
-        let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit)).transpose()?;
+        let state = Arc::downgrade(&self.state);
+        let others = move || state.upgrade().map(|state| state.children()).unwrap_or_default();
+        let limit = limit.map(|limit| TimeLimit::start(py, "the bootstrap", limit, others)).transpose()?;
         let start =
             self.state.configs().core_to_start_from(&self.bootstrap.to_string(), self.bootstrap.core());
         let imported = start.map_err(Error::from).and_then(|location| self.state.import(py, location));

@@ -287,6 +287,7 @@ impl HostBuilder {
             umask::install(py)?;
             wrappers::install(py)?;
             lend::install(py)?;
+            views::terminal::install(py)?;
             views::install(py)?;
             code::open_store(py, &self.code_cache)
         })?;

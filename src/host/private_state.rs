@@ -18,6 +18,7 @@ use super::lease::quiet::wait_for_imports;
 use super::lease::threads;
 use super::lease::turn::Turn;
 use super::ownership::import_state::ImportState;
+use super::python::children;
 use super::state::retire;
 use super::state::verify::{sgtk_in_place, verify};
 use super::state::world::{self, modules_of, place};
@@ -118,6 +119,15 @@ impl PrivateState {
         world::settle_first_import(py)?;
         let sgtk = sgtk_in_place(py, &state)?;
         verify(py, &state, &sgtk)
+    }
+
+    /// The processes that its code was seen to start, on whatever thread, and that have not ended.
+    pub(crate) fn children(&self) -> Vec<i32> {
+        let ids: Vec<u64> = {
+            let states = self.states();
+            states.now.iter().chain(&states.before).map(|state| state.id()).collect()
+        };
+        children::noted(|whose| ids.contains(&whose))
     }
 
     /// Has bootstraps of code's own, in leases of the state, end with the lease.

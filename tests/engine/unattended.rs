@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use sgtk_host::{BootstrapCallbacks, BootstrapFailure, Error};
+use sgtk_host::{BootstrapCallbacks, BootstrapFailure, Error, Host};
 use sgtk_host_fixtures::Fault;
 
 use crate::support::{alone, assert_own, bootstrap, host, options, studio};
@@ -99,5 +99,38 @@ fn a_program_that_never_ends_goes_with_the_bootstrap_that_has_started_it() {
         assert!(own.try_wait().unwrap().is_none(), "the daemon's own child was ended");
         own.kill().unwrap();
         own.wait().unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn so_does_one_that_another_thread_of_the_bootstrap_has_started() {
+    alone("unattended::so_does_one_that_another_thread_of_the_bootstrap_has_started", || {
+        let studio = studio();
+        let host = host(&studio);
+        bootstrap(&host, &studio, 177).destroy().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        // A hook of the project's own, which waits for a thread that waits for a program.
+        let hook = "
+import subprocess, threading
+import sgtk
+
+def wait(context):
+    threads = [
+        threading.Thread(target=lambda: subprocess.call(['sleep', '1000'])),
+        threading.Thread(target=lambda: __import__('os').system('sleep 1000')),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+";
+        std::fs::write(folder.path().join("a_hook.py"), hook).unwrap();
+        let host = Host::builder().configs(studio.home()).plugin_path(folder.path()).build().unwrap();
+        let hasty = options(&studio, 177).pre_engine_hook("a_hook:wait").timeout(Duration::from_secs(5));
+        let error = host.bootstrap(&hasty.build().unwrap()).unwrap_err();
+        assert_eq!(kind(&error), BootstrapFailure::TimedOut, "{error}");
+        let children = std::fs::read_to_string("/proc/self/task/self/children").unwrap_or_default();
+        assert_eq!(children, "");
     });
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use sgtk_host::config::STEERING_VARIABLES;
 use sgtk_host::{Error, ScriptUser};
 use sgtk_host_fixtures::{Fault, Site, bundled, isolated};
 
-use crate::support::{host, options, value};
+use crate::support::{Daemon, host, options, value};
 
 const KEY: &str = "a-key-that-project-code-brings";
 
@@ -101,6 +102,121 @@ fn a_key_that_projects_code_sets_by_itself_is_hidden() {
                 let error = shown.unwrap_err().to_string();
                 assert!(!error.contains(&key) && error.contains("[hidden]"), "{project}: {error}");
             }
+        },
+    );
+}
+
+/// What a plugin asks, and what children do that read their standard input, on its turn and off it.
+const ASKS: &str = "
+import getpass, os, subprocess, threading
+
+def told(function, *arguments, **named):
+    try:
+        return repr(function(*arguments, **named))
+    except EOFError as error:
+        return 'EOFError: %s' % error
+
+def ask():
+    return [told(input, 'your name? '), told(getpass.getpass)]
+
+def children():
+    session = ['python3', '-c', 'import os; print(os.getsid(0))']
+    return [
+        told(subprocess.check_output, ['cat']),
+        told(subprocess.call, 'cat', shell=True),
+        told(os.system, 'cat'),
+        told(os.system, 'exit 3'),
+        told(os.system, 'kill -9 $$'),
+        told(lambda: os.popen('cat').read()),
+        told(subprocess.check_output, ['cat'], input=b'given'),
+        told(lambda: int(subprocess.check_output(session)) != os.getsid(0)),
+    ]
+
+def off_turn(function):
+    found, go = [], threading.Event()
+    def run():
+        go.wait()
+        found.append(function())
+    thread = threading.Thread(target=run)
+    thread.start()
+    return go, thread, found
+";
+
+#[test]
+fn project_code_has_no_terminal_and_neither_have_its_children() {
+    isolated(
+        "unattended::project_code_has_no_terminal_and_neither_have_its_children",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("asks.py"), ASKS).unwrap();
+            let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+            // As a terminal is on which nobody types.
+            let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
+            rustix::stdio::dup2_stdin(&input).unwrap();
+            let daemon = Daemon::new();
+            daemon.run("import sys\nstdin = sys.stdin");
+            let asked = ["EOFError: project code of a daemon has nobody to ask"; 2];
+            let children =
+                ["b''", "0", "0", &(3 << 8).to_string(), "9", "''", "b'given'", "True"].map(str::to_owned);
+            for project in ["project_a", "project_b"] {
+                Python::attach(|py| {
+                    let lease = host.lease(py, project).unwrap();
+                    daemon.run("import asks\nlater = [asks.off_turn(one) for one in (asks.ask, asks.children)]");
+                    assert_eq!(daemon.get::<Vec<String>>("asks.ask()"), asked, "{project}");
+                    assert_eq!(daemon.get::<Vec<String>>("asks.children()"), children, "{project}");
+                    assert_eq!(daemon.get::<String>("sys.stdin.read()"), "", "{project}");
+                    lease.finish().unwrap();
+                });
+                daemon.run("for go, thread, _ in later:\n    go.set()\n    thread.join()");
+                assert_eq!(daemon.get::<Vec<String>>("later[0][2][0]"), asked, "{project}, off its turn");
+                assert_eq!(daemon.get::<Vec<String>>("later[1][2][0]"), children, "{project}, off its turn");
+            }
+            // The daemon's own code has what it had.
+            assert!(daemon.get::<bool>("sys.stdin is stdin"));
+            daemon.run("import subprocess\nchild = subprocess.Popen(['cat'])");
+            assert!(daemon.get::<bool>("child.poll() is None"), "it waits for what the daemon's input has");
+            daemon.run("child.kill()\nchild.wait()");
+        },
+    );
+}
+
+#[test]
+fn git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them() {
+    isolated(
+        "unattended::git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them",
+        |command| {
+            for name in STEERING_VARIABLES {
+                command.env(name, "1176");
+            }
+            command.env_remove("GIT_SSH_COMMAND").env_remove("GIT_SSH").env_remove("GIT_ASKPASS");
+        },
+        || {
+            let configs = bundled().unwrap();
+            let host = options(&configs).project_env("project_b", "SHOTGUN_SITE", "its own").build().unwrap();
+            let daemon = Daemon::new();
+            daemon.remember();
+            let steering = format!("[name for name in {STEERING_VARIABLES:?} if name in os.environ]");
+            let child = "__import__('subprocess').check_output(['sh', '-c', \
+                         'echo $GIT_TERMINAL_PROMPT $GIT_ASKPASS $GIT_SSH_COMMAND'], text=True).strip()";
+            for _ in 0..2 {
+                for (project, left) in [("project_a", vec![]), ("project_b", vec!["SHOTGUN_SITE"])] {
+                    host.with_sgtk(project, |_| {
+                        assert_eq!(daemon.get::<Vec<String>>(&steering), left, "{project}");
+                        assert_eq!(daemon.get::<String>(child), "0 true ssh -o BatchMode=yes", "{project}");
+                        Ok(())
+                    })
+                    .unwrap();
+                    daemon.assert_as_before(project);
+                }
+            }
+            drop(host.import_sgtk("project_a").unwrap());
+            assert_eq!(daemon.get::<Vec<String>>(&steering), [""; 0]);
+            assert_eq!(daemon.get::<String>(child), "0 true ssh -o BatchMode=yes");
+            host.forget_sgtk().unwrap();
+            assert_eq!(daemon.get::<Vec<String>>(&steering), STEERING_VARIABLES);
+            assert_eq!(daemon.get::<String>(child), "");
         },
     );
 }

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use parking_lot::Mutex;
+
 /// How processes are ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -12,6 +14,36 @@ pub(crate) enum Ending {
     Ask,
     /// They may not.
     Kill,
+}
+
+/// Processes that code was seen to start, each with a number of whose code it is.
+static STARTED: Mutex<Vec<(u64, i32)>> = Mutex::new(Vec::new());
+
+/// How many of them are kept before those that have ended are forgotten.
+const MANY: usize = 64;
+
+/// Notes a process that code has started, on whatever thread.
+pub(crate) fn note(whose: u64, process: i32) {
+    let mut started = STARTED.lock();
+    if started.len() >= MANY {
+        let alive = of_this_process();
+        started.retain(|(_, process)| alive.contains(process));
+    }
+    started.push((whose, process));
+}
+
+/// The children of this process's that were [noted](note) for these numbers and have not ended.
+pub(crate) fn noted(is_wanted: impl Fn(u64) -> bool) -> Vec<i32> {
+    let alive = of_this_process();
+    let started = STARTED.lock();
+    let wanted = started.iter().filter(|(whose, process)| is_wanted(*whose) && alive.contains(process));
+    wanted.map(|(_, process)| *process).collect()
+}
+
+/// The children of all threads.
+fn of_this_process() -> HashSet<i32> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads.flat_map(|thread| listed(&format!("{}/children", thread.path().display()))).collect()
 }
 
 /// The processes that a thread had started at one moment.
@@ -28,10 +60,12 @@ impl Children {
         Self { thread, before }
     }
 
-    /// Ends those that the thread has started since, with all that these have started.
-    pub(crate) fn end(&self, how: Ending) {
+    /// Ends those that the thread has started since, and `others`, with all that these have started.
+    pub(crate) fn end(&self, others: Vec<i32>, how: Ending) {
         let now = self.thread.map(started_by).unwrap_or_default();
-        for child in now.into_iter().filter(|child| !self.before.contains(child)) {
+        let children: HashSet<i32> =
+            now.into_iter().filter(|child| !self.before.contains(child)).chain(others).collect();
+        for child in children {
             for process in with_descendants(child) {
                 tracing::warn!(pid = process, "ending a process that a time limit has found running");
                 signal(process, how);

@@ -41,8 +41,14 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// Starts the time. `what` names in an error what did not end: `the import`.
-    pub(crate) fn start(py: Python<'_>, what: &'static str, limit: Duration) -> PyResult<Self> {
+    /// Starts the time. `what` names in an error what did not end: `the import`. `others` gives further processes to end,
+    /// which other threads have started.
+    pub(crate) fn start(
+        py: Python<'_>,
+        what: &'static str,
+        limit: Duration,
+        others: impl Fn() -> Vec<i32> + Send + 'static,
+    ) -> PyResult<Self> {
         let thread =
             import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
         let (finished, when_finished) = mpsc::channel::<()>();
@@ -65,7 +71,7 @@ impl TimeLimit {
                 if is_finished {
                     return;
                 }
-                children.end(end);
+                children.end(others(), end);
                 end = Ending::Kill;
                 wait = INTERRUPT_AGAIN;
             }

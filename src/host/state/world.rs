@@ -165,6 +165,11 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
     world.adopt(py)
 }
 
+/// Takes variables away from the environment, as the code of the project that is in place might.
+pub(crate) fn drop_variables(py: Python<'_>, names: &[&str]) -> PyResult<()> {
+    World::lock(py)?.parts.environment.drop_variables(py, names)
+}
+
 /// Gives variables of the environment values, as the code of the project that is in place might.
 pub(crate) fn set_variables(py: Python<'_>, variables: &[(String, String)]) -> PyResult<()> {
     World::lock(py)?.parts.environment.set_variables(py, variables)

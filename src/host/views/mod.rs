@@ -11,6 +11,7 @@ mod attribute;
 mod lists;
 mod operation;
 mod tables;
+pub(crate) mod terminal;
 mod variables;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::time_zone::{TimeZone, Zone};
 use crate::host::ownership::import_state::ImportState;
+use crate::host::python::contents;
 use crate::host::state::layers::Replaced;
 use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
@@ -161,6 +162,16 @@ impl Environment {
             .iter()
             .map(|(name, value)| (environment_key(py, name), Some(environment_value(py, Path::new(value)))))
             .collect();
+        self.layer.put(py, &changes)?;
+        set_process_environment(py, &changes);
+        Ok(())
+    }
+
+    /// Takes those of these variables away that there are.
+    pub(crate) fn drop_variables(&self, py: Python<'_>, names: &[&str]) -> PyResult<()> {
+        let keys = names.iter().map(|name| environment_key(py, name));
+        let there = keys.filter(|key| contents::get(self.layer.live(py), key.bind(py)).is_some());
+        let changes: Vec<Change> = there.map(|key| (key, None)).collect();
         self.layer.put(py, &changes)?;
         set_process_environment(py, &changes);
         Ok(())
