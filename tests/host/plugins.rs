@@ -214,6 +214,68 @@ fn a_plugin_folder_that_is_none_is_refused() {
     );
 }
 
+/// Loads a folder as Toolkit's bundles do, under a name that nobody knows in advance.
+const LOADS: &str = "
+import importlib.util, sys, uuid
+
+def load(folder):
+    name = 'tkimp' + uuid.uuid4().hex
+    spec = importlib.util.spec_from_file_location(name, folder + '/__init__.py')
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [name, module.inside.VERSION, sys.modules[name + '.folder'].inside.VERSION]
+";
+
+#[test]
+fn a_package_without_a_file_inside_a_bundle_is_its_projects() {
+    isolated(
+        "plugins::a_package_without_a_file_inside_a_bundle_is_its_projects",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let bundle = folder.path().join("bundle");
+            fs::create_dir_all(bundle.join("folder/deeper")).unwrap();
+            fs::write(folder.path().join("loads.py"), LOADS).unwrap();
+            fs::write(
+                bundle.join("__init__.py"),
+                "from .folder import inside\nfrom .folder.deeper import last\n",
+            )
+            .unwrap();
+            for file in ["folder/inside.py", "folder/deeper/last.py"] {
+                fs::write(bundle.join(file), "import sgtk\nVERSION = sgtk.__version__\n").unwrap();
+            }
+            let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+            let daemon = Daemon::new();
+            daemon.run(&format!("bundle = {:?}\nnames = []", bundle.display().to_string()));
+            let visible = "[name for name in sys.modules if name.startswith('tkimp')]";
+            for _ in 0..2 {
+                for (project, version) in bundled_versions() {
+                    let seen = lease_own(&host, project, version, |_| {
+                        daemon.run("import loads\ntold = loads.load(bundle)\nnames.append(told.pop(0))");
+                        assert_eq!(daemon.get::<Vec<String>>("told"), [version; 2]);
+                        daemon.get::<usize>(&format!("len({visible})"))
+                    });
+                    assert_eq!(daemon.get::<Vec<String>>(visible), [""; 0], "{project}");
+                    // A package, its folder, the deeper one, and a module in each.
+                    assert!(seen % 5 == 0, "{project} sees {seen}");
+                }
+            }
+            for (project, version) in bundled_versions() {
+                let seen =
+                    lease_own(&host, project, version, |_| daemon.get::<usize>(&format!("len({visible})")));
+                assert_eq!(seen, 10, "{project}");
+                Python::attach(|py| host.evict(py, project)).unwrap();
+            }
+            daemon.run("import gc\ngc.collect()");
+            let left = "[name for module in gc.get_objects() if isinstance(module, type(sys)) \
+                        for name in [getattr(module, '__name__', '')] if name.startswith('tkimp')]";
+            assert_eq!(daemon.get::<Vec<String>>(left), [""; 0]);
+            assert_audit_is_empty(&host);
+        },
+    );
+}
+
 /// Host packages, in a folder that stands on the daemon's own path.
 fn studio_packages(folder: &Path) {
     let package = folder.join("studio");

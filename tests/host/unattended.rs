@@ -163,7 +163,9 @@ fn project_code_has_no_terminal_and_neither_have_its_children() {
             for project in ["project_a", "project_b"] {
                 Python::attach(|py| {
                     let lease = host.lease(py, project).unwrap();
-                    daemon.run("import asks\nlater = [asks.off_turn(one) for one in (asks.ask, asks.children)]");
+                    daemon.run(
+                        "import asks\nlater = [asks.off_turn(one) for one in (asks.ask, asks.children)]",
+                    );
                     assert_eq!(daemon.get::<Vec<String>>("asks.ask()"), asked, "{project}");
                     assert_eq!(daemon.get::<Vec<String>>("asks.children()"), children, "{project}");
                     assert_eq!(daemon.get::<String>("sys.stdin.read()"), "", "{project}");

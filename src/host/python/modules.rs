@@ -79,9 +79,18 @@ pub(crate) fn own_name(module: &Bound<'_, PyAny>) -> Option<String> {
     text(module_dict(module)?.get_item(&Names::of(module.py()).name))
 }
 
-/// Whether a module's code has begun to run, which gives its dictionary the built-in names.
+/// Whether a module's code has begun to run, which gives its dictionary the built-in names. A namespace package has none.
 pub(crate) fn has_begun(module: &Bound<'_, PyAny>) -> bool {
-    module_dict(module).is_none_or(|dict| dict.contains(&Names::of(dict.py()).builtins).unwrap_or(true))
+    module_dict(module).is_none_or(|dict| {
+        dict.contains(&Names::of(dict.py()).builtins).unwrap_or(true) || is_namespace(&dict)
+    })
+}
+
+/// Whether a module, by its dictionary, is a package without a file: only folders.
+fn is_namespace(dict: &Bound<'_, PyDict>) -> bool {
+    let names = Names::of(dict.py());
+    let has = |name| dict.get_item(name).ok().flatten().is_some_and(|value| !value.is_none());
+    has(&names.path) && !has(&names.file)
 }
 
 /// Whether a module is still being imported by some thread.

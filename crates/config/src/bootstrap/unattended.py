@@ -12,6 +12,8 @@ _SHORTEST = 0.05
 
 #: Of each thread: when the bootstrap that is on its way has to end, and the connections that have its limit.
 _own = threading.local()
+#: Clients whose connections have the shorter limit of a bootstrap, and the one that they are to have.
+_hurried_factories = []
 
 
 def prepare_core(site_timeout, learn):
@@ -35,11 +37,11 @@ def limit_site_calls(seconds):
     def limited(self, *args, **kwargs):
         original(self, *args, **kwargs)
         limit = _limit(seconds)
-        if limit is None:
-            return
         if not hasattr(self, "timeout_secs"):
             _limit_factory(shotgun, limit)
-        elif self.timeout_secs is None:
+            if limit != seconds:
+                _hurried_factories.append((shotgun, seconds))
+        elif limit is not None and self.timeout_secs is None:
             self.timeout_secs = limit
             if limit != seconds:
                 _own.hurried.append((weakref.ref(self), seconds))
@@ -57,7 +59,7 @@ def _limit(seconds):
 
 
 def _limit_factory(shotgun, seconds):
-    """Old clients' settings have no limit: what makes their connections gets one."""
+    """Old clients' settings have no limit: what makes their connections gets one, or none again."""
     kind = getattr(shotgun, "Http", None)
     original = getattr(kind, "sgtk_host_original", kind)
     if original is None:
@@ -69,7 +71,7 @@ def _limit_factory(shotgun, seconds):
         return original(*args, **kwargs)
 
     http.sgtk_host_original = original
-    shotgun.Http = http
+    shotgun.Http = original if seconds is None else http
 
 
 def hurry(seconds):
@@ -81,6 +83,9 @@ def hurry(seconds):
 def relax():
     """Gives connections that were made in a hurry the limit of others, from their next call on."""
     _own.deadline = None
+    for shotgun, seconds in _hurried_factories:
+        _limit_factory(shotgun, seconds)
+    del _hurried_factories[:]
     hurried, _own.hurried = _own.hurried, []
     for config, seconds in hurried:
         config = config()

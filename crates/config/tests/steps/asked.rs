@@ -107,3 +107,47 @@ print(os.path.dirname(os.path.dirname(tank.__file__)))
     let told = run(&studio, project(&studio, 176), &[], &script);
     assert!(told[0].starts_with("[['core', ") && told[0].contains("it was rewritten"), "{told:?}");
 }
+
+/// Old clients' settings have no limit: the connections that they make get one.
+#[test]
+fn the_connections_of_clients_that_know_no_limit_have_one() {
+    let studio = studio();
+    let script = "
+import types
+
+class Http(object):
+    def __init__(self, cache=None, timeout=None, **named):
+        self.timeout = timeout
+
+class _Config(object):
+    def __init__(self, server):
+        self.server = server
+
+shotgun = types.ModuleType('tank_vendor.shotgun_api3.shotgun')
+shotgun.Http, shotgun._Config = Http, _Config
+package = types.ModuleType('tank_vendor.shotgun_api3')
+package.shotgun = shotgun
+vendor = types.ModuleType('tank_vendor')
+vendor.shotgun_api3 = package
+sys.modules.update({m.__name__: m for m in (shotgun, package, vendor)})
+
+steps.limit_site_calls(60)
+_Config('studio')
+print(shotgun.Http().timeout, shotgun.Http(None, 5).timeout, shotgun.Http(timeout=7).timeout)
+# Again, as for a second bootstrap with another limit.
+steps.limit_site_calls(30)
+_Config('studio')
+print(shotgun.Http().timeout, shotgun.Http(timeout=None).timeout)
+steps.limit_site_calls(None)
+_Config('studio')
+print(shotgun.Http().timeout)
+# While a bootstrap has a limit of its own, no connection has a longer one.
+steps.limit_site_calls(60)
+steps.hurry(0.5)
+_Config('studio')
+print(0 < shotgun.Http().timeout <= 0.5)
+steps.relax()
+print(shotgun.Http().timeout)
+";
+    assert_eq!(run(&studio, project(&studio, 176), &[], script), ["60 5 7", "30 30", "None", "True", "60"]);
+}
