@@ -13,8 +13,8 @@ use sgtk_config::{CodeCache, Configs, CoreWatch, CoresOnDisk, ProjectRef, Projec
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
 use super::imports::first::{Settings, Wanted, first_import};
-use super::imports::log_records;
 use super::imports::on_import::Purpose;
+use super::imports::{late_loads, log_records};
 use super::lease::pin::Pin;
 use super::lease::quiet::wait_for_imports;
 use super::ownership::foreign::Clean;
@@ -186,7 +186,12 @@ impl Inner {
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         place(py, None)?;
         let watch = Arc::new(CoreWatch::before_import(&wanted.location));
+        let purpose = wanted.purpose;
         let state = first_import(py, &self.settings, wanted, prepare)?;
+        if purpose != Purpose::Bootstrap {
+            // An engine has files of its own.
+            late_loads::guard(py, &watch)?;
+        }
         let mut states = self.states.lock();
         states.retain(|imported| imported.state.strong_count() > 0);
         states.push(Imported { state: Arc::downgrade(&state), watch });

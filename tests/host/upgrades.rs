@@ -474,3 +474,57 @@ fn edited_hooks_and_settings_of_a_configuration_are_seen() {
         },
     );
 }
+
+#[test]
+fn a_core_that_is_kept_loads_no_module_of_the_new_one_late() {
+    isolated(
+        "upgrades::a_core_that_is_kept_loads_no_module_of_the_new_one_late",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = watchful(&configs);
+            let core = configs.config("project_a").join("install/core");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            let late = |module: &str| {
+                let code = format!("__import__('{module}', fromlist=['x']).CORE_VERSION");
+                host.with_sgtk("project_a", |sgtk| {
+                    let code = std::ffi::CString::new(code.as_str()).unwrap();
+                    sgtk.py().eval(&code, None, None)?.extract::<String>()
+                })
+            };
+            assert_eq!(late("tank.late_a").unwrap(), "v0.24.0");
+            let new = Release::new(&Core::newer("v0.25.0"));
+            // An upgrade that has come as far as this, and stands still.
+            new.copy(Path::new("python/tank/late_b.py"), &core, false);
+            new.copy(Path::new("python/tank/late_c.py"), &core, true);
+            fs::remove_file(core.join("python/tank/late_d.py")).unwrap();
+            fs::write(core.join("python/tank/late_z.py"), "CORE_VERSION = 'v0.25.0'\n").unwrap();
+            for (module, reason) in [
+                ("late_b", "was replaced"),
+                ("late_c", "was replaced"),
+                ("late_d", "has gone"),
+                ("late_z", "has come"),
+            ] {
+                let error = late(&format!("tank.{module}")).unwrap_err().to_string();
+                for word in [module, reason, "'project_a'", "an upgrade may be running"] {
+                    assert!(error.contains(word), "{error}");
+                }
+            }
+            // What has not been replaced is still its own, and so is what is loaded.
+            assert_eq!(late("tank.late_e").unwrap(), "v0.24.0");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+            // Permissions are nothing that counts.
+            let file = core.join("python/tank/deferred/__init__.py");
+            let mut permissions = fs::metadata(&file).unwrap().permissions();
+            permissions.set_readonly(true);
+            fs::set_permissions(&file, permissions).unwrap();
+            assert_eq!(late("tank.deferred").unwrap(), "v0.24.0");
+            for file in &new.files {
+                new.copy(file, &core, false);
+            }
+            fs::remove_file(core.join("python/tank/late_z.py")).unwrap();
+            assert_eq!(late("tank.late_b").unwrap(), "v0.25.0");
+            assert_eq!(version(&host, "project_a").unwrap(), "v0.25.0");
+        },
+    );
+}

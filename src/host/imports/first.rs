@@ -20,13 +20,11 @@ use crate::host::ownership::rules::DeclaredNames;
 use crate::host::python::code::Codes;
 use crate::host::python::collector::Uncollected;
 use crate::host::python::import::{as_one_import, import_for_host};
-use crate::host::python::steps_in_python;
 use crate::host::python::time_limit::TimeLimit;
 use crate::host::python::warning_filters::WarningFilters;
 use crate::host::state::retire::retire;
 use crate::host::state::verify::verify;
 use crate::host::state::world::{self, place};
-use crate::host::views::terminal;
 use crate::python_error::python_error;
 
 /// What a first import needs to know beside the core.
@@ -90,9 +88,7 @@ pub(crate) fn first_import(
     if purpose != Purpose::Bootstrap {
         // Bootstraps do so by their options.
         world::drop_variables(py, &STEERING_VARIABLES)?;
-        steps_in_python::call(py, "be_unattended", ())?;
     }
-    terminal::take_standard_input_away(py)?;
     world::set_variables(py, settings.variables.of(state.project()))?;
     prepare(state.project())?;
     // What an import makes is there to stay: looking for garbage in it, and in all other projects, takes a third of the time.

@@ -6,6 +6,7 @@ pub(crate) mod first;
 pub(crate) mod generated;
 pub(crate) mod harness;
 pub(crate) mod late;
+pub(crate) mod late_loads;
 pub(crate) mod log_records;
 pub(crate) mod on_import;
 mod provided;

@@ -45,7 +45,8 @@ pub(crate) fn call_with<'py>(
     function(py, name)?.call(arguments, Some(named))
 }
 
-fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+/// One of the functions.
+pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let functions = FUNCTIONS.get_or_try_init(py, || load(py))?.bind(py);
     functions.get_item(name)?.ok_or_else(|| PyNameError::new_err(name.to_owned()))
 }

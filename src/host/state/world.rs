@@ -372,9 +372,13 @@ impl World {
     pub(crate) fn newcomers<'py>(&self, py: Python<'py>) -> contents::Items<'py> {
         let Some(state) = &self.in_place else { return Vec::new() };
         let Some(shares) = self.shares.get(&state.id()) else { return Vec::new() };
+        // Another core may have given the project's own modules other names.
+        let own = contents::items(shares.modules.by_name(py)).into_iter();
+        let own: HashSet<usize> = own.map(|(_, module)| module.as_ptr() as usize).collect();
         let mut found = self.parts.modules.dict().changes(py, shares.modules.share());
         found.retain(|(_, module)| {
-            marks::owner_of_module(module).is_some_and(|owner| Arc::ptr_eq(&owner, state))
+            let is_marked = marks::owner_of_module(module).is_some_and(|owner| Arc::ptr_eq(&owner, state));
+            is_marked && !own.contains(&(module.as_ptr() as usize))
         });
         found
     }

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-# There when this is loaded: `is_projects`, whether the code that is running is a project's, and `started`, called with the
+# There when this is loaded: `unattended_variables` of `unattended.py`, `is_projects`, whether the code that is running is a project's, and `started`, called with the
 # number of each process that a project's code has started.
 
 
@@ -29,12 +29,19 @@ class _Nothing(io.TextIOWrapper):
         pass
 
 
-_nothing = _Nothing(open(os.devnull, "rb"), encoding="utf-8")
+nothing = _Nothing(open(os.devnull, "rb"), encoding="utf-8")
 
 
-def take_standard_input_away():
-    """Gives the project that is in place a standard input of its own, which is at its end."""
-    sys.stdin = _nothing
+def unattended(environment):
+    """The environment, a child's, with what keeps git and ssh from asking. What it says on these stays."""
+    environment = dict(environment)
+    as_bytes = any(isinstance(name, bytes) for name in environment)
+    known = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+    for name, value in unattended_variables(known).items():
+        environment.pop(os.fsencode(name), None)
+        environment.pop(name, None)
+        environment[os.fsencode(name) if as_bytes else name] = os.fsencode(value) if as_bytes else value
+    return environment
 
 
 _popen_init = subprocess.Popen.__init__
@@ -49,6 +56,9 @@ def popen_init(self, *args, **kwargs):
         if os.name == "posix" and len(args) < 16 and kwargs.get("process_group") in (None, -1):
             # Else it could open the terminal of the daemon's session.
             kwargs.setdefault("start_new_session", True)
+        # Not part of the project's environment, as each would make every turn longer.
+        if len(args) < 11:
+            kwargs["env"] = unattended(os.environ if kwargs.get("env") is None else kwargs["env"])
         _popen_init(self, *args, **kwargs)
         started(self.pid)
     else:

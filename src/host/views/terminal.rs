@@ -1,14 +1,16 @@
 //! Project code has no terminal: what it asks fails at once, and its children have no standard input unless it gives them one.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use crate::host::gate::held;
 use crate::host::ownership::acting::acting_for;
-use crate::host::python::children;
+use crate::host::python::{children, steps_in_python};
 use crate::host::state::world::World;
+
+const STDIN: &str = "stdin";
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -19,7 +21,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
 
 fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
     let is_projects = |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<bool> {
-        Ok(held::holds_any() || acting_for(arguments.py()).is_some())
+        Ok(is_projects(arguments.py()))
     };
     let globals = PyDict::new(py);
     globals.set_item("__name__", "sgtk_host.terminal")?;
@@ -38,6 +40,7 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
     };
     globals.set_item("is_projects", PyCFunction::new_closure(py, None, None, is_projects)?)?;
     globals.set_item("started", PyCFunction::new_closure(py, None, None, started)?)?;
+    globals.set_item("unattended_variables", steps_in_python::function(py, "unattended_variables")?)?;
     let builtins = py.import("builtins")?;
     let code = (include_str!("terminal.py"), "<sgtk-host>/terminal.py", "exec");
     builtins.getattr("exec")?.call1((builtins.getattr("compile")?.call1(code)?, &globals))?;
@@ -45,8 +48,70 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
     Ok(globals.unbind())
 }
 
-/// Gives the project that is in place a standard input that is at its end.
-pub(crate) fn take_standard_input_away(py: Python<'_>) -> PyResult<()> {
-    let functions = FUNCTIONS.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
-    functions.bind(py).as_any().get_item("take_standard_input_away")?.call0().map(drop)
+fn is_projects(py: Python<'_>) -> bool {
+    held::holds_any() || acting_for(py).is_some()
+}
+
+/// `sys.stdin`: a data descriptor that gives project code a standard input which is at its end.
+///
+/// Reads by C code, of which `input` is the one that matters, go past it.
+#[pyclass(frozen, module = "sgtk_host")]
+pub(super) struct StandardInput {
+    sys: Py<PyAny>,
+    attributes: Py<PyDict>,
+    /// What it was at the start.
+    daemons: Py<PyAny>,
+}
+
+impl StandardInput {
+    pub(super) fn new(sys: &Bound<'_, PyModule>) -> PyResult<Self> {
+        let attributes = sys.dict();
+        let daemons = attributes.get_item(STDIN)?.unwrap_or_else(|| sys.py().None().into_bound(sys.py()));
+        Ok(Self {
+            sys: sys.clone().into_any().unbind(),
+            attributes: attributes.unbind(),
+            daemons: daemons.unbind(),
+        })
+    }
+
+    fn attributes_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        if object.is(&self.sys) {
+            return Ok(self.attributes.bind(object.py()).clone());
+        }
+        Ok(object.getattr("__dict__")?.cast_into()?)
+    }
+}
+
+#[pymethods]
+impl StandardInput {
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        object: &Bound<'py, PyAny>,
+        _class: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if object.is_none() {
+            return Ok(slf.clone().into_any());
+        }
+        let input = slf.get();
+        let now = input.attributes_of(object)?.get_item(STDIN)?;
+        // What a project's code has put there is its own.
+        let is_daemons = now.as_ref().is_some_and(|now| now.is(&input.daemons));
+        if object.is(&input.sys)
+            && is_daemons
+            && is_projects(py)
+            && let Some(functions) = FUNCTIONS.get(py)
+        {
+            return functions.bind(py).as_any().get_item("nothing");
+        }
+        now.ok_or_else(|| PyAttributeError::new_err("stdin"))
+    }
+
+    fn __set__(&self, object: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.attributes_of(object)?.set_item(STDIN, value)
+    }
+
+    fn __delete__(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.attributes_of(object)?.del_item(STDIN)
+    }
 }

@@ -120,6 +120,14 @@ impl Fingerprint {
         same.map(|(path, _)| path.as_path())
     }
 
+    /// What became of a file since, in words: nothing where it is still the same. For files of the folders that this is of.
+    pub(crate) fn what_became_of(&self, file: &Path) -> Option<&'static str> {
+        let found = self.files.binary_search_by(|(other, _)| other.as_os_str().cmp(file.as_os_str()));
+        let before =
+            found.ok().and_then(|index| self.files.get(index)).map_or(Stamp::MISSING, |(_, stamp)| *stamp);
+        before.what_became(Stamp::at(file))
+    }
+
     /// How many files it has.
     #[must_use]
     pub fn len(&self) -> usize {

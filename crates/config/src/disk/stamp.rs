@@ -19,6 +19,7 @@ enum State {
 }
 
 impl Stamp {
+    pub(super) const MISSING: Self = Self(State::Missing);
     pub(super) const UNREADABLE: Self = Self(State::Unreadable);
 
     /// The file there, with links followed, as it is now. One that is missing or cannot be looked at has a
@@ -40,6 +41,26 @@ impl Stamp {
             }
             State::There { modified: None, .. } => true,
             State::Missing | State::Unreadable => false,
+        }
+    }
+
+    /// What became of a file that was so and is `now` so, in words; nothing where it is the same file, of the same size, written
+    /// to at the same time. That its permissions or its links have changed does not count.
+    pub(super) fn what_became(self, now: Self) -> Option<&'static str> {
+        match (self.0, now.0) {
+            (State::Missing, State::Missing) => None,
+            (State::Missing, _) => Some("has come"),
+            (_, State::Missing) => Some("has gone"),
+            (
+                State::There { identity, size, modified },
+                State::There { identity: other, size: other_size, modified: other_modified },
+            ) => {
+                let same = identity.is_file(&other) && size == other_size && modified == other_modified;
+                (!same).then_some("was replaced")
+            }
+            (State::Unreadable, State::Unreadable) => None,
+            (State::Unreadable, _) => Some("was replaced"),
+            (_, State::Unreadable) => Some("cannot be read any more"),
         }
     }
 
@@ -74,6 +95,11 @@ impl Identity {
         let changed = (metadata.ctime(), metadata.ctime_nsec());
         Self { device: metadata.dev(), inode: metadata.ino(), changed }
     }
+
+    /// Whether both are one file, whatever became of its entry.
+    fn is_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
 }
 
 /// The standard library gives neither there; the time of creation takes their place.
@@ -87,5 +113,9 @@ struct Identity {
 impl Identity {
     fn of(metadata: &Metadata) -> Self {
         Self { created: metadata.created().ok() }
+    }
+
+    fn is_file(&self, other: &Self) -> bool {
+        self == other
     }
 }

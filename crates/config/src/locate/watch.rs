@@ -53,6 +53,14 @@ impl CoreWatch {
         &self.location
     }
 
+    /// What became of a file of the core's since, in words; nothing where it is still the same.
+    // For `sgtk-host`, before a module is loaded late.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn what_became_of(&self, file: &Path) -> Option<&'static str> {
+        self.full.what_became_of(file)
+    }
+
     /// The files that are not what they were, of all. Empty where none is.
     #[must_use]
     pub fn changed_since(&self) -> Vec<PathBuf> {
