@@ -20,6 +20,7 @@ use crate::host::ownership::rules::DeclaredNames;
 use crate::host::python::code::Codes;
 use crate::host::python::collector::Uncollected;
 use crate::host::python::import::{as_one_import, import_for_host};
+use crate::host::python::steps_in_python;
 use crate::host::python::time_limit::TimeLimit;
 use crate::host::python::warning_filters::WarningFilters;
 use crate::host::state::retire::retire;
@@ -88,6 +89,10 @@ pub(crate) fn first_import(
     if purpose != Purpose::Bootstrap {
         // Bootstraps do so by their options.
         world::drop_variables(py, &STEERING_VARIABLES)?;
+    }
+    if purpose == Purpose::Recipe {
+        // The daemon's own code starts children for it. In leases they are given these.
+        steps_in_python::call(py, "be_unattended", ())?;
     }
     world::set_variables(py, settings.variables.of(state.project()))?;
     prepare(state.project())?;
