@@ -58,7 +58,7 @@ impl CoreWatch {
     #[doc(hidden)]
     #[must_use]
     pub fn what_became_of(&self, file: &Path) -> Option<&'static str> {
-        self.full.what_became_of(file)
+        self.core.what_became_of(file)
     }
 
     /// The files that are not what they were, of all. Empty where none is.
