@@ -81,12 +81,26 @@ fn owner_by_marks(
         let by_hand = if form.has_locals { loads_by_hand(py, globals) } else { None };
         return by_hand.or_else(|| if form.is_relative { None } else { asks_by_name(py, globals, name) });
     }
+    // In the middle of a bootstrap the frames lead to the core that is given up.
+    if let Some(state) = held_owner(py, globals) {
+        let _ = claim(py, globals, Arc::clone(&state));
+        return Some(state);
+    }
     // A module that a project's code loads by hand, as hooks are, is that project's too.
     // What code of a state that gave way loads is its successor's, like all that it imports.
     let owner = owner_from_frames(py, name)?.current();
     // Where it cannot be marked, its next import is told in the same way.
     let _ = claim(py, globals, Arc::clone(&owner));
     Some(owner)
+}
+
+/// The state in place, where this thread holds it and the module with these globals is from its own folders.
+fn held_owner(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
+    let state = World::lock(py).ok()?.in_place().cloned().filter(|state| held::holds(state.key()))?;
+    let file = globals.get_item(intern!(py, "__file__")).ok()??;
+    let file = file.cast::<PyString>().ok()?.to_string_lossy().into_owned();
+    let is_own = state.rules(py).roots().contain(&file);
+    is_own.then_some(state)
 }
 
 /// Whose the code is that is running, whatever others it goes through.
