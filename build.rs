@@ -1,5 +1,5 @@
-//! Looks for the libpython that is to be linked, links what cargo builds here (tests, examples, benches) so that it loads
-//! that one, hands its folder to dependents, and remembers which Python it was.
+//! Looks for the libpython that is to be linked, links what cargo builds here (tests, examples, benches) so
+//! that it loads that one, hands its folder to dependents, and remembers which Python it was.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,8 @@ fn main() {
     if let Some(folder) = found.or_else(|| python.lib_dir().map(PathBuf::from)) {
         let folder = folder.display();
         println!("cargo::rustc-env=SGTK_HOST_LINKED_LIBDIR={folder}");
-        // Run paths are not inherited: dependents read DEP_SGTK_HOST_LIBDIR in their own build script. Windows has none.
+        // Run paths are not inherited: dependents read DEP_SGTK_HOST_LIBDIR in their own build script.
+        // Windows has none.
         if env::var_os("CARGO_CFG_UNIX").is_some() {
             println!("cargo::metadata=libdir={folder}");
         }
@@ -40,7 +41,8 @@ fn main() {
 /// The folder of the shared library, where it can be told.
 fn find(python: &pyo3_build_config::InterpreterConfig) -> Result<Option<PathBuf>, library::Unlinkable> {
     let variable = |name: &str| env::var(name).unwrap_or_default();
-    // For another system the linker's own folders are not known here; a framework (macOS) has its library elsewhere.
+    // For another system the linker's own folders are not known here; a framework (macOS) has its library
+    // elsewhere.
     let framework = python.python_framework_prefix().is_some_and(|prefix| !prefix.is_empty());
     let (Some(name), false) = (python.lib_name(), framework || variable("HOST") != variable("TARGET")) else {
         return Ok(None);

@@ -1,11 +1,13 @@
-//! Bootstrapping an engine in process against plain Python; and switching between live engines against destroying one and
-//! bootstrapping the next.
+//! Bootstrapping an engine in process against plain Python; and switching between live engines against
+//! destroying one and bootstrapping the next.
 //!
-//! The fixtures' studio throughout: three projects with cores of their own, started from a fourth, and a site on the
-//! loopback interface. `plain` is the published document's second listing (`bootstrap.py`); `floor` imports the two cores
-//! of a bootstrap and makes as many calls to the site, in plain Python too, and nothing else.
+//! The fixtures' studio throughout: three projects with cores of their own, started from a fourth, and a site
+//! on the loopback interface. `plain` is the published document's second listing (`bootstrap.py`); `floor`
+//! imports the two cores of a bootstrap and makes as many calls to the site, in plain Python too, and nothing
+//! else.
 //!
-//! A process imports the standard library once: each sample of a first bootstrap starts one that tells how long it took.
+//! A process imports the standard library once: each sample of a first bootstrap starts one that tells how
+//! long it took.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -25,7 +27,8 @@ const VENDOR_LINES: usize = 4_000;
 
 const PROJECTS: [u32; 3] = [176, 177, 178];
 
-/// How often the plain processes take turns before they are timed: what loads the standard library, and each core once.
+/// How often the plain processes take turns before they are timed: what loads the standard library, and each
+/// core once.
 const UNTIMED: u64 = PROJECTS.len() as u64;
 
 /// A studio, and what one bootstrap of each project takes.
@@ -124,7 +127,8 @@ fn first_bootstraps(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A turn of a project that is not the last one's: bootstrap and destroy, or merely switch to an engine that is alive.
+/// A turn of a project that is not the last one's: bootstrap and destroy, or merely switch to an engine that
+/// is alive.
 fn turns(criterion: &mut Criterion) {
     let setting = Setting::new();
     let host = host();

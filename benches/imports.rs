@@ -1,8 +1,8 @@
-//! Imports: a core's first import and a second project's on the same files against plain CPython's; a late import
-//! against a plain one; and finding a core.
+//! Imports: a core's first import and a second project's on the same files against plain CPython's; a late
+//! import against a plain one; and finding a core.
 //!
-//! First imports are measured in processes of their own, since a process imports the standard library once: each sample
-//! starts one that tells how long its import took.
+//! First imports are measured in processes of their own, since a process imports the standard library once:
+//! each sample starts one that tells how long its import took.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

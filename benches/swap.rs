@@ -1,9 +1,10 @@
-//! Swapping projects, against the least that it could take and against what the published recipe does instead.
+//! Swapping projects, against the least that it could take and against what the published recipe does
+//! instead.
 //!
-//! For cores of 50 to 1,000 modules: `floor` takes the same names out of `sys.modules` and puts them in again, one by one
-//! and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back` leases the same project again;
-//! `own_thread` does so on a thread that is attached for each lease; `recipe` is the published recipe importing the same
-//! core anew.
+//! For cores of 50 to 1,000 modules: `floor` takes the same names out of `sys.modules` and puts them in
+//! again, one by one and nothing else; `swap` leases one of two projects and parks it, in turn; `swap_back`
+//! leases the same project again; `own_thread` does so on a thread that is attached for each lease; `recipe`
+//! is the published recipe importing the same core anew.
 //!
 //! `access` is what reading `sys.path` takes, before there is a host and after.
 
@@ -149,8 +150,8 @@ gc.collect()
     }
 }
 
-/// What the daemon's own code pays for `sys.path` being told apart by the code that asks: `plain` before there is a host,
-/// `viewed` after, called from few and from many functions; and an attribute that is not.
+/// What the daemon's own code pays for `sys.path` being told apart by the code that asks: `plain` before
+/// there is a host, `viewed` after, called from few and from many functions; and an attribute that is not.
 fn access(criterion: &mut Criterion) {
     Interpreter::start_default().unwrap();
     let mut group = criterion.benchmark_group("access");

@@ -1,5 +1,5 @@
-//! Whether the linker will find libpython, asked before it is needed. What the linker itself says fills a screen and names
-//! no package.
+//! Whether the linker will find libpython, asked before it is needed. What the linker itself says fills a
+//! screen and names no package.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -61,11 +61,11 @@ impl fmt::Display for Unlinkable {
     }
 }
 
-/// The folder of the shared library that the linker will take. `None` where that is not to be told before: on Windows, where
-/// nothing is looked for, and where `ask_linker` cannot tell.
+/// The folder of the shared library that the linker will take. `None` where that is not to be told before: on
+/// Windows, where nothing is looked for, and where `ask_linker` cannot tell.
 ///
-/// `ask_linker` is given a file's name, and gives the path at which the linker finds it in folders of its own, `Some(None)`
-/// where it does not find it.
+/// `ask_linker` is given a file's name, and gives the path at which the linker finds it in folders of its
+/// own, `Some(None)` where it does not find it.
 ///
 /// # Errors
 /// It will find none.
@@ -99,7 +99,8 @@ pub(crate) fn find(
     }
 }
 
-/// The folders of `-L` in rustc's flags, as `CARGO_ENCODED_RUSTFLAGS` has them, and of `-L` among the linker's arguments.
+/// The folders of `-L` in rustc's flags, as `CARGO_ENCODED_RUSTFLAGS` has them, and of `-L` among the
+/// linker's arguments.
 pub(crate) fn search_folders(flags: &str) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut flags = flags.split('\x1f');

@@ -1,7 +1,7 @@
 //! What the compiler refuses of a lease.
 //!
-//! Each case comes twice: as it is refused, and with the one line mended, as it compiles. So a case that is refused for
-//! another reason shows, whatever words the compiler has for it.
+//! Each case comes twice: as it is refused, and with the one line fixed, as it compiles. So a case that is
+//! refused for another reason shows, whatever words the compiler has for it.
 //!
 //! # A lease cannot outlive its attachment to the interpreter
 //! ```compile_fail,E0521

@@ -34,8 +34,8 @@ pub enum Error {
         source: InterpreterError,
     },
 
-    /// The core's own code raised while it was imported, or did not end in time. The interpreter is as it was before.
-    /// Repair the core; the next lease tries again.
+    /// The core's own code raised while it was imported, or did not end in time. The interpreter is as it was
+    /// before. Repair the core; the next lease tries again.
     #[error("failed to import sgtk for project '{project}' from core {core} ({version}): {cause}", core = core.display())]
     Import {
         /// The project.
@@ -48,8 +48,9 @@ pub enum Error {
         cause: Box<PythonError>,
     },
 
-    /// The daemon's own function for new imports ([`HostBuilder::on_import`](crate::HostBuilder::on_import)) failed. The core
-    /// was dropped, and the interpreter is as it was before; the next lease imports it again.
+    /// The daemon's own function for new imports ([`HostBuilder::on_import`](crate::HostBuilder::on_import))
+    /// failed. The core was dropped, and the interpreter is as it was before; the next lease imports it
+    /// again.
     #[error("failed to prepare the core {core} for project '{project}': {cause}", core = core.display())]
     OnImport {
         /// The project.
@@ -60,8 +61,8 @@ pub enum Error {
         cause: Box<PythonError>,
     },
 
-    /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was before. The
-    /// core is damaged, or changes `sys.path` in a way that leads elsewhere.
+    /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was
+    /// before. The core is damaged, or changes `sys.path` in a way that leads elsewhere.
     #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is {found}", expected = expected.display())]
     WrongCore {
         /// The project.
@@ -74,8 +75,9 @@ pub enum Error {
         found: String,
     },
 
-    /// The core's files are being replaced, so that an import would get some of the old core and some of the new. Where a
-    /// core of the project's is in memory, leases go on with that one instead. Try again once the upgrade is over.
+    /// The core's files are being replaced, so that an import would get some of the old core and some of the
+    /// new. Where a core of the project's is in memory, leases go on with that one instead. Try again once
+    /// the upgrade is over.
     #[error("the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running", core = core.display())]
     CoreChanging {
         /// The project.
@@ -97,7 +99,8 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A thread asked for a project while it holds another: it would wait for itself. End the first lease before.
+    /// A thread asked for a project while it holds another: it would wait for itself. End the first lease
+    /// before.
     #[error(
         "cannot lease project '{project}' on a thread that holds project '{held}': it would wait for itself"
     )]
@@ -133,8 +136,8 @@ pub enum Error {
         project: String,
     },
 
-    /// A project's code bootstraps by itself on a thread that does not hold its lease, where another core would be everybody's.
-    /// Bootstrap in the lease, or with [`Host::bootstrap`](crate::Host::bootstrap).
+    /// A project's code bootstraps by itself on a thread that does not hold its lease, where another core
+    /// would be everybody's. Bootstrap in the lease, or with [`Host::bootstrap`](crate::Host::bootstrap).
     #[error("cannot put the core {core} in place outside a lease of its project, for a bootstrap by {by}", core = core.display())]
     OutsideLease {
         /// The core's `python` folder.
@@ -143,7 +146,8 @@ pub enum Error {
         by: String,
     },
 
-    /// A bootstrap failed. What it had begun is undone: the interpreter is as it was before, and the next bootstrap can begin.
+    /// A bootstrap failed. What it had begun is undone: the interpreter is as it was before, and the next
+    /// bootstrap can begin.
     #[error("failed to bootstrap {target} at the step '{step}' ({kind}): {cause}")]
     Bootstrap {
         /// What was to be bootstrapped.
@@ -152,8 +156,8 @@ pub enum Error {
         step: BootstrapStep,
         /// What kind of failure it is.
         kind: BootstrapFailure,
-        /// What went wrong: a Python exception, or an error of the host's. It is part of the message, so `source()` does
-        /// not give it again.
+        /// What went wrong: a Python exception, or an error of the host's. It is part of the message, so
+        /// `source()` does not give it again.
         cause: Box<Error>,
     },
 
@@ -166,8 +170,8 @@ pub enum Error {
         step: BootstrapStep,
     },
 
-    /// Another bootstrap of the same folder in the site's cache, in this or in another process, went on for longer than this
-    /// one was to wait for it.
+    /// Another bootstrap of the same folder in the site's cache, in this or in another process, went on for
+    /// longer than this one was to wait for it.
     #[error("{path} is locked by another bootstrap: {holder} holds it, after {waited:?} of waiting", path = path.display())]
     FolderLocked {
         /// The lock's file.
@@ -187,8 +191,8 @@ pub enum Error {
         cause: Box<PythonError>,
     },
 
-    /// Threads of an engine that was destroyed did not end when they were asked to: they wait in C code, or swallow what
-    /// asks them. Their modules stay in memory as long as they run.
+    /// Threads of an engine that was destroyed did not end when they were asked to: they wait in C code, or
+    /// swallow what asks them. Their modules stay in memory as long as they run.
     #[error("threads of {target} did not end: {}", threads.join(", "))]
     ThreadsLeft {
         /// What was bootstrapped.
@@ -221,7 +225,8 @@ pub enum Error {
         source: sgtk_pool::PoolError,
     },
 
-    /// Python code of the caller's own raised, inside [`Host::with_sgtk`](crate::Host::with_sgtk) for instance.
+    /// Python code of the caller's own raised, inside [`Host::with_sgtk`](crate::Host::with_sgtk) for
+    /// instance.
     #[error(transparent)]
     Python {
         /// The exception, as text.
@@ -230,8 +235,8 @@ pub enum Error {
     },
 }
 
-/// For code that is called by Python, or by [`Host::with_sgtk`](crate::Host::with_sgtk), and uses the library itself: a
-/// `RuntimeError` with the error and its causes as its message.
+/// For code that is called by Python, or by [`Host::with_sgtk`](crate::Host::with_sgtk), and uses the library
+/// itself: a `RuntimeError` with the error and its causes as its message.
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());

@@ -1,5 +1,5 @@
-//! Gives a Rust daemon the right ShotGrid (Flow Production Tracking) Toolkit core for every project it serves, from one
-//! embedded CPython.
+//! Gives a Rust daemon the right ShotGrid (Flow Production Tracking) Toolkit core for every project it
+//! serves, from one embedded CPython.
 //!
 //! ```
 //! use pyo3::prelude::*;
@@ -15,34 +15,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`Host`] serves many projects: each project's core is imported once, parked between leases, and put back in
-//!   microseconds.
+//! - [`Host`] serves many projects: each project's core is imported once, parked between leases, and put back
+//!   in microseconds.
 //! - [`Lease`] is a project in place. It derefs to its `sgtk` module.
-//! - [`Engine`] is an engine that [`Host::bootstrap`] has started from [`Bootstrap`] options, for distributed and centralized
-//!   configurations: in an import state of its own, alive beside all others.
-//! - [`WorkerPool`] keeps a Python process for each project and makes [`Call`]s in it: for plugins that crash or hang, for
-//!   other Python versions, and for real parallelism.
+//! - [`Engine`] is an engine that [`Host::bootstrap`] has started from [`Bootstrap`] options, for distributed
+//!   and centralized configurations: in an import state of its own, alive beside all others.
+//! - [`WorkerPool`] keeps a Python process for each project and makes [`Call`]s in it: for plugins that crash
+//!   or hang, for other Python versions, and for real parallelism.
 //! - [`import_sgtk`] is the published recipe: a fresh import that stays in place until the next.
 //! - [`config::Configs`] finds a project's core from its files, without Python, and tells how.
 //! - [`interpreter::Interpreter`] starts CPython correctly, and stops it softly.
-//! - [`Error`] says which project, which file, what was expected and what was found; [`PythonError`] is a Python exception
-//!   as text.
+//! - [`Error`] says which project, which file, what was expected and what was found; [`PythonError`] is a
+//!   Python exception as text.
 //!
 //! # Threads and lifetimes
 //!
-//! A [`Host`] is `Send`, `Sync` and cheap to clone. A [`Lease`] is bound to its thread and to its attachment to the
-//! interpreter. One project is in place at a time, for any number of threads; a thread that wants another waits for its
-//! turn, detached, first come first served. A thread that holds a lease cannot lease another project. Never wait, while
-//! attached, for something that another attached thread does.
+//! A [`Host`] is `Send`, `Sync` and cheap to clone. A [`Lease`] is bound to its thread and to its attachment
+//! to the interpreter. One project is in place at a time, for any number of threads; a thread that wants
+//! another waits for its turn, detached, first come first served. A thread that holds a lease cannot lease
+//! another project. Never wait, while attached, for something that another attached thread does.
 //!
-//! A [`WorkerPool`] is `Send`, `Sync` and cheap to clone as well, and needs none of that: calls of one project run in order,
-//! projects in parallel. Dropping the last clone ends its processes.
+//! A [`WorkerPool`] is `Send`, `Sync` and cheap to clone as well, and needs none of that: calls of one
+//! project run in order, projects in parallel. Dropping the last clone ends its processes.
 //!
 //! # Limits
 //!
-//! C extensions, the process's environment and its threads are shared by all projects, and a core's import that hangs in C
-//! code cannot be stopped. The README has the whole list. CPython 3.9 to 3.13 with the GIL; the interpreter is never
-//! finalized.
+//! C extensions, the process's environment and its threads are shared by all projects, and a core's import
+//! that hangs in C code cannot be stopped. The README has the whole list. CPython 3.9 to 3.13 with the GIL;
+//! the interpreter is never finalized.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(doctest)]

@@ -1,7 +1,9 @@
-//! A studio's own test file: several tests, on several threads of one process, each with its own project's core.
+//! A studio's own test file: several tests, on several threads of one process, each with its own project's
+//! core.
 //!
-//! The first part is what `docs/test-harnesses.md` shows. The last test is of what such a file gets where it uses
-//! [`import_sgtk`](sgtk_host::Host::import_sgtk) instead; it has a process of its own, as that is in place for the whole one.
+//! The first part is what `docs/test-harnesses.md` shows. The last test is of what such a file gets where it
+//! uses [`import_sgtk`](sgtk_host::Host::import_sgtk) instead; it has a process of its own, as that is in
+//! place for the whole one.
 
 use std::ffi::CString;
 use std::sync::LazyLock;

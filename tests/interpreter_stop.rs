@@ -1,5 +1,5 @@
-//! Signals and the end: what a Rust program keeps of its own with Python in it, and shutting Python down. Each test runs
-//! in a process of its own: signals and shutting down concern the whole process.
+//! Signals and the end: what a Rust program keeps of its own with Python in it, and shutting Python down.
+//! Each test runs in a process of its own: signals and shutting down concern the whole process.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -28,8 +28,8 @@ fn interrupt() {
     unsafe { libc::raise(libc::SIGINT) };
 }
 
-/// What SIGINT does in a program is inherited: a shell starts what it puts in the background with SIGINT ignored. A test
-/// says for itself which of the two it is about.
+/// What SIGINT does in a program is inherited: a shell starts what it puts in the background with SIGINT
+/// ignored. A test says for itself which of the two it is about.
 fn started_with(action: libc::sighandler_t) {
     // SAFETY: no handler is installed.
     unsafe { libc::signal(libc::SIGINT, action) };

@@ -174,8 +174,8 @@ fn first_import(host: &Host, listed: &Listed) -> Project {
     project
 }
 
-/// One project, then another, and a look at all that the swap could have changed while the second is in place: both
-/// projects' modules and the visible ones. All modules of all projects are looked at in the end.
+/// One project, then another, and a look at all that the swap could have changed while the second is in
+/// place: both projects' modules and the visible ones. All modules of all projects are looked at in the end.
 fn swap_pair(host: &Host, from: &str, to: &str, findings: &mut Findings) {
     findings.pairs_tried += 1;
     let swapped = leased(host, from, |_| Ok(()))

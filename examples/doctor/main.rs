@@ -1,15 +1,17 @@
 //! Examines a folder of pipeline configurations: does each project get its own core, whatever came before it?
 //!
-//! For each configuration, those too that something is wrong with: its project's number, how its core is found, its version,
-//! whether it can be imported and how long that takes. Then every ordered pair of projects is swapped (`--pairs sample`: some
-//! of them), with a check of the core that Python code sees in each lease and a look at all that the swap could have changed
-//! ([`sgtk_host::Host::audit_projects`]). Then `--rounds` swaps in an order without a pattern, measured, and a look at everything ([`sgtk_host::Host::audit`]).
+//! For each configuration, those too that something is wrong with: its project's number, how its core is
+//! found, its version, whether it can be imported and how long that takes. Then every ordered pair of
+//! projects is swapped (`--pairs sample`: some of them), with a check of the core that Python code sees in
+//! each lease and a look at all that the swap could have changed ([`sgtk_host::Host::audit_projects`]). Then
+//! `--rounds` swaps in an order without a pattern, measured, and a look at everything
+//! ([`sgtk_host::Host::audit`]).
 //!
-//! `cargo run --example doctor` examines the fixtures, `cargo run --release --example doctor -- DIR` a studio's
-//! configurations. `--json` prints what `findings.rs` describes.
+//! `cargo run --example doctor` examines the fixtures, `cargo run --release --example doctor -- DIR` a
+//! studio's configurations. `--json` prints what `findings.rs` describes.
 //!
-//! The exit status is 0 when everything is right; 1 when anything is wrong, a project that cannot be imported included,
-//! or when the folder cannot be read or has no project; 2 when the arguments are wrong.
+//! The exit status is 0 when everything is right; 1 when anything is wrong, a project that cannot be imported
+//! included, or when the folder cannot be read or has no project; 2 when the arguments are wrong.
 
 mod examination;
 mod findings;

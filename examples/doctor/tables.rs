@@ -82,7 +82,8 @@ fn projects(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     Ok(())
 }
 
-/// A row for each project that was first, a column for each that was second, by the numbers of the projects' table.
+/// A row for each project that was first, a column for each that was second, by the numbers of the projects'
+/// table.
 fn pairs(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let numbers = (1..=findings.projects.len()).map(|number| format!("{number:>3}"));
     writeln!(out, "\nfrom\\to {}", numbers.collect::<String>())?;

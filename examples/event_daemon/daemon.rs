@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
     Handled(Handled),
     /// It has no project, so there is no core for it.
     NoProject,
-    /// The project's files name no core, or one that cannot be imported. Mend them.
+    /// The project's files name no core, or one that cannot be imported. Fix them.
     /// First what is at fault: `config` or `core`.
     Core(&'static str, String),
     /// The worker's process ended while plugins ran in it.

@@ -25,7 +25,8 @@ pub(crate) struct Event {
 
 /// An event's project.
 pub(crate) struct EventProject {
-    /// By which its configuration is found: its number on the site, or the name of the configuration's folder.
+    /// By which its configuration is found: its number on the site, or the name of the configuration's
+    /// folder.
     pub(crate) reference: ProjectRef,
     /// What it is called, for people.
     pub(crate) shown: String,
@@ -43,8 +44,8 @@ struct Entry {
 }
 
 impl EventProject {
-    /// A folder's name, or the entity as the site's API gives it: its number counts, as its name is for people and neither
-    /// a folder nor unique.
+    /// A folder's name, or the entity as the site's API gives it: its number counts, as its name is for
+    /// people and neither a folder nor unique.
     fn parse(project: &Value) -> Result<Self, String> {
         if let Some(folder) = project.as_str() {
             return Ok(Self { reference: folder.into(), shown: folder.to_owned() });

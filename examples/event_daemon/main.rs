@@ -1,26 +1,28 @@
 //! An event daemon for many projects, each with its own Toolkit core.
 //!
-//! Reads event-log entries, one JSON object a line (`id`, `type` or `event_type`, `project`, `entity`), finds each project's
-//! configuration by its number (or by the name of its folder, where the event has a text instead), and calls event plugins as shotgunEvents has them: `registerCallbacks(reg)`, callbacks `(sg, logger, event, args)`. Plugins say
-//! `import sgtk` at the top and get their project's core, as each project has its own copy of each plugin. `sg` stands
-//! for the connection to the site; there is none here, and using it is an error that says so.
+//! Reads event-log entries, one JSON object a line (`id`, `type` or `event_type`, `project`, `entity`), finds
+//! each project's configuration by its number (or by the name of its folder, where the event has a text
+//! instead), and calls event plugins as shotgunEvents has them: `registerCallbacks(reg)`, callbacks
+//! `(sg, logger, event, args)`. Plugins say `import sgtk` at the top and get their project's core, as each
+//! project has its own copy of each plugin. `sg` stands for the connection to the site; there is none here,
+//! and using it is an error that says so.
 //!
-//! With `--bootstrap` each project has an engine instead, bootstrapped from a site that the fixtures bring along when the
-//! project's first event comes, and alive from then on beside all others.
+//! With `--bootstrap` each project has an engine instead, bootstrapped from a site that the fixtures bring
+//! along when the project's first event comes, and alive from then on beside all others.
 //!
-//! `cargo run --example event_daemon` handles the fixtures' events. `--configs`, `--plugins` and `--events` take real
-//! ones; see `--help`.
+//! `cargo run --example event_daemon` handles the fixtures' events. `--configs`, `--plugins` and `--events`
+//! take real ones; see `--help`.
 //!
-//! `--workers N` runs the same plugins in a process of their own for each project, at most N at a time: a plugin that kills
-//! its process costs the daemon one event.
+//! `--workers N` runs the same plugins in a process of their own for each project, at most N at a time: a
+//! plugin that kills its process costs the daemon one event.
 //!
-//! Events go to standard output, one line each; errors with their traceback, and lines that are no events, to standard
-//! error. A plugin that raises is out of service for its project, as in shotgunEvents, unless it was registered with
-//! `stopOnError=False`.
+//! Events go to standard output, one line each; errors with their traceback, and lines that are no events, to
+//! standard error. A plugin that raises is out of service for its project, as in shotgunEvents, unless it was
+//! registered with `stopOnError=False`.
 //!
-//! The exit status is 0 when all events were handled, whatever the plugins raised and whatever project has no usable
-//! core; 1 when an event saw a wrong core or the host failed (neither may happen), or when configurations, plugins or
-//! events cannot be read; 2 when the arguments are wrong.
+//! The exit status is 0 when all events were handled, whatever the plugins raised and whatever project has no
+//! usable core; 1 when an event saw a wrong core or the host failed (neither may happen), or when
+//! configurations, plugins or events cannot be read; 2 when the arguments are wrong.
 
 mod daemon;
 mod events;
@@ -154,8 +156,8 @@ fn in_process(projects: Projects, files: Vec<PathBuf>, mut stream: Stream) -> Re
 fn in_workers(mut workers: Workers, mut stream: Stream, count: usize) -> Result<bool, Box<dyn Error>> {
     let projects = workers.configs().projects()?;
     let mut report = Report::new(stream.source.size, &projects, &stream.bars, true)?;
-    // From a file as many events are on their way as keep all workers busy. Whoever writes to standard input may wait for
-    // the outcome of an event before the next.
+    // From a file as many events are on their way as keep all workers busy. Whoever writes to standard input
+    // may wait for the outcome of an event before the next.
     let most = if stream.source.size.is_some() { 4 * count } else { 1 };
     while let Some(event) = stream.next()? {
         match event {

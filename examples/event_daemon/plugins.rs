@@ -140,7 +140,8 @@ impl Plugins {
 impl Plugin {
     fn register(place: &InPlace<'_>, name: &str, file: &Path) -> PyResult<Self> {
         let py = place.sgtk().py();
-        // A plain import: the folder is on the project's path, and what comes from there is the project's own.
+        // A plain import: the folder is on the project's path, and what comes from there is the project's
+        // own.
         let module = py.import(name)?;
         let found = module.filename()?;
         if Path::new(&*found.to_string_lossy()) != file {

@@ -1,4 +1,5 @@
-//! Where each project's core comes from: a lease of its configuration's, or an engine that was bootstrapped for it.
+//! Where each project's core comes from: a lease of its configuration's, or an engine that was bootstrapped
+//! for it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -24,7 +24,8 @@ pub(crate) struct Callback {
     wanted: Option<Filter>,
 }
 
-/// By event type, or by `*`: the attributes of which one has to have changed, or nothing where any event will do.
+/// By event type, or by `*`: the attributes of which one has to have changed, or nothing where any event will
+/// do.
 type Filter = HashMap<String, Option<Vec<String>>>;
 
 impl Callback {
@@ -41,7 +42,8 @@ impl Callback {
     }
 }
 
-/// Collects the callbacks of one plugin: `registerCallback`, `logger` and `getLogger`, as shotgunEvents has them.
+/// Collects the callbacks of one plugin: `registerCallback`, `logger` and `getLogger`, as shotgunEvents has
+/// them.
 #[pyclass(frozen)]
 pub(crate) struct Registrar {
     logger: Py<PyAny>,
@@ -145,7 +147,8 @@ fn get_logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("logging")?.call_method1("getLogger", (name,))
 }
 
-/// The `sg` of callbacks. shotgunEvents passes a connection to the site; here any use of it is an error that says so.
+/// The `sg` of callbacks. shotgunEvents passes a connection to the site; here any use of it is an error that
+/// says so.
 #[pyclass(frozen)]
 struct NoSite;
 

@@ -30,9 +30,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws on
-    /// standard error, and only where that is a terminal.
-    /// With `workers` the time of an event is that of its call, most of which it may have waited for its worker.
+    /// `size` is how many bytes of events there are, where that is known, for the progress bar. The bar draws
+    /// on standard error, and only where that is a terminal. With `workers` the time of an event is that of
+    /// its call, most of which it may have waited for its worker.
     pub(crate) fn new(
         size: Option<u64>,
         projects: &[String],
@@ -171,8 +171,8 @@ impl Report {
         })
     }
 
-    /// Takes the progress bar away and prints the figures. `foreign` are the modules that an audit found to be another
-    /// project's.
+    /// Takes the progress bar away and prints the figures. `foreign` are the modules that an audit found to
+    /// be another project's.
     pub(crate) fn finish<'a>(
         &mut self,
         stopped: impl Iterator<Item = (&'a str, &'a str)>,

@@ -9,7 +9,8 @@ use sgtk_host_fixtures::{Core, Project, Studio, bundled_versions};
 
 use crate::events::EventProject;
 
-/// A site on this machine that knows the projects of the bundled events, each with a distributed configuration.
+/// A site on this machine that knows the projects of the bundled events, each with a distributed
+/// configuration.
 pub(crate) struct Site {
     studio: Studio,
     bars: MultiProgress,

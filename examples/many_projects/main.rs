@@ -1,11 +1,13 @@
 //! What many projects on one core cost: memory, first imports, swaps, and looks at all of them.
 //!
-//! `cargo run --release --example many_projects` lays out configurations of the fixtures' core, all attached to one;
-//! `-- --core DIR` attaches them to the core of a configuration instead (`DIR/install/core`). `--counts 1,10,100,1000` says at
-//! how many projects a line of the table is printed, `--no-code-cache` keeps compiled code in memory alone.
+//! `cargo run --release --example many_projects` lays out configurations of the fixtures' core, all attached
+//! to one; `-- --core DIR` attaches them to the core of a configuration instead (`DIR/install/core`).
+//! `--counts 1,10,100,1000` says at how many projects a line of the table is printed, `--no-code-cache` keeps
+//! compiled code in memory alone.
 //!
-//! Imports are given as the median since the line before, and as processor time per project beside it, which tells more where
-//! the machine has other work. Swaps are between projects that are not each other's neighbours.
+//! Imports are given as the median since the line before, and as processor time per project beside it, which
+//! tells more where the machine has other work. Swaps are between projects that are not each other's
+//! neighbours.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "it has what the other examples need as well")]

@@ -1,4 +1,5 @@
-//! What both examples need: is a module the right core's, how much memory is in use, which of many times is typical.
+//! What both examples need: is a module the right core's, how much memory is in use, which of many times is
+//! typical.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -29,8 +30,8 @@ impl From<&CoreLocation> for Expected {
     }
 }
 
-/// What is wrong with the modules that Python code sees while a project is in place, measured by what its files said before.
-/// Nothing where `sgtk` and `tank` are that core's.
+/// What is wrong with the modules that Python code sees while a project is in place, measured by what its
+/// files said before. Nothing where `sgtk` and `tank` are that core's.
 pub(crate) fn wrong_core(py: Python<'_>, expected: &Expected) -> PyResult<Option<String>> {
     let modules = py.import("sys")?.getattr("modules")?;
     for name in ["sgtk", "tank"] {
@@ -42,13 +43,15 @@ pub(crate) fn wrong_core(py: Python<'_>, expected: &Expected) -> PyResult<Option
     Ok(None)
 }
 
-/// What is wrong with a module that should be `sgtk` of the expected core: the file it comes from, or its version.
+/// What is wrong with a module that should be `sgtk` of the expected core: the file it comes from, or its
+/// version.
 pub(crate) fn fault_of(module: &Bound<'_, PyModule>, expected: &Expected) -> PyResult<Option<String>> {
     let (file, version) = (text(&module.dict(), "__file__")?, text(&module.dict(), "__version__")?);
     Ok(fault_of_file(file.as_deref(), version.as_deref(), expected))
 }
 
-/// What is wrong with a module that should be `sgtk` of the expected core, by the file and the version that it has.
+/// What is wrong with a module that should be `sgtk` of the expected core, by the file and the version that
+/// it has.
 pub(crate) fn fault_of_file(
     file: Option<&str>,
     version: Option<&str>,
@@ -114,7 +117,8 @@ pub(crate) fn figure(out: &mut dyn Write, name: &str, value: impl Display) -> io
     writeln!(out, "{name:<15}  {value}")
 }
 
-/// The exit status of a program whose work came to `outcome`: whether everything was right, or why it could not go on.
+/// The exit status of a program whose work came to `outcome`: whether everything was right, or why it could
+/// not go on.
 pub(crate) fn exit_status(program: &str, outcome: Result<bool, Box<dyn Error>>) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -130,7 +134,8 @@ pub(crate) fn exit_status(program: &str, outcome: Result<bool, Box<dyn Error>>) 
     }
 }
 
-/// Removes temporary folders where the program is ended by Ctrl-C or SIGTERM, which then ends it as ever: no destructor runs.
+/// Removes temporary folders where the program is ended by Ctrl-C or SIGTERM, which then ends it as ever: no
+/// destructor runs.
 pub(crate) fn remove_when_interrupted(folders: Vec<PathBuf>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {

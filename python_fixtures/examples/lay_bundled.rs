@@ -1,4 +1,5 @@
-//! Lays the bundled configurations down in a folder that stays: `cargo run -p sgtk-host-fixtures --example lay_bundled -- FOLDER`.
+//! Lays the bundled configurations down in a folder that stays:
+//! `cargo run -p sgtk-host-fixtures --example lay_bundled -- FOLDER`.
 
 use sgtk_host_fixtures::{Configs, lay_bundled};
 

@@ -12,8 +12,8 @@ use crate::sources::Entry;
 /// The Pythons that a newer core has libraries for.
 pub(crate) const PYTHONS: [&str; 6] = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"];
 
-/// Writes the entries as a zip: folders have entries of their own (without them `zipimport` finds no namespace package
-/// before Python 3.13), and the same sources give the same bytes.
+/// Writes the entries as a zip: folders have entries of their own (without them `zipimport` finds no
+/// namespace package before Python 3.13), and the same sources give the same bytes.
 pub(crate) fn write_zip(path: &Path, entries: &[Entry]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

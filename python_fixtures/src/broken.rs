@@ -18,12 +18,13 @@ pub enum Broken {
     LacksSgtk,
     /// The package wants a name that one of its modules, left from an older core, has not.
     HalfUpgraded,
-    /// Adds paths, finders, attributes of `sys`, environment variables, loggers, handlers, warnings filters and
-    /// modules, and raises `ImportError` then.
+    /// Adds paths, finders, attributes of `sys`, environment variables, loggers, handlers, warnings filters
+    /// and modules, and raises `ImportError` then.
     LeavesTraces,
     /// Imports without an error, but `sgtk` is not `tank`.
     SgtkIsNotTank,
-    /// Imports without an error, but `sgtk` puts this `python` folder of another core first and is that one's `tank`.
+    /// Imports without an error, but `sgtk` puts this `python` folder of another core first and is that one's
+    /// `tank`.
     BorrowsTank(PathBuf),
     /// Its last module sets `fixture_gate.entered` and waits for `fixture_gate.proceed` (see
     /// [`host_packages`](crate::host_packages)); it is a good core then.

@@ -17,12 +17,13 @@ pub enum EngineBundle {
     RaisesOnImport,
     /// Starts a thread, has its apps loaded, and raises then. The thread stays.
     InitRaises,
-    /// Sets `fixture_gate.entered` and waits for `fixture_gate.proceed` (see [`host_packages`](crate::host_packages)).
+    /// Sets `fixture_gate.entered` and waits for `fixture_gate.proceed` (see
+    /// [`host_packages`](crate::host_packages)).
     InitHangs,
     /// Raises when it is destroyed.
     DestroyRaises,
-    /// Leaves a thread that imports late all the time, a timer, log handlers, an open file, environment variables, a
-    /// finder, a path, an attribute of `sys`, an `atexit` function.
+    /// Leaves a thread that imports late all the time, a timer, log handlers, an open file, environment
+    /// variables, a finder, a path, an attribute of `sys`, an `atexit` function.
     LeavesTraces,
 }
 
@@ -30,11 +31,11 @@ pub enum EngineBundle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppBundle {
-    /// A good one. Its commands `versions` and `in_a_thread` tell which core each of its parts gets, `project_name` asks
-    /// the site, `fail` raises an error of its core, `log_something` logs.
+    /// A good one. Its commands `versions` and `in_a_thread` tell which core each of its parts gets,
+    /// `project_name` asks the site, `fail` raises an error of its core, `log_something` logs.
     Versions,
-    /// Loads code by hand when it is asked to. Its command `load` does so once, `load_again` each time anew, `log_late` makes
-    /// loggers, `start` runs one of them on a thread of its own that waits for an event.
+    /// Loads code by hand when it is asked to. Its command `load` does so once, `load_again` each time anew,
+    /// `log_late` makes loggers, `start` runs one of them on a thread of its own that waits for an event.
     Payload,
     /// Its folder is not there.
     Missing,

@@ -62,8 +62,8 @@ impl Configs {
         self.root.join("configs")
     }
 
-    /// The same folder by another path, which leads through a symbolic link. A newer core puts the real paths of its
-    /// zips on `sys.path` all the same.
+    /// The same folder by another path, which leads through a symbolic link. A newer core puts the real paths
+    /// of its zips on `sys.path` all the same.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Configs {
         Ok(config)
     }
 
-    /// A configuration attached to the shared core of that version, which is laid down unless it is there: pointers for
-    /// the three platforms, and API proxies in `install/core/python`.
+    /// A configuration attached to the shared core of that version, which is laid down unless it is there:
+    /// pointers for the three platforms, and API proxies in `install/core/python`.
     pub fn attached(&self, project: &str, core: &Core) -> io::Result<PathBuf> {
         let config = self.settings(project)?;
         let shared = self.shared(core);
@@ -133,7 +133,8 @@ impl Configs {
         Ok(config)
     }
 
-    /// The studio's core, the default of all configurations. It lies in no configuration: there is no `roots.yml`.
+    /// The studio's core, the default of all configurations. It lies in no configuration: there is no
+    /// `roots.yml`.
     pub fn studio(&self, core: &Core) -> io::Result<PathBuf> {
         let studio = self.base().join("studio");
         self.lay(core, &studio)?;
@@ -146,15 +147,15 @@ impl Configs {
     }
 
     /// Lays a project's broken core down again, of the same version and with nothing wrong.
-    pub fn mend(&self, project: &str) -> io::Result<()> {
+    pub fn repair(&self, project: &str) -> io::Result<()> {
         let folder = self.core_folder(project)?;
         let core = self.laid().get(&folder).cloned();
         let core = core.ok_or_else(|| io::Error::other(format!("no core was laid for {project}")))?;
-        self.lay(&core.mended(), &folder)
+        self.lay(&core.repaired(), &folder)
     }
 
-    /// Replaces the core where it lies: the project's own, the shared one that it points to (its folder keeps the old
-    /// version's name), or the studio's.
+    /// Replaces the core where it lies: the project's own, the shared one that it points to (its folder keeps
+    /// the old version's name), or the studio's.
     pub fn upgrade(&self, project: &str, core: &Core) -> io::Result<()> {
         let folder = self.core_folder(project)?;
         self.lay(core, &folder)
@@ -178,7 +179,8 @@ impl Configs {
         Ok(())
     }
 
-    /// Names the Python that a configuration or, given its folder, a shared core wants, on all three platforms.
+    /// Names the Python that a configuration or, given its folder, a shared core wants, on all three
+    /// platforms.
     pub fn interpreter(&self, folder: &Path, python: &str) -> io::Result<()> {
         for platform in PLATFORMS {
             write(&folder.join("config/core").join(format!("interpreter_{platform}.cfg")), python)?;
@@ -186,8 +188,8 @@ impl Configs {
         Ok(())
     }
 
-    /// Has a configuration say which project of the site it is for: the number, the tank name, which may have slashes, and
-    /// the configuration's own name (`Primary`, `Dev`).
+    /// Has a configuration say which project of the site it is for: the number, the tank name, which may have
+    /// slashes, and the configuration's own name (`Primary`, `Dev`).
     pub fn project(&self, folder: &str, id: u32, tank_name: &str, configuration: &str) -> io::Result<()> {
         let file = self.config(folder).join("config").join("core").join("pipeline_configuration.yml");
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
@@ -240,9 +242,9 @@ impl Configs {
     }
 }
 
-/// The mix that the examples use: `project_a` localized and newer, `project_b` attached and older, `project_c` on the
-/// studio's older core, `project_d` localized and of another newer version, `project_e` and `project_f` attached to the
-/// same newer core. The cores of [`bundled_versions`].
+/// The mix that the examples use: `project_a` localized and newer, `project_b` attached and older,
+/// `project_c` on the studio's older core, `project_d` localized and of another newer version, `project_e`
+/// and `project_f` attached to the same newer core. The cores of [`bundled_versions`].
 ///
 /// # Errors
 ///
@@ -269,7 +271,8 @@ pub fn lay_bundled(configs: &Configs) -> io::Result<()> {
     Ok(())
 }
 
-/// The projects of [`bundled`] and the version of each one's core. They say that they are the site's projects 69 to 74.
+/// The projects of [`bundled`] and the version of each one's core. They say that they are the site's projects
+/// 69 to 74.
 pub fn bundled_versions() -> [(&'static str, &'static str); 6] {
     [
         ("project_a", "v0.24.0"),

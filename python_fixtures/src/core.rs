@@ -16,8 +16,8 @@ enum Generation {
     Generated(usize),
 }
 
-/// A core to be laid down. The same sources serve every version: each module has the version in `CORE_VERSION`, so that
-/// a mix shows.
+/// A core to be laid down. The same sources serve every version: each module has the version in
+/// `CORE_VERSION`, so that a mix shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a core is laid down by `Configs`, or by `lay`"]
 pub struct Core {
@@ -37,14 +37,15 @@ impl Core {
         Core::new(version, Generation::Older)
     }
 
-    /// Like v0.23.7 and later: libraries come under their real names from zips that go to `sys.path[0]`, with a finder
-    /// that an attribute of `sys` keeps.
+    /// Like v0.23.7 and later: libraries come under their real names from zips that go to `sys.path[0]`, with
+    /// a finder that an attribute of `sys` keeps.
     pub fn newer(version: impl Into<String>) -> Core {
         Core::new(version, Generation::Newer)
     }
 
-    /// A core of the newer generation, for benches: its first import adds exactly `modules` names to `sys.modules`
-    /// apart from the standard library's, about half of them the `sgtk.x` aliases of the `tank.x`.
+    /// A core of the newer generation, for benches: its first import adds exactly `modules` names to
+    /// `sys.modules` apart from the standard library's, about half of them the `sgtk.x` aliases of the
+    /// `tank.x`.
     ///
     /// # Panics
     ///
@@ -68,7 +69,7 @@ impl Core {
     }
 
     /// The same core, and nothing wrong with it.
-    pub fn mended(mut self) -> Core {
+    pub fn repaired(mut self) -> Core {
         self.broken = None;
         self
     }

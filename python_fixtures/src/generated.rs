@@ -17,9 +17,9 @@ const KEPT: [&str; 8] = [
     "python/tank_vendor/__init__.py",
 ];
 
-/// The names that the import of a generated core adds without any generated module: `tank` and its modules `constants`,
-/// `errors`, `log`, `bulk`, each as `sgtk` too; `tank_vendor`; `shotgun_api3`, its `shotgun`, `yaml`, its `loader`; and
-/// the two packages' names below `tank_vendor`.
+/// The names that the import of a generated core adds without any generated module: `tank` and its modules
+/// `constants`, `errors`, `log`, `bulk`, each as `sgtk` too; `tank_vendor`; `shotgun_api3`, its `shotgun`,
+/// `yaml`, its `loader`; and the two packages' names below `tank_vendor`.
 const BASE: usize = 2 * 5 + 1 + 4 + 2;
 
 pub(crate) fn keeps(path: &Path) -> bool {

@@ -1,5 +1,5 @@
-//! Tests in a process of their own, for behaviour that is global to a process: starting the interpreter, signals, the
-//! first import.
+//! Tests in a process of their own, for behaviour that is global to a process: starting the interpreter,
+//! signals, the first import.
 
 use std::process::Command;
 
@@ -13,8 +13,8 @@ pub fn in_child(name: &str) -> bool {
 
 /// Runs `body` in a process of its own and fails with that process's output where `body` fails.
 ///
-/// To be called first in the `#[test]` function whose full name in its test binary is `name`: that binary is started
-/// again for this test alone. `prepare` changes the child's command (environment, working folder).
+/// To be called first in the `#[test]` function whose full name in its test binary is `name`: that binary is
+/// started again for this test alone. `prepare` changes the child's command (environment, working folder).
 pub fn isolated(name: &str, prepare: impl FnOnce(&mut Command), body: impl FnOnce()) {
     if in_child(name) {
         return body();

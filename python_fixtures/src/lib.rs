@@ -1,8 +1,8 @@
 //! Small Toolkit cores with the hazards of the real ones, and what tests need to use them.
 //!
-//! For the tests of `sgtk-host` itself, and for those of a studio that uses it: none of it is Autodesk's, nothing but the
-//! loopback interface is used, and everything lies in temporary folders that go with the value they belong to. A core takes
-//! milliseconds to lay down and to import.
+//! For the tests of `sgtk-host` itself, and for those of a studio that uses it: none of it is Autodesk's,
+//! nothing but the loopback interface is used, and everything lies in temporary folders that go with the
+//! value they belong to. A core takes milliseconds to lay down and to import.
 //!
 //! ```
 //! use sgtk_host_fixtures::{Broken, Configs, Core};
@@ -17,18 +17,20 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! - [`Configs`]: a folder of pipeline configurations, localized, attached and studio ones, each with a [`Core`] of either
-//!   generation; upgrades, pointers, and cores that are [`Broken`] in a way of your choice. [`bundled`] is a mix of six.
-//! - [`Studio`]: distributed configurations of [`Project`]s, a core to start from, and a site that names them.
-//! - [`Site`]: a site on the loopback interface that answers the real client and fails on demand ([`Fault`]). It runs in a
-//!   Python of its own: `PYO3_PYTHON`, else `python3`.
+//! - [`Configs`]: a folder of pipeline configurations, localized, attached and studio ones, each with a
+//!   [`Core`] of either generation; upgrades, pointers, and cores that are [`Broken`] in a way of your
+//!   choice. [`bundled`] is a mix of six.
+//! - [`Studio`]: distributed configurations of [`Project`]s, a core to start from, and a site that names
+//!   them.
+//! - [`Site`]: a site on the loopback interface that answers the real client and fails on demand ([`Fault`]).
+//!   It runs in a Python of its own: `PYO3_PYTHON`, else `python3`.
 //! - [`isolated`]: a test in a process of its own, for what is global to a process: the interpreter, signals,
 //!   `import_sgtk`.
 //! - [`pythons`]: the Pythons of the machine; [`missing`]: says that a test is skipped, and fails in CI.
 //! - [`plugins`], [`misbehaving_plugins`], [`events`]: event plugins, such that do harm, and events.
 //!
-//! The cores are for CPython 3.9 to 3.13, the older generation for 3.7 and later. Paths into this crate are those of its
-//! source when it was compiled, so it serves tests on the machine that built them.
+//! The cores are for CPython 3.9 to 3.13, the older generation for 3.7 and later. Paths into this crate are
+//! those of its source when it was compiled, so it serves tests on the machine that built them.
 
 mod archive;
 mod broken;

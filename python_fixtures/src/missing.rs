@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 /// Where this is set, to whatever, nothing may be lacking: for CI.
 const NOTHING_SKIPPED: &str = "SGTK_HOST_NOTHING_SKIPPED";
 
-/// Says that tests are skipped as the machine lacks `what`, once for each thing and past the test harness, which keeps what
-/// passing tests print to itself.
+/// Says that tests are skipped as the machine lacks `what`, once for each thing and past the test harness,
+/// which keeps what passing tests print to itself.
 ///
 /// # Panics
 /// Where `SGTK_HOST_NOTHING_SKIPPED` is set, as CI does: there each test has to run.

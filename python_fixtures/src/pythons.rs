@@ -16,7 +16,8 @@ pub struct Python {
     pub executable: PathBuf,
 }
 
-/// One CPython for each version from 3.7 on, the oldest first: `PYO3_PYTHON`, and those found among pyenv's or on `PATH`.
+/// One CPython for each version from 3.7 on, the oldest first: `PYO3_PYTHON`, and those found among pyenv's
+/// or on `PATH`.
 ///
 /// Looked for once in each process.
 pub fn pythons() -> &'static [Python] {
@@ -34,7 +35,8 @@ fn look() -> Vec<Python> {
     found.into_values().filter(|python| python.version >= (3, 7)).collect()
 }
 
-/// The folders of pyenv first: what it puts on `PATH` are scripts, which are slow and need not lead to a Python.
+/// The folders of pyenv first: what it puts on `PATH` are scripts, which are slow and need not lead to a
+/// Python.
 fn candidates() -> Vec<PathBuf> {
     let home = |variable: &str, below: &str| env::var_os(variable).map(|home| Path::new(&home).join(below));
     let pyenv = home("PYENV_ROOT", "versions").or_else(|| home("HOME", ".pyenv/versions"));

@@ -46,9 +46,9 @@ impl Release {
         &self.files
     }
 
-    /// Puts one of its files into an `install/core` folder: over the one that is there, as `cp` does, or as another file
-    /// in its place. Never in the second in which another version was written: Python takes a file of the same size and
-    /// second for the one whose bytecode it has.
+    /// Puts one of its files into an `install/core` folder: over the one that is there, as `cp` does, or as
+    /// another file in its place. Never in the second in which another version was written: Python takes a
+    /// file of the same size and second for the one whose bytecode it has.
     ///
     /// # Errors
     ///
@@ -81,8 +81,9 @@ impl Release {
         }
     }
 
-    /// The steps of an upgrade, in an order that a number gives. Where it deletes first, as Toolkit's own upgrader does,
-    /// all old files go before a new one comes; else half of them are deleted somewhere before they are replaced.
+    /// The steps of an upgrade, in an order that a number gives. Where it deletes first, as Toolkit's own
+    /// upgrader does, all old files go before a new one comes; else half of them are deleted somewhere before
+    /// they are replaced.
     pub fn upgrade(&self, order: u64, deletes_first: bool) -> Vec<Change> {
         let mut state = order;
         let mut deletes: Vec<_> = self.files.iter().cloned().map(Change::Delete).collect();

@@ -12,12 +12,13 @@ use serde_json::{Map, Value, json};
 
 use crate::sources::source;
 
-/// A site in a process of its own (`site/site.py`), which ends when this value is dropped, or when this process does.
+/// A site in a process of its own (`site/site.py`), which ends when this value is dropped, or when this
+/// process does.
 ///
 /// It knows nobody and nothing at first. All can be changed while it runs.
 ///
-/// A *kind* of request is `info`, `read:PipelineConfiguration` (or another type of entity), `get_session_token`,
-/// `track_metrics`; `read` means every read and `*` every request.
+/// A *kind* of request is `info`, `read:PipelineConfiguration` (or another type of entity),
+/// `get_session_token`, `track_metrics`; `read` means every read and `*` every request.
 pub struct Site {
     port: u16,
     process: Mutex<Process>,
@@ -140,7 +141,8 @@ impl Site {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command
-            // Isolated: the folder of `site.py` has a name of the standard library in it. No bytecode in this crate.
+            // Isolated: the folder of `site.py` has a name of the standard library in it. No bytecode in this
+            // crate.
             .args(["-I", "-S", "-B"])
             .arg(source("site/site.py"))
             .stdin(Stdio::piped())
@@ -165,8 +167,8 @@ impl Site {
         self.port
     }
 
-    /// Serves over TLS as well, with a certificate chain and its key as PEM files; called again, with another one from the
-    /// next connection on. Returns the port.
+    /// Serves over TLS as well, with a certificate chain and its key as PEM files; called again, with another
+    /// one from the next connection on. Returns the port.
     pub fn serve_tls(&self, chain: &Path, key: &Path) -> io::Result<u16> {
         let answer = self.order(json!({ "tls": { "chain": chain, "key": key } }))?;
         let port = answer["port"].as_u64().and_then(|port| u16::try_from(port).ok());
@@ -211,8 +213,9 @@ impl Site {
         self.order(json!({ "remove": { "type": kind, "id": id } })).map(drop)
     }
 
-    /// Adds entries to the event log and returns their ids. Fields that are left out are null, but for `created_at`, which is
-    /// now; one with `"hold": true` gets an id and cannot be seen before it is [committed](Site::commit).
+    /// Adds entries to the event log and returns their ids. Fields that are left out are null, but for
+    /// `created_at`, which is now; one with `"hold": true` gets an id and cannot be seen before it is
+    /// [committed](Site::commit).
     pub fn events(&self, entries: &[Value]) -> io::Result<Vec<i64>> {
         let answer = self.order(json!({ "events": entries }))?;
         serde_json::from_value(answer["ids"].clone()).map_err(io::Error::other)
@@ -289,8 +292,8 @@ impl Site {
         self.order(json!({ "forget_record": true })).map(drop)
     }
 
-    /// Whether `count` requests of a kind have come, waiting for them up to `limit`. Other threads may go on giving
-    /// orders to the site meanwhile.
+    /// Whether `count` requests of a kind have come, waiting for them up to `limit`. Other threads may go on
+    /// giving orders to the site meanwhile.
     pub fn wait_for(&self, kind: &str, count: usize, limit: Duration) -> io::Result<bool> {
         let end = Instant::now() + limit;
         loop {

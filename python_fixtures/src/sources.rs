@@ -14,13 +14,14 @@ pub fn plugins() -> PathBuf {
     source("plugins")
 }
 
-/// Modules of project code that are no plugins: `by_hand` works on the import system as bundles and studio tools do.
+/// Modules of project code that are no plugins: `by_hand` works on the import system as bundles and studio
+/// tools do.
 pub fn project_code() -> PathBuf {
     source("project_code")
 }
 
-/// Plugins for worker processes, each of which does harm in ways of its own (`bad_*`), and `told`, which does none and
-/// tells about its process.
+/// Plugins for worker processes, each of which does harm in ways of its own (`bad_*`), and `told`, which does
+/// none and tells about its process.
 pub fn misbehaving_plugins() -> PathBuf {
     source("plugins_misbehaving")
 }
@@ -41,8 +42,8 @@ pub fn host_packages() -> PathBuf {
     source("host_packages")
 }
 
-/// A folder for `sys.path` with libraries of the daemon (`yaml`, `shotgun_api3`) that the newer cores vendor too; their
-/// `CORE_VERSION` is `"host"`.
+/// A folder for `sys.path` with libraries of the daemon (`yaml`, `shotgun_api3`) that the newer cores vendor
+/// too; their `CORE_VERSION` is `"host"`.
 pub fn host_libraries() -> PathBuf {
     source("host_libraries")
 }

@@ -1,4 +1,5 @@
-//! A studio with distributed configurations: a core to start from, projects with cores of their own, and a site.
+//! A studio with distributed configurations: a core to start from, projects with cores of their own, and a
+//! site.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,8 +15,8 @@ use crate::core::Core;
 use crate::site::{PipelineConfiguration, Site};
 use crate::sources::write;
 
-/// A temporary folder with a core that belongs to no project, configurations with cores of their own, a folder for
-/// `SHOTGUN_HOME`, and a [`Site`] that knows them. It goes when this value does.
+/// A temporary folder with a core that belongs to no project, configurations with cores of their own, a
+/// folder for `SHOTGUN_HOME`, and a [`Site`] that knows them. It goes when this value does.
 ///
 /// The site lets the script [`Studio::SCRIPT`] in with [`Studio::KEY`].
 pub struct Studio {
@@ -70,7 +71,8 @@ impl Project {
         self
     }
 
-    /// The site knows the project, but no configuration of it: [`Studio::descriptor`] has to be the base configuration.
+    /// The site knows the project, but no configuration of it: [`Studio::descriptor`] has to be the base
+    /// configuration.
     pub fn unregistered(mut self) -> Project {
         self.way = Way::Unregistered;
         self
@@ -208,7 +210,8 @@ impl Studio {
         Ok(())
     }
 
-    /// The folder of a core for all who want the same one. One that is there is never replaced, as it may be in use.
+    /// The folder of a core for all who want the same one. One that is there is never replaced, as it may be
+    /// in use.
     fn shared(&self, core: &Core) -> io::Result<PathBuf> {
         let mut laid = self.laid.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((folder, _)) = laid.iter().find(|(_, other)| other == core) {

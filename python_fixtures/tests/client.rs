@@ -1,7 +1,7 @@
 //! The site satisfies the real client, `shotgun_api3` as it is on PyPI.
 //!
-//! It is not needed for anything else, so these tests run only where `SGTK_HOST_CLIENT_PYTHON` names a Python that has it;
-//! `.ci/run` makes a virtual environment for that. Elsewhere they say that they are skipped.
+//! It is not needed for anything else, so these tests run only where `SGTK_HOST_CLIENT_PYTHON` names a Python
+//! that has it; `.ci/run` makes a virtual environment for that. Elsewhere they say that they are skipped.
 
 use std::ffi::OsString;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What the fixtures do to a process: each test names one hazard, so that a fixture that lost it fails here and not, by
-//! passing, in the tests of the host.
+//! What the fixtures do to a process: each test names one hazard, so that a fixture that lost it fails here
+//! and not, by passing, in the tests of the host.
 
 #[path = "python/mod.rs"]
 mod python;
@@ -7,7 +7,8 @@ mod python;
 use python::run;
 use sgtk_host_fixtures::{Broken, Configs, Core, bundled};
 
-/// Prints the names that `statement` adds to `sys.modules`, by their first part, without the standard library's.
+/// Prints the names that `statement` adds to `sys.modules`, by their first part, without the standard
+/// library's.
 const COUNT: &str = "
 from collections import Counter
 def names(before):
@@ -446,9 +447,9 @@ fn broken_cores_fail_in_their_own_ways_with_nearly_everything_loaded() {
             let configs = one(&core.clone().broken(broken.clone()));
             let told = run(&configs, "print(attempt(import_sgtk, 'project_a'))");
             assert!(told[0].starts_with(error), "{broken:?}: {told:?}");
-            configs.mend("project_a").unwrap();
+            configs.repair("project_a").unwrap();
             let told = run(&configs, "print(import_sgtk('project_a').__version__)");
-            assert_eq!(told, [core.version()], "{broken:?}, mended");
+            assert_eq!(told, [core.version()], "{broken:?}, repaired");
         }
     }
 }

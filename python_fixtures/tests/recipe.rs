@@ -1,6 +1,6 @@
-//! The published recipe on these fixtures fails as it does on real cores: fixtures on which it works would prove
-//! nothing. `project_a` is newer and localized, `project_b` older and attached, `project_c` on the studio's older core,
-//! `project_d` newer and localized, of another version.
+//! The published recipe on these fixtures fails as it does on real cores: fixtures on which it works would
+//! prove nothing. `project_a` is newer and localized, `project_b` older and attached, `project_c` on the
+//! studio's older core, `project_d` newer and localized, of another version.
 
 #[path = "python/mod.rs"]
 mod python;
@@ -110,7 +110,8 @@ print(os.path.isdir(sys.path[0]), import_sgtk('project_b').__version__, os.path.
 print('project_a' in sys.modules['tank'].__file__)
 ",
     );
-    // The zip that the core put first is not a folder either; it was taken off, and the core's own entry stayed.
+    // The zip that the core put first is not a folder either; it was taken off, and the core's own entry
+    // stayed.
     assert_eq!(told, ["False v0.24.0 False", "True"]);
 }
 

@@ -1,5 +1,5 @@
-//! The site answers what it knows, fails as it is told to, and keeps keys to itself. Clients that are real are in
-//! `client.rs`.
+//! The site answers what it knows, fails as it is told to, and keeps keys to itself. Clients that are real
+//! are in `client.rs`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;

@@ -31,8 +31,8 @@ const ALMOST: f64 = 0.99;
 
 /// See the module's documentation.
 ///
-/// The functions that Toolkit's code is given know it weakly: they may outlive it in garbage of Python's, which could not
-/// see that they hold what in turn holds them.
+/// The functions that Toolkit's code is given know it weakly: they may outlive it in garbage of Python's,
+/// which could not see that they hold what in turn holds them.
 pub(super) struct Attempt {
     target: String,
     state: Arc<PrivateState>,

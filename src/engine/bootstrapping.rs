@@ -27,19 +27,21 @@ use crate::host::{Host, Lender, PrivateState, TimeLimit, Turn, WarningFilters, l
 use crate::interpreter::{Interpreter, InterpreterError};
 
 impl Host {
-    /// Bootstraps an engine: imports the starting core, has Toolkit find the project's configuration, core and bundles, and
-    /// start the engine. All of it happens in an import state of its own, so that engines of any number of projects are
-    /// alive at once, among them several of one project, and leases of projects alternate with theirs.
+    /// Bootstraps an engine: imports the starting core, has Toolkit find the project's configuration, core
+    /// and bundles, and start the engine. All of it happens in an import state of its own, so that engines of
+    /// any number of projects are alive at once, among them several of one project, and leases of projects
+    /// alternate with theirs.
     ///
-    /// The bootstrap holds the turn, and others wait for it as for a lease, but for the time in which it waits itself: for an
-    /// answer of the site, for a program such as git, between two files that it copies. Bundles that are not in the cache yet
-    /// may have to be downloaded, so the first bootstrap of a configuration can take long.
+    /// The bootstrap holds the turn, and others wait for it as for a lease, but for the time in which it
+    /// waits itself: for an answer of the site, for a program such as git, between two files that it copies.
+    /// Bundles that are not in the cache yet may have to be downloaded, so the first bootstrap of a
+    /// configuration can take long.
     ///
     /// # Errors
-    /// [`Error::Bootstrap`] says at which step it failed, what kind of failure it was, and with which exception;
-    /// [`Error::BootstrapStopped`] where its progress callback asked for its end. The interpreter is then as it was before,
-    /// and the next bootstrap may begin. Before anything begins: [`Error::NestedLease`], [`Error::LeaseTimeout`],
-    /// [`Error::HostShutDown`].
+    /// [`Error::Bootstrap`] says at which step it failed, what kind of failure it was, and with which
+    /// exception; [`Error::BootstrapStopped`] where its progress callback asked for its end. The interpreter
+    /// is then as it was before, and the next bootstrap may begin. Before anything begins:
+    /// [`Error::NestedLease`], [`Error::LeaseTimeout`], [`Error::HostShutDown`].
     pub fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<Engine> {
         self.bootstrap_with(bootstrap, &BootstrapCallbacks::new())
     }
@@ -81,7 +83,8 @@ impl Lender for RootHandlers {
 /// What an attempt to bootstrap came to, where it did not fail.
 enum Outcome {
     Engine(Engine),
-    /// Another bootstrap of the same folder is on its way: it is to be waited for outside the turn, and this one begun anew.
+    /// Another bootstrap of the same folder is on its way: it is to be waited for outside the turn, and this
+    /// one begun anew.
     Locked {
         path: String,
         reached: f64,
@@ -142,7 +145,8 @@ impl<'a, 'py> Begun<'a, 'py> {
 
     fn go_through(self) -> Result<Outcome> {
         let bootstrapped = self.engine().and_then(|bootstrapped| {
-            // A host that was shut down meanwhile waits for this turn's end, and must have no engine after it.
+            // A host that was shut down meanwhile waits for this turn's end, and must have no engine after
+            // it.
             self.state.host().refuse_if_closed(&self.bootstrap.to_string())?;
             // So does the end of the interpreter.
             match Interpreter::current() {

@@ -24,7 +24,8 @@ pub(super) type MakeUser =
     Arc<dyn for<'py> Fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyAny>> + Send + Sync>;
 pub(super) type PreEngineStart = Arc<dyn for<'py> Fn(&Bound<'py, PyAny>) -> PyResult<()> + Send + Sync>;
 
-/// Functions of the daemon's that [`Host::bootstrap_with`](crate::Host::bootstrap_with) calls. None is needed.
+/// Functions of the daemon's that [`Host::bootstrap_with`](crate::Host::bootstrap_with) calls. None is
+/// needed.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct BootstrapCallbacks {
@@ -39,8 +40,9 @@ impl BootstrapCallbacks {
         Self::default()
     }
 
-    /// Called with each step of the bootstrap, on the thread that bootstraps, detached from the interpreter. `Break` ends
-    /// the bootstrap with an error that says so. A panic is logged, and the callback not called again.
+    /// Called with each step of the bootstrap, on the thread that bootstraps, detached from the interpreter.
+    /// `Break` ends the bootstrap with an error that says so. A panic is logged, and the callback not called
+    /// again.
     pub fn on_progress(
         mut self,
         callback: impl Fn(&Progress) -> ControlFlow<()> + Send + Sync + 'static,
@@ -49,11 +51,11 @@ impl BootstrapCallbacks {
         self
     }
 
-    /// Has `make` make the user, in place of the options' script user: given the starting core's `sgtk`, it returns a
-    /// `ShotgunUser`. A panic of it ends the bootstrap with an error.
+    /// Has `make` make the user, in place of the options' script user: given the starting core's `sgtk`, it
+    /// returns a `ShotgunUser`. A panic of it ends the bootstrap with an error.
     ///
-    /// The user brings a site and a proxy of its own. Its secrets are not known here, and so are not hidden in errors and
-    /// logs.
+    /// The user brings a site and a proxy of its own. Its secrets are not known here, and so are not hidden
+    /// in errors and logs.
     pub fn user(
         mut self,
         make: impl for<'py> Fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyAny>> + Send + Sync + 'static,
@@ -62,11 +64,11 @@ impl BootstrapCallbacks {
         self
     }
 
-    /// Called with the engine's context just before the engine starts: Toolkit's `pre_engine_start_callback`, on the thread
-    /// that bootstraps, attached to the interpreter, with the project's core in place. It comes after what
-    /// [`BootstrapBuilder::pre_engine_hook`](crate::BootstrapBuilder::pre_engine_hook) and
-    /// [`synchronize_filesystem_structure`](crate::BootstrapBuilder::synchronize_filesystem_structure) ask for. An error of
-    /// it, or a panic, ends the bootstrap.
+    /// Called with the engine's context just before the engine starts: Toolkit's `pre_engine_start_callback`,
+    /// on the thread that bootstraps, attached to the interpreter, with the project's core in place. It comes
+    /// after what [`BootstrapBuilder::pre_engine_hook`](crate::BootstrapBuilder::pre_engine_hook) and
+    /// [`synchronize_filesystem_structure`](crate::BootstrapBuilder::synchronize_filesystem_structure) ask
+    /// for. An error of it, or a panic, ends the bootstrap.
     pub fn pre_engine_start(
         mut self,
         callback: impl for<'py> Fn(&Bound<'py, PyAny>) -> PyResult<()> + Send + Sync + 'static,
@@ -99,8 +101,8 @@ impl BootstrapCallbacks {
     }
 }
 
-/// Calls a function of the daemon's. A panic of it is an error: as an exception of Python's, it would unwind again where
-/// Python's code has ended.
+/// Calls a function of the daemon's. A panic of it is an error: as an exception of Python's, it would unwind
+/// again where Python's code has ended.
 fn guarded<T>(which: &str, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|_| Err(PyRuntimeError::new_err(format!("the callback {which} panicked"))))

@@ -1,6 +1,7 @@
 //! What kind of failure an exception or an error is.
 //!
-//! Exceptions are told by the names of their classes: after a core was swapped, its classes are others of the same names.
+//! Exceptions are told by the names of their classes: after a core was swapped, its classes are others of the
+//! same names.
 
 use pyo3::prelude::*;
 
@@ -51,8 +52,8 @@ const STUMBLES: &[&str] = &[
     "ShotgunError",
 ];
 
-/// The kind of failure that a Python exception at that step means. The exception that it was raised for counts as well: it
-/// often says more.
+/// The kind of failure that a Python exception at that step means. The exception that it was raised for
+/// counts as well: it often says more.
 pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -> BootstrapFailure {
     let mut chain = vec![class_names(py, error)];
     let mut next = cause(py, error);
@@ -72,8 +73,8 @@ pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -
     }
 }
 
-/// Whether the client itself has raised the exception over what it was answered: a proxy's page, say, or JSON that is cut.
-/// Its own exceptions say what they are, but for the plain `ShotgunError`.
+/// Whether the client itself has raised the exception over what it was answered: a proxy's page, say, or JSON
+/// that is cut. Its own exceptions say what they are, but for the plain `ShotgunError`.
 fn is_of_sites_answer(py: Python<'_>, error: &PyErr) -> bool {
     let classes = class_names(py, error);
     let is = |names: &[&str]| classes.first().is_some_and(|class| names.contains(&class.as_str()));

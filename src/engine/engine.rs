@@ -11,11 +11,12 @@ use super::live::{self, LiveEngine};
 use crate::error::{Error, Result};
 use crate::host::{Dependent, Host};
 
-/// A bootstrapped engine, in an import state of its own: alive beside the engines and cores of other projects.
+/// A bootstrapped engine, in an import state of its own: alive beside the engines and cores of other
+/// projects.
 ///
-/// [`lease`](Self::lease) and [`with`](Self::with) put it in place. [`destroy`](Self::destroy) ends it and returns what went
-/// wrong; dropping the handle does the same and reports that to `tracing`. Where the thread that drops it holds another
-/// project, it is destroyed on a thread of its own as soon as its turn comes.
+/// [`lease`](Self::lease) and [`with`](Self::with) put it in place. [`destroy`](Self::destroy) ends it and
+/// returns what went wrong; dropping the handle does the same and reports that to `tracing`. Where the thread
+/// that drops it holds another project, it is destroyed on a thread of its own as soon as its turn comes.
 ///
 /// # Examples
 /// ```no_run
@@ -55,9 +56,9 @@ impl Engine {
     /// Puts the engine in place until the lease is dropped. Waits for its turn as [`Host::lease`] does.
     ///
     /// # Errors
-    /// [`Error::NestedLease`] where this thread holds another project, [`Error::LeaseTimeout`] after the host's limit,
-    /// [`Error::Dropped`] where [`Host::shutdown`] has destroyed the engine, and [`Error::WrongCore`] where code has
-    /// damaged its modules.
+    /// [`Error::NestedLease`] where this thread holds another project, [`Error::LeaseTimeout`] after the
+    /// host's limit, [`Error::Dropped`] where [`Host::shutdown`] has destroyed the engine, and
+    /// [`Error::WrongCore`] where code has damaged its modules.
     pub fn lease<'a>(&'a self, py: Python<'a>) -> Result<EngineLease<'a>> {
         let pin = self.live.state.pin(py)?;
         let sgtk = self.live.state.sgtk(py)?;
@@ -79,14 +80,14 @@ impl Engine {
         })
     }
 
-    /// Destroys the engine: runs Toolkit's own `destroy` in its own state, ends its threads, closes its log file and
-    /// connections, and frees its modules. Waits for its turn as a lease does.
+    /// Destroys the engine: runs Toolkit's own `destroy` in its own state, ends its threads, closes its log
+    /// file and connections, and frees its modules. Waits for its turn as a lease does.
     ///
     /// # Errors
-    /// [`Error::Destroy`] where its code raised, [`Error::ThreadsLeft`] where threads of it go on: it is gone all the same.
-    /// [`Error::NestedLease`] where this thread holds a project: it is destroyed on a thread of its own then, as soon as its
-    /// turn comes. [`Error::LeaseTimeout`] where its turn did not come: it lives on, without a handle, until
-    /// [`Host::shutdown`].
+    /// [`Error::Destroy`] where its code raised, [`Error::ThreadsLeft`] where threads of it go on: it is gone
+    /// all the same. [`Error::NestedLease`] where this thread holds a project: it is destroyed on a thread of
+    /// its own then, as soon as its turn comes. [`Error::LeaseTimeout`] where its turn did not come: it lives
+    /// on, without a handle, until [`Host::shutdown`].
     pub fn destroy(mut self) -> Result<()> {
         self.owns = false;
         self.end()

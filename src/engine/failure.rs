@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// What kind of failure ended a bootstrap, told by the names of the exceptions' classes: after a core was swapped its
-/// classes are others of the same names.
+/// What kind of failure ended a bootstrap, told by the names of the exceptions' classes: after a core was
+/// swapped its classes are others of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BootstrapFailure {

@@ -1,8 +1,9 @@
-//! Sees what engines' code reads, so that an engine gets nothing that another bootstrap has put into its folders.
+//! Sees what engines' code reads, so that an engine gets nothing that another bootstrap has put into its
+//! folders.
 //!
-//! CPython raises an audit event before it opens a file or lists a folder ([PEP 578](https://peps.python.org/pep-0578/)),
-//! whoever asks: the import system, zips, hooks loaded by hand, readers of environments. `own_files.py` tells whether the
-//! file is what it was.
+//! CPython raises an audit event before it opens a file or lists a folder ([PEP
+//! 578](https://peps.python.org/pep-0578/)), whoever asks: the import system, zips, hooks loaded by hand,
+//! readers of environments. `own_files.py` tells whether the file is what it was.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -87,8 +88,8 @@ unsafe extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _
         return 0;
     }
     let looked = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: events are raised by threads that hold the interpreter, with a tuple of arguments that lives on during
-        // the call.
+        // SAFETY: events are raised by threads that hold the interpreter, with a tuple of arguments that
+        // lives on during the call.
         let (py, arguments) = unsafe {
             let py = Python::assume_attached();
             (py, Bound::from_borrowed_ptr_or_opt(py, arguments))
@@ -147,7 +148,8 @@ fn path_of(argument: &Bound<'_, PyAny>) -> Option<PathBuf> {
     None
 }
 
-/// Whether the code that is running looks at sources to show lines of them: it must not fail where a failure is told.
+/// Whether the code that is running looks at sources to show lines of them: it must not fail where a failure
+/// is told.
 fn shows_lines(py: Python<'_>) -> bool {
     let globals = running_globals(py);
     let name = globals.and_then(|globals| globals.get_item("__name__").ok().flatten());

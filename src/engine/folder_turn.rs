@@ -1,4 +1,5 @@
-//! A bootstrap's turn at the folder of the site's cache that it rewrites, which other processes may be bootstrapping too.
+//! A bootstrap's turn at the folder of the site's cache that it rewrites, which other processes may be
+//! bootstrapping too.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 pub(super) struct FolderTurn<'py>(Bound<'py, PyAny>);
 
 impl<'py> FolderTurn<'py> {
-    /// A turn that begins when Toolkit knows the folder. `lock` is the one that was waited for; where another is needed and
-    /// somebody else holds it, `busy` is called with its path, and has to raise.
+    /// A turn that begins when Toolkit knows the folder. `lock` is the one that was waited for; where another
+    /// is needed and somebody else holds it, `busy` is called with its path, and has to raise.
     pub(super) fn new(
         py: Python<'py>,
         lock: Option<Bound<'py, PyAny>>,
@@ -43,8 +44,8 @@ impl Drop for FolderTurn<'_> {
     }
 }
 
-/// Takes the lock at `path` after whoever holds it: other bootstraps of the same folder, in whichever process. In no turn
-/// of the gate's, so that other projects go on meanwhile.
+/// Takes the lock at `path` after whoever holds it: other bootstraps of the same folder, in whichever
+/// process. In no turn of the gate's, so that other projects go on meanwhile.
 ///
 /// # Errors
 /// [`Error::Bootstrap`] of the kind timeout once the bootstrap's own limit is over, [`Error::HostShutDown`],

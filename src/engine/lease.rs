@@ -11,9 +11,9 @@ use crate::host::Pin;
 
 /// An engine with its project's core in place, until the lease is dropped. Derefs to the engine.
 ///
-/// What holds of a [`Lease`](crate::Lease) holds of it too: it is bound to its thread and to its attachment to the
-/// interpreter, other threads may lease the same engine at the same time, and while it lives all Python code of the process
-/// sees this engine's modules.
+/// What holds of a [`Lease`](crate::Lease) holds of it too: it is bound to its thread and to its attachment
+/// to the interpreter, other threads may lease the same engine at the same time, and while it lives all
+/// Python code of the process sees this engine's modules.
 #[must_use = "the engine is parked when the lease is dropped"]
 pub struct EngineLease<'a> {
     // Fields are dropped in this order: the objects before the pin that keeps their modules in place.

@@ -16,8 +16,8 @@ use crate::host::{Dependent, Host, PrivateState, wait_for_all};
 use crate::python_error::python_error;
 use sgtk_config::keys::Secrets;
 
-/// How long the threads of an engine may take to end once it is destroyed, or its bootstrap has failed. Toolkit's own thread
-/// for metrics looks up every few seconds.
+/// How long the threads of an engine may take to end once it is destroyed, or its bootstrap has failed.
+/// Toolkit's own thread for metrics looks up every few seconds.
 pub(super) const THREADS_GRACE: Duration = Duration::from_secs(8);
 
 static ALIVE: Mutex<Vec<Arc<LiveEngine>>> = Mutex::new(Vec::new());
@@ -79,8 +79,8 @@ impl LiveEngine {
         Ok(engine.into_bound(py))
     }
 
-    /// As [`object`](Self::object), for `sgtk`, the core that is in place: where the engine's own code has put another in its
-    /// place, by `sgtk.platform.restart` or a change of context, that one, from now on.
+    /// As [`object`](Self::object), for `sgtk`, the core that is in place: where the engine's own code has
+    /// put another in its place, by `sgtk.platform.restart` or a change of context, that one, from now on.
     pub(super) fn current<'py>(&self, sgtk: &Bound<'py, PyModule>) -> Result<Bound<'py, PyAny>> {
         let py = sgtk.py();
         let engine = self.object(py)?;
@@ -99,8 +99,8 @@ impl LiveEngine {
         }
     }
 
-    /// Destroys the engine in its own state, after all who lease it have let go of it, and gives its memory back. Once; later
-    /// calls do nothing.
+    /// Destroys the engine in its own state, after all who lease it have let go of it, and gives its memory
+    /// back. Once; later calls do nothing.
     ///
     /// # Errors
     /// [`Error::NestedLease`] and [`Error::LeaseTimeout`], after which the engine is as it was;
@@ -188,7 +188,8 @@ pub(super) fn end_with_the_interpreter(host: &Host) {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let registered = host.interpreter().on_shutdown(|py| {
-            // A bootstrap on its way sees that the interpreter ends, or its engine is registered from then on.
+            // A bootstrap on its way sees that the interpreter ends, or its engine is registered from then
+            // on.
             if let Err(error) = wait_for_all(py, None) {
                 tracing::warn!(%error, "failed to wait for bootstraps at the end of the interpreter");
             }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A step of a bootstrap, in the order in which they come. Without a core of the project's own, those of the swap are left
-/// out.
+/// A step of a bootstrap, in the order in which they come. Without a core of the project's own, those of the
+/// swap are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum BootstrapStep {

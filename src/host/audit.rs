@@ -40,9 +40,11 @@ impl Host {
     /// Walks all modules that the host's projects own, and those that are visible now, and names each
     ///
     /// - that comes from another project's core, or has a global that is another project's,
-    /// - whose file has changed since its core was imported, so that what it imports from now on is of another version,
-    /// - that is everybody's and has a global that holds a project's object, or leads to one: all projects and the daemon
-    ///   would share it. [`HostBuilder::per_project`](super::HostBuilder::per_project) gives each its own.
+    /// - whose file has changed since its core was imported, so that what it imports from now on is of
+    ///   another version,
+    /// - that is everybody's and has a global that holds a project's object, or leads to one: all projects
+    ///   and the daemon would share it. [`HostBuilder::per_project`](super::HostBuilder::per_project) gives
+    ///   each its own.
     ///
     /// The answer must be empty, always.
     ///
@@ -68,8 +70,9 @@ impl Host {
         Ok(foreign)
     }
 
-    /// What these projects could have changed: their own modules and those that are visible now. Modules that have not
-    /// changed since they were looked at last are passed over, so that it takes a fraction of a millisecond.
+    /// What these projects could have changed: their own modules and those that are visible now. Modules that
+    /// have not changed since they were looked at last are passed over, so that it takes a fraction of a
+    /// millisecond.
     ///
     /// For checks after each swap, as the example `doctor` makes them; files and shared modules' globals are
     /// [`audit`](Self::audit)'s.

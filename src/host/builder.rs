@@ -92,7 +92,8 @@ impl HostBuilder {
         self.config_rules(Configs::new(base))
     }
 
-    /// As [`configs`](Self::configs), with the rules by which cores are found: the studio fallback, the platform.
+    /// As [`configs`](Self::configs), with the rules by which cores are found: the studio fallback, the
+    /// platform.
     pub fn config_rules(mut self, configs: Configs) -> Self {
         self.configs = Some(configs);
         self
@@ -104,83 +105,86 @@ impl HostBuilder {
         self
     }
 
-    /// A folder of event plugins, to stand on every project's `sys.path` after the core's `python` folder. Modules from
-    /// it belong to the project: each has its own copy, bound to its own core. Call it once for each folder. Default:
-    /// none.
+    /// A folder of event plugins, to stand on every project's `sys.path` after the core's `python` folder.
+    /// Modules from it belong to the project: each has its own copy, bound to its own core. Call it once for
+    /// each folder. Default: none.
     pub fn plugin_path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.plugin_paths.push(folder.into());
         self
     }
 
-    /// A top-level module name that is never a project's, though it begins with `tank` or `sgtk` or comes from a
-    /// project's folders. Call it once for each name. Default: none.
+    /// A top-level module name that is never a project's, though it begins with `tank` or `sgtk` or comes
+    /// from a project's folders. Call it once for each name. Default: none.
     pub fn exempt(mut self, name: impl Into<String>) -> Self {
         self.exempt.push(name.into());
         self
     }
 
-    /// A top-level name of a package of the daemon's that is each project's own, the opposite of [`exempt`](Self::exempt):
-    /// a project's code that imports it gets a copy that belongs to the project, bound to its core, and the daemon's own is
-    /// out of its sight. For host packages that keep Toolkit objects in their globals (`_tk = None`), which all projects
-    /// would share. Call it once for each name. Default: none.
+    /// A top-level name of a package of the daemon's that is each project's own, the opposite of
+    /// [`exempt`](Self::exempt): a project's code that imports it gets a copy that belongs to the project,
+    /// bound to its core, and the daemon's own is out of its sight. For host packages that keep Toolkit
+    /// objects in their globals (`_tk = None`), which all projects would share. Call it once for each name.
+    /// Default: none.
     pub fn per_project(mut self, name: impl Into<String>) -> Self {
         self.per_project.push(name.into());
         self
     }
 
-    /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped, which
-    /// takes about a tenth of a second; `None` for no limit. Default: no limit. A core takes about 5 to 15 MiB for each
-    /// project.
+    /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped,
+    /// which takes about a tenth of a second; `None` for no limit. Default: no limit. A core takes about 5 to
+    /// 15 MiB for each project.
     pub fn max_resident(mut self, projects: impl Into<Option<usize>>) -> Self {
         self.max_resident = projects.into();
         self
     }
 
-    /// How old the last look at a project's files may be before a lease looks again, and imports the core anew where it
-    /// was upgraded or repointed, or where a plugin or a file of the configuration was edited. Zero looks each time.
-    /// Default: 5 s.
+    /// How old the last look at a project's files may be before a lease looks again, and imports the core
+    /// anew where it was upgraded or repointed, or where a plugin or a file of the configuration was edited.
+    /// Zero looks each time. Default: 5 s.
     ///
-    /// What is in memory stays until what is on disk is whole and imported: while the core or its pointer cannot be found,
-    /// while an upgrade is running, where the new core cannot be imported, and where an edited file does not compile. A
-    /// warning tells which.
+    /// What is in memory stays until what is on disk is whole and imported: while the core or its pointer
+    /// cannot be found, while an upgrade is running, where the new core cannot be imported, and where an
+    /// edited file does not compile. A warning tells which.
     pub fn revalidate_after(mut self, age: Duration) -> Self {
         self.revalidate_after = age;
         self
     }
 
-    /// How long a core of which only some files were replaced has to stay as it is before it is imported. An upgrade
-    /// replaces all files, so that such a core is most likely in the middle of one; it may also have been edited in place.
-    /// A core that was replaced as a whole is not waited for. Default: 10 s.
+    /// How long a core of which only some files were replaced has to stay as it is before it is imported. An
+    /// upgrade replaces all files, so that such a core is most likely in the middle of one; it may also have
+    /// been edited in place. A core that was replaced as a whole is not waited for. Default: 10 s.
     pub fn settle_after(mut self, quiet: Duration) -> Self {
         self.settle_after = quiet;
         self
     }
 
-    /// How long a lease waits for its turn, `None` for ever. Default: for ever.
+    /// How long a lease waits for its turn, `None` forever. Default: forever.
     pub fn lease_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.lease_timeout = timeout.into();
         self
     }
 
-    /// How long a core's first import may take before it is stopped, `None` for ever. Python code is stopped between two
-    /// instructions; code that waits in C, for a lock or a socket, is not reached until it returns. Default: 300 s.
+    /// How long a core's first import may take before it is stopped, `None` forever. Python code is stopped
+    /// between two instructions; code that waits in C, for a lock or a socket, is not reached until it
+    /// returns. Default: 300 s.
     pub fn import_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.import_timeout = timeout.into();
         self
     }
 
-    /// Whether the log records of each project's `sgtk` and `tank` loggers become `tracing` events, with the project's
-    /// name and under the target `sgtk`. Default: no.
+    /// Whether the log records of each project's `sgtk` and `tank` loggers become `tracing` events, with the
+    /// project's name and under the target `sgtk`. Default: no.
     pub fn forward_logs(mut self, on: bool) -> Self {
         self.forward_logs = on;
         self
     }
 
     /// A function that prepares each freshly imported core before anybody uses it: for leases, for
-    /// [`import_sgtk`](crate::import_sgtk) and in bootstraps, again after every upgrade and eviction. It is called attached,
-    /// with the core in place, and may take as long as [`import_timeout`](Self::import_timeout) says. An error of it, or a
-    /// panic, fails the import ([`Error::OnImport`]) and leaves everything as it was. Functions are called in the order in
-    /// which they are given, after [`script_user`](Self::script_user). Default: none.
+    /// [`import_sgtk`](crate::import_sgtk) and in bootstraps, again after every upgrade and eviction. It is
+    /// called attached, with the core in place, and may take as long as
+    /// [`import_timeout`](Self::import_timeout) says. An error of it, or a panic, fails the import
+    /// ([`Error::OnImport`]) and leaves everything as it was. Functions are called in the order in which they
+    /// are given, after [`script_user`](Self::script_user). Default: none.
     pub fn on_import(
         mut self,
         function: impl for<'py> Fn(&Bound<'py, PyModule>, &Imported) -> PyResult<()> + Send + Sync + 'static,
@@ -190,15 +194,15 @@ impl HostBuilder {
     }
 
     /// The user that each freshly imported core is given (`sgtk.set_authenticated_user`), before
-    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and logs as long as the
-    /// host lives. Default: none, so that a core authenticates by its `shotgun.yml`.
+    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and
+    /// logs as long as the host lives. Default: none, so that a core authenticates by its `shotgun.yml`.
     pub fn script_user(mut self, user: ScriptUser) -> Self {
         self.script_user = Some(user);
         self
     }
 
-    /// A variable of the environment for one project alone: its core is found (`$STUDIO_CORE` in a pointer file), imported
-    /// and used with it. Call it once for each. Default: none.
+    /// A variable of the environment for one project alone: its core is found (`$STUDIO_CORE` in a pointer
+    /// file), imported and used with it. Call it once for each. Default: none.
     pub fn project_env(
         mut self,
         project: impl Into<String>,
@@ -209,18 +213,18 @@ impl HostBuilder {
         self
     }
 
-    /// How long one try of a call to the site may wait for an answer, `None` for ever, as Toolkit does; the client may try up
-    /// to three times. For connections that projects' cores make in leases and after [`import_sgtk`](crate::import_sgtk) and
-    /// that have no limit of their own; engines have [`BootstrapBuilder::site_timeout`](crate::BootstrapBuilder::site_timeout).
-    /// Default: 60 s.
+    /// How long one try of a call to the site may wait for an answer, `None` forever, as Toolkit does; the
+    /// client may try up to three times. For connections that projects' cores make in leases and after
+    /// [`import_sgtk`](crate::import_sgtk) and that have no limit of their own; engines have
+    /// [`BootstrapBuilder::site_timeout`](crate::BootstrapBuilder::site_timeout). Default: 60 s.
     pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.site_timeout = timeout.into();
         self
     }
 
-    /// Where compiled code of cores is kept on disk, for this host and for its [worker pools](Host::worker_pool): what was
-    /// compiled once is read from there, by the contents of the source. Default: in the user's folder for caches. What has to
-    /// be true of the folder: [`CodeCache`].
+    /// Where compiled code of cores is kept on disk, for this host and for its [worker
+    /// pools](Host::worker_pool): what was compiled once is read from there, by the contents of the source.
+    /// Default: in the user's folder for caches. What has to be true of the folder: [`CodeCache`].
     pub fn code_cache(mut self, cache: CodeCache) -> Self {
         self.code_cache = cache;
         self
@@ -229,8 +233,8 @@ impl HostBuilder {
     /// Makes the host, and starts the interpreter if the process has none.
     ///
     /// # Errors
-    /// [`Error::Setting`] for an option that cannot work, [`Error::Interpreter`] where the interpreter cannot be
-    /// started.
+    /// [`Error::Setting`] for an option that cannot work, [`Error::Interpreter`] where the interpreter cannot
+    /// be started.
     pub fn build(self) -> Result<Host> {
         if self.max_resident == Some(0) {
             return Err(setting("max_resident", "0", "at least one project has to be in memory to be used"));

@@ -10,8 +10,9 @@ use super::python::folder;
 use super::state::world::World;
 
 impl Host {
-    /// A command that starts with the daemon's own environment and current folder, whatever project is in place when it is
-    /// started: not with that one's `TANK_CURRENT_PC`, for example. What is to be another is set on the command as usual.
+    /// A command that starts with the daemon's own environment and current folder, whatever project is in
+    /// place when it is started: not with that one's `TANK_CURRENT_PC`, for example. What is to be another is
+    /// set on the command as usual.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

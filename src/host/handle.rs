@@ -17,12 +17,13 @@ use crate::interpreter::Interpreter;
 
 /// Serves many projects from one interpreter, each with its own Toolkit core.
 ///
-/// A [`lease`](Self::lease) puts the project's modules, `sys.path` entries, finders, environment and loggers in place;
-/// when the last lease ends they are parked, and the interpreter is the daemon's own again. The first lease of a project
-/// imports its core, later ones take microseconds.
+/// A [`lease`](Self::lease) puts the project's modules, `sys.path` entries, finders, environment and loggers
+/// in place; when the last lease ends they are parked, and the interpreter is the daemon's own again. The
+/// first lease of a project imports its core, later ones take microseconds.
 ///
-/// A host is cheap to clone and to share between threads. Several hosts of one process share the interpreter, and so
-/// wait for each other's leases. When the last clone of a host is dropped, its parked cores are dropped as well.
+/// A host is cheap to clone and to share between threads. Several hosts of one process share the interpreter,
+/// and so wait for each other's leases. When the last clone of a host is dropped, its parked cores are
+/// dropped as well.
 ///
 /// # Examples
 /// ```no_run
@@ -62,12 +63,13 @@ impl Host {
         &self.inner.configs
     }
 
-    /// Finds the configuration of a project by what an event says of it: its number ([`ProjectRef::id`], or the event's
-    /// `project` as JSON), its tank name, or its folder. [`lease`](Self::lease) and the others take the same.
+    /// Finds the configuration of a project by what an event says of it: its number ([`ProjectRef::id`], or
+    /// the event's `project` as JSON), its tank name, or its folder. [`lease`](Self::lease) and the others
+    /// take the same.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where no configuration is the project's, where several are, and where the one
-    /// that is cannot be read.
+    /// [`Error::Config`](crate::Error::Config) where no configuration is the project's, where several are,
+    /// and where the one that is cannot be read.
     ///
     /// # Examples
     /// ```
@@ -89,21 +91,22 @@ impl Host {
 
     /// Puts the project's core in place until the lease is dropped, and gives its `sgtk`.
     ///
-    /// The project is the name of its configuration's folder, its number, or any other [`ProjectRef`]. A folder's name is the
-    /// quickest; for the others the configurations' own settings are looked at.
+    /// The project is the name of its configuration's folder, its number, or any other [`ProjectRef`]. A
+    /// folder's name is the quickest; for the others the configurations' own settings are looked at.
     ///
-    /// The first time imports the core. Where another project is in place, this waits for its turn, detached from the
-    /// interpreter, first come first served. A thread that holds a lease may lease the same project again.
+    /// The first time imports the core. Where another project is in place, this waits for its turn, detached
+    /// from the interpreter, first come first served. A thread that holds a lease may lease the same project
+    /// again.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where the project has no core in memory and none is found, before anything
-    /// waits;
-    /// [`Error::CoreChanging`](crate::Error::CoreChanging) where it has none in memory and the one on disk is being replaced;
-    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds another project;
-    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout);
+    /// [`Error::Config`](crate::Error::Config) where the project has no core in memory and none is found,
+    /// before anything waits; [`Error::CoreChanging`](crate::Error::CoreChanging) where it has none in memory
+    /// and the one on disk is being replaced; [`Error::NestedLease`](crate::Error::NestedLease) where this
+    /// thread holds another project; [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after
+    /// [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout);
     /// [`Error::HostShutDown`](crate::Error::HostShutDown) after [`Host::shutdown`];
-    /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the first import,
-    /// after which the interpreter is as it was before.
+    /// [`Error::Import`](crate::Error::Import) and [`Error::WrongCore`](crate::Error::WrongCore) from the
+    /// first import, after which the interpreter is as it was before.
     pub fn lease<'py>(&self, py: Python<'py>, project: impl Into<ProjectRef>) -> Result<Lease<'py>> {
         Lease::new(py, self.inner.pin(py, &self.inner.folder(project.into())?)?)
     }
@@ -111,7 +114,8 @@ impl Host {
     /// Attaches, leases the project, runs `body` with its `sgtk`, and parks the project again.
     ///
     /// # Errors
-    /// Those of [`Host::lease`], and [`Error::Python`](crate::Error::Python) where `body` returns a Python exception.
+    /// Those of [`Host::lease`], and [`Error::Python`](crate::Error::Python) where `body` returns a Python
+    /// exception.
     pub fn with_sgtk<T>(
         &self,
         project: impl Into<ProjectRef>,
@@ -133,19 +137,20 @@ impl Host {
         Python::attach(|py| self.inner.residents.list(py))
     }
 
-    /// How many threads of the process wait for their turn, here and at other hosts. Where it stays above zero, leases are
-    /// too long.
+    /// How many threads of the process wait for their turn, here and at other hosts. Where it stays above
+    /// zero, leases are too long.
     #[must_use]
     pub fn waiting(&self) -> usize {
         GATE.waiting()
     }
 
-    /// Drops a project's parked core and gives its memory back; the next lease imports it anew. Waits for its leases to
-    /// end. Returns whether there was one.
+    /// Drops a project's parked core and gives its memory back; the next lease imports it anew. Waits for its
+    /// leases to end. Returns whether there was one.
     ///
     /// # Errors
     /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,
-    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout).
+    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after
+    /// [`HostBuilder::lease_timeout`](super::HostBuilder::lease_timeout).
     pub fn evict(&self, py: Python<'_>, project: impl Into<ProjectRef>) -> Result<bool> {
         let project = self.inner.folder(project.into())?;
         let turn = Turn::take(py, &Key::unique(&project), self.inner.lease_timeout)?;

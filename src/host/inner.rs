@@ -49,7 +49,8 @@ pub(crate) struct Inner {
     pub(super) superseded: Mutex<Vec<Arc<ImportState>>>,
     /// What was found in order when modules were looked at last, by the number of their state.
     pub(super) clean: Mutex<HashMap<u64, Clean>>,
-    /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them is kept.
+    /// The folders and zips of cores that bootstraps start from, again and again: what was compiled of them
+    /// is kept.
     pub(super) started_from: Mutex<Roots>,
     /// What ends with the host, in the order in which it was begun.
     pub(super) dependents: Mutex<Vec<Weak<dyn Dependent>>>,
@@ -160,8 +161,8 @@ impl Inner {
     /// Imports a core into a state of its own.
     ///
     /// # Errors
-    /// Those of a first import, and [`Error::CoreChanging`] where the core is not whole, or was not all the while. Nothing
-    /// is in place then.
+    /// Those of a first import, and [`Error::CoreChanging`] where the core is not whole, or was not all the
+    /// while. Nothing is in place then.
     pub(super) fn import(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
         if wanted.before.is_some() {
             // In the middle of a bootstrap: Toolkit has just copied it, and compares what it got itself.
@@ -279,7 +280,8 @@ impl Drop for Inner {
         }
         Python::attach(|py| {
             for state in self.residents.states() {
-                // Nobody can lease from a host that is gone; a lease or a late import may still hold the state in place.
+                // Nobody can lease from a host that is gone; a lease or a late import may still hold the
+                // state in place.
                 if retire::leave_to_its_holders(py, &state) {
                     self.residents.remove(state.project());
                 }

@@ -1,4 +1,5 @@
-//! Many cores in one interpreter: each project's import state is put in place for a lease and parked after it.
+//! Many cores in one interpreter: each project's import state is put in place for a lease and parked after
+//! it.
 //!
 //! See [`Host`] for how to use it, and `ARCHITECTURE.md` for how it works.
 

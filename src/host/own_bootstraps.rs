@@ -1,4 +1,5 @@
-//! Bootstraps that a project's code runs by itself, in a lease: the core that it goes over to is a guest until the lease ends.
+//! Bootstraps that a project's code runs by itself, in a lease: the core that it goes over to is a guest
+//! until the lease ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -23,8 +24,8 @@ use super::state::world::{self, World, place};
 use crate::error::{Error, Result};
 
 impl Inner {
-    /// Has bootstraps that code runs with the core in place, which is this state's, be noted and undone when the lease ends.
-    /// A core that lacks what it takes goes without.
+    /// Has bootstraps that code runs with the core in place, which is this state's, be noted and undone when
+    /// the lease ends. A core that lacks what it takes goes without.
     pub(super) fn serve_bootstraps(&self, py: Python<'_>, state: &ImportState) {
         let served = self.served_functions(py).and_then(|(exchange, started)| {
             steps_in_python::call(py, "serve_bootstraps", (exchange, started)).map(drop)
@@ -64,8 +65,8 @@ impl Inner {
         superseded.iter().chain(before).for_each(|state| self.retire(py, state));
     }
 
-    /// Puts another core in the place of the one that is in place outside leases, until the next `import_sgtk`. Code of that one
-    /// goes on with the new one, as after Toolkit's own exchange.
+    /// Puts another core in the place of the one that is in place outside leases, until the next
+    /// `import_sgtk`. Code of that one goes on with the new one, as after Toolkit's own exchange.
     ///
     /// # Errors
     /// As [`exchange_core`](Self::exchange_core).
@@ -89,12 +90,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts another core in the place of the one that this thread holds, until the lease ends: what code of a lease means that
-    /// bootstraps by itself.
+    /// Puts another core in the place of the one that this thread holds, until the lease ends: what code of a
+    /// lease means that bootstraps by itself.
     ///
     /// # Errors
-    /// [`Error::OutsideLease`] where this thread holds no lease, [`Error::LeaseTimeout`] where other threads go on sharing it, and
-    /// those of a first import; what was in place is there again then.
+    /// [`Error::OutsideLease`] where this thread holds no lease, [`Error::LeaseTimeout`] where other threads
+    /// go on sharing it, and those of a first import; what was in place is there again then.
     fn exchange_core(&self, py: Python<'_>, python_folder: &Path) -> Result<()> {
         let by = Culprit::running(py).by;
         let (before, is_outside) = {

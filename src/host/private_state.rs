@@ -27,8 +27,9 @@ use crate::error::{Error, Result};
 /// See the module's documentation.
 ///
 /// It is made in one turn of the gate's: [`take_turn`](Self::take_turn), [`import`](Self::import), perhaps
-/// [`swap`](Self::swap), [`settle`](Self::settle). Then it is pinned whenever it is to be used, and retired once. Where
-/// making it fails, the turn's end takes it out of the interpreter, and [`retire`](Self::retire) does the rest.
+/// [`swap`](Self::swap), [`settle`](Self::settle). Then it is pinned whenever it is to be used, and retired
+/// once. Where making it fails, the turn's end takes it out of the interpreter, and [`retire`](Self::retire)
+/// does the rest.
 pub(crate) struct PrivateState {
     host: Host,
     key: Key,
@@ -62,7 +63,8 @@ impl PrivateState {
     /// Waits for the turn to make the state.
     ///
     /// # Errors
-    /// [`Error::NestedLease`] where this thread holds a project, [`Error::LeaseTimeout`] after the host's limit.
+    /// [`Error::NestedLease`] where this thread holds a project, [`Error::LeaseTimeout`] after the host's
+    /// limit.
     pub(crate) fn take_turn<'py>(&self, py: Python<'py>) -> Result<Turn<'py>> {
         Turn::take(py, &self.key, self.host.inner.lease_timeout)
     }
@@ -78,9 +80,9 @@ impl PrivateState {
         Ok(())
     }
 
-    /// Imports another core in the place of the one that was imported. Whatever runs or is left of that one imports from the
-    /// new core from now on, which is what Toolkit's own core swap means by it; but the new core has libraries, finders
-    /// and loggers of its own.
+    /// Imports another core in the place of the one that was imported. Whatever runs or is left of that one
+    /// imports from the new core from now on, which is what Toolkit's own core swap means by it; but the new
+    /// core has libraries, finders and loggers of its own.
     ///
     /// # Errors
     /// Those of a first import; the core before is in place again then.
@@ -192,8 +194,8 @@ impl PrivateState {
         sgtk_in_place(py, &*self.current()?)
     }
 
-    /// Whether the code that is running on this thread is the state's: the thread holds it, or, off its turn, the code is
-    /// from its modules.
+    /// Whether the code that is running on this thread is the state's: the thread holds it, or, off its turn,
+    /// the code is from its modules.
     pub(crate) fn is_running(&self, py: Python<'_>) -> bool {
         held::holds_itself(&self.key)
             || caller::owner_of_running_code(py).is_some_and(|state| *state.key() == self.key)
@@ -204,8 +206,8 @@ impl PrivateState {
         self.current().map_or(0, |state| modules_of(py, &state).len())
     }
 
-    /// Waits for the threads that run the state's code to end, and asks those that do not to exit. Returns the names of
-    /// those that are still there after `grace`. Only while it is in place.
+    /// Waits for the threads that run the state's code to end, and asks those that do not to exit. Returns
+    /// the names of those that are still there after `grace`. Only while it is in place.
     pub(crate) fn end_threads(&self, py: Python<'_>, grace: Duration) -> Vec<String> {
         let states = {
             let states = self.states();
@@ -214,8 +216,8 @@ impl PrivateState {
         threads::end(py, &states, Instant::now() + grace)
     }
 
-    /// Drops the state for good and gives its memory back. Where a late import of a thread that is left has it in place at
-    /// this moment, that thread does so when it lets go.
+    /// Drops the state for good and gives its memory back. Where a late import of a thread that is left has
+    /// it in place at this moment, that thread does so when it lets go.
     pub(crate) fn retire(&self, py: Python<'_>) {
         self.retire_those_before(py);
         let state = {
@@ -248,7 +250,8 @@ impl PrivateState {
     }
 }
 
-/// Puts back what a failed swap has taken out, so that the code which asked for the swap can go on and tell of it.
+/// Puts back what a failed swap has taken out, so that the code which asked for the swap can go on and tell
+/// of it.
 fn place_again(py: Python<'_>, state: &Arc<ImportState>) {
     if let Err(error) = place(py, Some(state)) {
         tracing::error!(project = state.project(), %error, "failed to put a core back after a failed swap");

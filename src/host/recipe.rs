@@ -1,4 +1,5 @@
-//! The published recipe, made safe: a project's core imported afresh and left in place, the one before dropped.
+//! The published recipe, made safe: a project's core imported afresh and left in place, the one before
+//! dropped.
 
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ static DEFAULT: OnceCell<Host> = OnceCell::new();
 
 /// Imports the project's `sgtk` afresh and leaves it in place: the published recipe, on a host of its own.
 ///
-/// The host is made on the first call, from the environment as it is then: configurations lie under `$SHOTGUN_BASE`, else
-/// under `/mnt/sgtk/configs`. The interpreter is started if the process has none. See [`Host::import_sgtk`].
+/// The host is made on the first call, from the environment as it is then: configurations lie under
+/// `$SHOTGUN_BASE`, else under `/mnt/sgtk/configs`. The interpreter is started if the process has none. See
+/// [`Host::import_sgtk`].
 ///
 /// # Errors
 /// Those of [`HostBuilder::build`](super::HostBuilder::build) and [`Host::import_sgtk`].
@@ -39,8 +41,8 @@ pub fn import_sgtk(project: impl Into<ProjectRef>) -> Result<Py<PyModule>> {
     let host = match DEFAULT.get() {
         Some(host) => host,
         None => {
-            // Not inside `get_or_try_init`: building needs the interpreter, which a thread that waits for the cell may
-            // hold.
+            // Not inside `get_or_try_init`: building needs the interpreter, which a thread that waits for the
+            // cell may hold.
             let host = Host::builder().build()?;
             DEFAULT.get_or_init(|| host)
         }
@@ -49,24 +51,25 @@ pub fn import_sgtk(project: impl Into<ProjectRef>) -> Result<Py<PyModule>> {
 }
 
 impl Host {
-    /// Imports the project's `sgtk` afresh and leaves it in place until the next call, as the published recipe does.
+    /// Imports the project's `sgtk` afresh and leaves it in place until the next call, as the published
+    /// recipe does.
     ///
-    /// Afterwards no `tank*` or `sgtk*` module of an earlier import is left in `sys.modules` and no path of one on
-    /// `sys.path`; the core's `python` folder was `sys.path[0]` when the import began; `TANK_CURRENT_PC` is the
-    /// project's configuration, or absent. What an earlier call has imported is dropped. Objects of it that the daemon
-    /// still holds keep working: their late imports find their own modules, or fail with an `ImportError` that names
-    /// the project.
+    /// Afterwards no `tank*` or `sgtk*` module of an earlier import is left in `sys.modules` and no path of
+    /// one on `sys.path`; the core's `python` folder was `sys.path[0]` when the import began;
+    /// `TANK_CURRENT_PC` is the project's configuration, or absent. What an earlier call has imported is
+    /// dropped. Objects of it that the daemon still holds keep working: their late imports find their own
+    /// modules, or fail with an `ImportError` that names the project.
     ///
-    /// Code of the daemon's on a thread that has imported one project, while another thread has imported another one since,
-    /// gets an `ImportError` for `import sgtk` instead of that one's core: use [`with_sgtk`](Host::with_sgtk) where several
-    /// threads work on several projects, as in a test harness.
+    /// Code of the daemon's on a thread that has imported one project, while another thread has imported
+    /// another one since, gets an `ImportError` for `import sgtk` instead of that one's core: use
+    /// [`with_sgtk`](Host::with_sgtk) where several threads work on several projects, as in a test harness.
     ///
-    /// What is so in place counts as the daemon's own outside leases: leases of this and other hosts put it aside and
-    /// bring it back. Leases and this function do not share modules, even for one project.
+    /// What is so in place counts as the daemon's own outside leases: leases of this and other hosts put it
+    /// aside and bring it back. Leases and this function do not share modules, even for one project.
     ///
     /// # Errors
-    /// As [`Host::lease`], and [`Error::CoreChanging`](crate::Error::CoreChanging) where the core's files are being
-    /// replaced. What an earlier call has imported then stays in place.
+    /// As [`Host::lease`], and [`Error::CoreChanging`](crate::Error::CoreChanging) where the core's files are
+    /// being replaced. What an earlier call has imported then stays in place.
     pub fn import_sgtk(&self, project: impl Into<ProjectRef>) -> Result<Py<PyModule>> {
         let project = &*self.inner.folder(project.into())?;
         Python::attach(|py| {
@@ -82,7 +85,8 @@ impl Host {
             let wanted = Wanted { key, location, before: None, is_guest: false, purpose: Purpose::Recipe };
             let state = self.inner.import(py, wanted)?;
             let sgtk = sgtk_in_place(py, &state)?.unbind();
-            // Out and in again: what the import brought is the project's, what changes from now on is the daemon's.
+            // Out and in again: what the import brought is the project's, what changes from now on is the
+            // daemon's.
             place(py, None)?;
             let before = World::lock(py)?.set_outside(Some(Arc::clone(&state)));
             harness::note_imported(&state);
@@ -92,7 +96,8 @@ impl Host {
         })
     }
 
-    /// Takes out what [`import_sgtk`](Self::import_sgtk) has left in place, and drops it. Returns whether there was any.
+    /// Takes out what [`import_sgtk`](Self::import_sgtk) has left in place, and drops it. Returns whether
+    /// there was any.
     ///
     /// # Errors
     /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease,

@@ -14,16 +14,15 @@ use super::lease::turn::Turn;
 use crate::error::Result;
 
 impl Host {
-    /// Destroys all engines of the host, the last first, and drops its parked cores. From then on it refuses leases and
-    /// bootstraps, those too that wait for their turn. Waits for the leases that are held and for a bootstrap that is on its
-    /// way, which then fails; may be called again.
+    /// Destroys all engines of the host, the last first, and drops its parked cores. From then on it refuses
+    /// leases and bootstraps, those too that wait for their turn. Waits for the leases that are held and for
+    /// a bootstrap that is on its way, which then fails; may be called again.
     ///
     /// # Errors
     /// The first error of an engine's end. All others are ended as well, and further errors go to `tracing`.
-    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease: the host takes no more, but
-    /// nothing was ended.
-    /// [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after the host's limit: what could not be ended lives on until
-    /// this is called again.
+    /// [`Error::NestedLease`](crate::Error::NestedLease) where this thread holds a lease: the host takes no
+    /// more, but nothing was ended. [`Error::LeaseTimeout`](crate::Error::LeaseTimeout) after the host's
+    /// limit: what could not be ended lives on until this is called again.
     pub fn shutdown(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
         Python::attach(|py| {

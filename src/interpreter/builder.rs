@@ -13,7 +13,8 @@ impl Interpreter {
         InterpreterBuilder::default()
     }
 
-    /// Starts the interpreter with the defaults, or gives the handle of the one that runs, whatever its settings.
+    /// Starts the interpreter with the defaults, or gives the handle of the one that runs, whatever its
+    /// settings.
     ///
     /// # Errors
     /// As [`InterpreterBuilder::start`], save [`InterpreterError::OtherSettings`].
@@ -37,19 +38,20 @@ impl Default for InterpreterBuilder {
 }
 
 impl InterpreterBuilder {
-    /// The Python to run as: its standard library and its installed packages are used. A virtual environment's
-    /// `bin/python` makes that environment's packages importable. It must be of the minor version that this crate was
-    /// linked with.
+    /// The Python to run as: its standard library and its installed packages are used. A virtual
+    /// environment's `bin/python` makes that environment's packages importable. It must be of the minor
+    /// version that this crate was linked with.
     ///
-    /// Default: the Python that this crate was linked with at build time; where its libpython is not the one that was
-    /// loaded, or the file is not on this machine, the `bin/python3.x` in the prefix of the loaded libpython. `PATH` and
-    /// `VIRTUAL_ENV` are never looked at.
+    /// Default: the Python that this crate was linked with at build time; where its libpython is not the one
+    /// that was loaded, or the file is not on this machine, the `bin/python3.x` in the prefix of the loaded
+    /// libpython. `PATH` and `VIRTUAL_ENV` are never looked at.
     pub fn executable(mut self, executable: impl Into<PathBuf>) -> Self {
         self.settings.executable = Some(executable.into());
         self
     }
 
-    /// Whether imports write `.pyc` files. Default: true, as CPython does. `PYTHONDONTWRITEBYTECODE` has no effect.
+    /// Whether imports write `.pyc` files. Default: true, as CPython does. `PYTHONDONTWRITEBYTECODE` has no
+    /// effect.
     pub fn write_bytecode(mut self, write: bool) -> Self {
         self.settings.write_bytecode = Some(write);
         self
@@ -61,29 +63,30 @@ impl InterpreterBuilder {
         self
     }
 
-    /// How long the executable may take to tell its version before the start, which is usually some ten milliseconds.
-    /// `None` waits for ever. Default: 30 seconds, as it may lie on a network drive.
+    /// How long the executable may take to tell its version before the start, which is usually some ten
+    /// milliseconds. `None` waits forever. Default: 30 seconds, as it may lie on a network drive.
     pub fn check_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.check_timeout = timeout.into();
         self
     }
 
-    /// Starts the interpreter, once for the process. Any thread may call it, attached to Python or not: those that come
-    /// while it is being started wait, detached, until it is complete.
+    /// Starts the interpreter, once for the process. Any thread may call it, attached to Python or not: those
+    /// that come while it is being started wait, detached, until it is complete.
     ///
-    /// - Where this crate started one already, its handle is returned if the options that were set here are those it
-    ///   was started with. Options that were not set agree with anything.
-    /// - Where something else in this process started one, it is joined: [`Interpreter::origin`] says so, a warning is
-    ///   logged where options were set, and none of them has any effect.
+    /// - Where this crate started one already, its handle is returned if the options that were set here are
+    ///   those it was started with. Options that were not set agree with anything.
+    /// - Where something else in this process started one, it is joined: [`Interpreter::origin`] says so, a
+    ///   warning is logged where options were set, and none of them has any effect.
     ///
-    /// The action for SIGINT is afterwards what it was before; do not change it from another thread meanwhile.
+    /// The action for SIGINT is afterwards what it was before; do not change it from another thread
+    /// meanwhile.
     ///
     /// # Errors
-    /// - [`InterpreterError::Executable`] and [`InterpreterError::NoExecutable`]: nothing was initialised, a start with
-    ///   another executable may follow.
+    /// - [`InterpreterError::Executable`] and [`InterpreterError::NoExecutable`]: nothing was initialised, a
+    ///   start with another executable may follow.
     /// - [`InterpreterError::Initialization`]: this process cannot have an interpreter any more.
-    /// - [`InterpreterError::OtherSettings`], [`InterpreterError::Reentered`], [`InterpreterError::Finalizing`],
-    ///   [`InterpreterError::ShutDown`].
+    /// - [`InterpreterError::OtherSettings`], [`InterpreterError::Reentered`],
+    ///   [`InterpreterError::Finalizing`], [`InterpreterError::ShutDown`].
     pub fn start(self) -> Result<Interpreter, InterpreterError> {
         let running = start::start(&self.settings, self.check_timeout)?;
         Ok(Interpreter { running })

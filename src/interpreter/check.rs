@@ -1,4 +1,5 @@
-//! Tries the Python executable in a process of its own: a failed initialisation in ours could not be repeated.
+//! Tries the Python executable in a process of its own: a failed initialisation in ours could not be
+//! repeated.
 
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -12,8 +13,8 @@ use super::version::PythonVersion;
 /// Begins the line that answers; a launcher may write lines of its own.
 const MARK: &str = "sgtk-host-check";
 
-/// Asks for: implementation, version, whether free-threaded, `sys.executable` in hexadecimal (paths need not be text).
-/// Runs on any Python 3, so that an old one can say its version.
+/// Asks for: implementation, version, whether free-threaded, `sys.executable` in hexadecimal (paths need not
+/// be text). Runs on any Python 3, so that an old one can say its version.
 const QUESTION: &str = "\
 import sys
 errors = getattr(sys, 'getfilesystemencodeerrors', lambda: 'surrogateescape')()

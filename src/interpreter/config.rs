@@ -54,15 +54,16 @@ struct Config(ffi::PyConfig);
 impl Config {
     fn isolated() -> Self {
         let mut config = MaybeUninit::<ffi::PyConfig>::zeroed();
-        // SAFETY: writes all fields of the memory it is given; the strings are null or owned by the configuration,
-        // nothing in it points into it, so that it may be moved.
+        // SAFETY: writes all fields of the memory it is given; the strings are null or owned by the
+        // configuration, nothing in it points into it, so that it may be moved.
         Self(unsafe {
             ffi::PyConfig_InitIsolatedConfig(config.as_mut_ptr());
             config.assume_init()
         })
     }
 
-    /// `program_name` as well as `executable`: up to 3.10 prefixes are found from either, depending on the platform.
+    /// `program_name` as well as `executable`: up to 3.10 prefixes are found from either, depending on the
+    /// platform.
     fn set_executable(&mut self, path: &Path) -> Result<(), InterpreterError> {
         self.set_path(path, |config| &raw mut config.program_name)?;
         self.set_path(path, |config| &raw mut config.executable)
@@ -79,8 +80,8 @@ impl Config {
         let mut text = path.as_os_str().as_bytes().to_vec();
         text.push(0);
         let field = field(&mut self.0);
-        // SAFETY: `field` lies in the configuration; `text` is NUL-terminated and copied. Bytes that are not UTF-8 are
-        // escaped as `os.fsdecode` does.
+        // SAFETY: `field` lies in the configuration; `text` is NUL-terminated and copied. Bytes that are not
+        // UTF-8 are escaped as `os.fsdecode` does.
         checked(unsafe { ffi::PyConfig_SetBytesString(&mut self.0, field, text.as_ptr().cast::<c_char>()) })
     }
 

@@ -12,7 +12,8 @@ use sgtk_config::PythonError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InterpreterError {
-    /// The chosen Python executable cannot be run as. Nothing was initialised: choose another and start again.
+    /// The chosen Python executable cannot be run as. Nothing was initialised: choose another and start
+    /// again.
     #[error("{} cannot be the Python of this process", path.display())]
     Executable {
         /// The executable as it was chosen.
@@ -21,8 +22,9 @@ pub enum InterpreterError {
         source: ExecutableFault,
     },
 
-    /// No executable was chosen, and there is neither the one this crate was linked with nor one that belongs to the
-    /// loaded libpython. Choose one with [`InterpreterBuilder::executable`](super::InterpreterBuilder::executable).
+    /// No executable was chosen, and there is neither the one this crate was linked with nor one that belongs
+    /// to the loaded libpython. Choose one with
+    /// [`InterpreterBuilder::executable`](super::InterpreterBuilder::executable).
     #[error("no Python executable for libpython {version} was found, tried {}", listed(tried))]
     NoExecutable {
         /// The version that is linked.
@@ -31,8 +33,9 @@ pub enum InterpreterError {
         tried: Vec<PathBuf>,
     },
 
-    /// The loaded libpython is not of the version that this crate was compiled for: a library of another name was put
-    /// in its place. Build again with the Python that is to be used (`PYO3_PYTHON`), and link its run path.
+    /// The loaded libpython is not of the version that this crate was compiled for: a library of another name
+    /// was put in its place. Build again with the Python that is to be used (`PYO3_PYTHON`), and link its run
+    /// path.
     #[error("compiled for Python {compiled}, but the loaded libpython is {}", or_unknown(*loaded))]
     Library {
         /// Major and minor version that was compiled for.
@@ -42,8 +45,8 @@ pub enum InterpreterError {
     },
 
     /// CPython refused to initialise, or broke off half-way, as it does when a package's start-up code
-    /// (`sitecustomize`, a `.pth` file) raises `SystemExit`. It cannot be tried again in this process: repair the Python
-    /// and restart the program.
+    /// (`sitecustomize`, a `.pth` file) raises `SystemExit`. It cannot be tried again in this process: repair
+    /// the Python and restart the program.
     #[error("CPython did not initialise{}: {reason}", function.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
     Initialization {
         /// The C function that reported it, where it is known.
@@ -52,8 +55,8 @@ pub enum InterpreterError {
         reason: String,
     },
 
-    /// Initialised, but Python code that completes the start raised: the standard library is damaged or shadowed. It
-    /// cannot be tried again in this process.
+    /// Initialised, but Python code that completes the start raised: the standard library is damaged or
+    /// shadowed. It cannot be tried again in this process.
     #[error("CPython was initialised but not completed")]
     Incomplete {
         /// What was raised.
@@ -67,8 +70,8 @@ pub enum InterpreterError {
         reason: String,
     },
 
-    /// The interpreter runs already and was started with another value of an option that was set now. Leave the option
-    /// unset, or set it to the same value wherever the process starts the interpreter.
+    /// The interpreter runs already and was started with another value of an option that was set now. Leave
+    /// the option unset, or set it to the same value wherever the process starts the interpreter.
     #[error("the interpreter runs with {setting} {running}, asked for was {wanted}")]
     OtherSettings {
         /// The builder's option.
@@ -79,8 +82,8 @@ pub enum InterpreterError {
         wanted: String,
     },
 
-    /// Code that runs as part of the start (`sitecustomize`, a `.pth` file) asked for a start itself, which would wait
-    /// for itself.
+    /// Code that runs as part of the start (`sitecustomize`, a `.pth` file) asked for a start itself, which
+    /// would wait for itself.
     #[error("the interpreter is being started by this very thread")]
     Reentered,
 
@@ -88,7 +91,8 @@ pub enum InterpreterError {
     #[error("the interpreter of this process is being finalized")]
     Finalizing,
 
-    /// [`Interpreter::shutdown`](super::Interpreter::shutdown) has begun or is over; it is final for the process.
+    /// [`Interpreter::shutdown`](super::Interpreter::shutdown) has begun or is over; it is final for the
+    /// process.
     #[error("the interpreter of this process was shut down")]
     ShutDown,
 
@@ -130,7 +134,8 @@ pub enum ExecutableFault {
     },
 
     /// It had not told its version when the time was over. Allow more with
-    /// [`InterpreterBuilder::check_timeout`](super::InterpreterBuilder::check_timeout) where the file lies on a slow drive.
+    /// [`InterpreterBuilder::check_timeout`](super::InterpreterBuilder::check_timeout) where the file lies on
+    /// a slow drive.
     #[error("it did not tell its version within {} s", limit.as_secs_f64())]
     Hung {
         /// The limit.

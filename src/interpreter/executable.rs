@@ -6,14 +6,14 @@ use super::error::InterpreterError;
 use super::library;
 use super::version::PythonVersion;
 
-/// The Python that the loaded libpython belongs to. Never one from `PATH`: what comes first there depends on who starts
-/// the daemon.
+/// The Python that the loaded libpython belongs to. Never one from `PATH`: what comes first there depends on
+/// who starts the daemon.
 pub(super) fn default(version: PythonVersion) -> Result<PathBuf, InterpreterError> {
     let linked = option_env!("SGTK_HOST_LINKED_PYTHON").map(PathBuf::from);
     let loaded = library::loaded();
     let beside = loaded.iter().flat_map(|path| beside(path, version));
-    // A daemon that was shipped with a libpython of its own is not to take the standard library of another Python that
-    // happens to lie where the linked one did.
+    // A daemon that was shipped with a libpython of its own is not to take the standard library of another
+    // Python that happens to lie where the linked one did.
     let candidates: Vec<PathBuf> = match &loaded {
         Some(loaded) if library::is_elsewhere(loaded) => beside.chain(linked).collect(),
         _ => linked.into_iter().chain(beside).collect(),

@@ -9,7 +9,8 @@ use super::signals::Sigint;
 /// Completes a fresh interpreter on the thread that initialised it, and tells its `sys.executable`.
 pub(super) fn complete(py: Python<'_>, sigint: Sigint, search_path: &[PathBuf]) -> PyResult<PathBuf> {
     sigint.keep(py)?;
-    // The thread that imports it first is `threading.main_thread()` for good, up to 3.12: not to be left to chance.
+    // The thread that imports it first is `threading.main_thread()` for good, up to 3.12: not to be left to
+    // chance.
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?;
     for folder in search_path {

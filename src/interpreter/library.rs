@@ -7,7 +7,8 @@ fn linked_folder() -> Option<&'static Path> {
     option_env!("SGTK_HOST_LINKED_LIBDIR").map(Path::new)
 }
 
-/// Whether `loaded` is a libpython from another folder than the linked one. A program that holds CPython itself is not.
+/// Whether `loaded` is a libpython from another folder than the linked one. A program that holds CPython
+/// itself is not.
 pub(super) fn is_elsewhere(loaded: &Path) -> bool {
     let name = loaded.file_name().unwrap_or_default().to_string_lossy();
     // A framework's library on macOS is called Python.
@@ -24,7 +25,8 @@ fn counterpart(loaded: &Path) -> Option<PathBuf> {
     Some(linked_folder()?.join(loaded.file_name()?))
 }
 
-/// The path by which the loader found the library that holds CPython: libpython, or the program where it is static.
+/// The path by which the loader found the library that holds CPython: libpython, or the program where it is
+/// static.
 #[cfg(unix)]
 pub(super) fn loaded() -> Option<PathBuf> {
     use std::ffi::{CStr, OsStr, c_void};

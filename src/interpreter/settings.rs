@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::error::InterpreterError;
 
-/// What was asked for. `None` means "no matter": the default where we start, whatever there is where one runs.
+/// What was asked for. `None` means "no matter": the default where we start, whatever there is where one
+/// runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) executable: Option<PathBuf>,

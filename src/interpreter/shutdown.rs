@@ -1,7 +1,8 @@
 //! Stops Python softly: what `Py_FinalizeEx` does for the user's sake, without finalizing.
 //!
-//! All of it runs on a thread of its own, so that the limit holds whatever a hook, a thread or an `atexit` callback does;
-//! the caller waits, detached. When the limit is over it goes on there, and the next call waits for the rest.
+//! All of it runs on a thread of its own, so that the limit holds whatever a hook, a thread or an `atexit`
+//! callback does; the caller waits, detached. When the limit is over it goes on there, and the next call
+//! waits for the rest.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -18,7 +19,8 @@ use super::threads;
 /// What upper layers want done first, while everything still works.
 type Hook = Box<dyn FnOnce(Python<'_>) + Send>;
 
-/// How long the threads that are alive may take to be named after the deadline: something may hold the interpreter.
+/// How long the threads that are alive may take to be named after the deadline: something may hold the
+/// interpreter.
 const NAMING: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Keeps Python's hands off the program's Ctrl-C.
 //!
-//! `install_signal_handlers = 0` is not enough: the first import of `_signal` (by `subprocess`, `signal`, `asyncio`)
-//! makes `signal.default_int_handler` the action for SIGINT where that is the default, and from then on Ctrl-C only sets
-//! a flag that no Rust code looks at. So it is imported here, under supervision.
+//! `install_signal_handlers = 0` is not enough: the first import of `_signal` (by `subprocess`, `signal`,
+//! `asyncio`) makes `signal.default_int_handler` the action for SIGINT where that is the default, and from
+//! then on Ctrl-C only sets a flag that no Rust code looks at. So it is imported here, under supervision.
 
 #[cfg(unix)]
 pub(super) use unix::Sigint;
@@ -29,9 +29,9 @@ mod unix {
             Self { action: (status == 0).then(|| unsafe { action.assume_init() }) }
         }
 
-        /// Imports `_signal`, so that no later import changes the action that is put back after it, and makes Python's
-        /// own table true: `asyncio.run` takes SIGINT for itself where it believes that Python's default
-        /// handler is in place.
+        /// Imports `_signal`, so that no later import changes the action that is put back after it, and makes
+        /// Python's own table true: `asyncio.run` takes SIGINT for itself where it believes that Python's
+        /// default handler is in place.
         pub(in super::super) fn keep(self, py: Python<'_>) -> PyResult<()> {
             let module = py.import("_signal")?;
             let was_default = self.action.is_some_and(|action| action.sa_sigaction == libc::SIG_DFL);

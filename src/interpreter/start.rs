@@ -1,7 +1,7 @@
 //! One start for the process.
 //!
-//! The lock below is held for instants only and never while Python runs: a thread that waits for a start waits on the
-//! condition, detached, and the thread that starts holds nothing but the phase.
+//! The lock below is held for instants only and never while Python runs: a thread that waits for a start
+//! waits on the condition, detached, and the thread that starts holds nothing but the phase.
 
 use std::path::{Path, PathBuf};
 use std::thread::{self, ThreadId};
@@ -138,12 +138,14 @@ fn await_turn() -> Result<Option<&'static Running>, InterpreterError> {
     }
 }
 
-/// Runs `wait` so that the interpreter is not held by this thread meanwhile: the thread that is waited for may need it.
+/// Runs `wait` so that the interpreter is not held by this thread meanwhile: the thread that is waited for
+/// may need it.
 pub(super) fn detached<T: Send>(wait: impl Send + FnOnce() -> T) -> T {
     if may_be_attached() { Python::attach(|py| py.detach(wait)) } else { wait() }
 }
 
-/// Whether this thread holds the interpreter, by whatever means. Also true, wrongly, where there are sub-interpreters.
+/// Whether this thread holds the interpreter, by whatever means. Also true, wrongly, where there are
+/// sub-interpreters.
 fn may_be_attached() -> bool {
     // SAFETY: both may be called at any time.
     unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() != 0 }
@@ -231,7 +233,7 @@ fn abandon(error: InterpreterError) -> InterpreterError {
         return error;
     }
     let raised = Python::attach(PyErr::take).map(|error| python_error(&error));
-    // So that a thread which attaches all the same does not wait for ever.
+    // So that a thread which attaches all the same does not wait forever.
     release();
     match (error, raised) {
         (InterpreterError::Initialization { function, reason }, Some(raised)) => {

@@ -1,11 +1,11 @@
 //! One Python thread state for each thread, for as long as the thread lives.
 //!
-//! Attaching to the interpreter and letting go of it makes a thread state and deletes it, where nobody keeps it. What
-//! Python code keeps for each thread (`threading.local`, such as the client's connection to a site) would be gone each
-//! time. So one `PyGILState_Ensure` of each thread is left without its release.
+//! Attaching to the interpreter and letting go of it makes a thread state and deletes it, where nobody keeps
+//! it. What Python code keeps for each thread (`threading.local`, such as the client's connection to a site)
+//! would be gone each time. So one `PyGILState_Ensure` of each thread is left without its release.
 //!
-//! When a thread ends, its state is deleted by a thread of this module's. The thread itself does not wait for the
-//! interpreter then: whoever holds it may be waiting for the thread's end.
+//! When a thread ends, its state is deleted by a thread of this module's. The thread itself does not wait for
+//! the interpreter then: whoever holds it may be waiting for the thread's end.
 
 use std::cell::Cell;
 
@@ -24,7 +24,8 @@ pub(crate) fn keep(_attached: Python<'_>) {
     if IS_KEPT.replace(true) {
         return;
     }
-    // SAFETY: the interpreter is held. A thread that runs another interpreter than the main one is not asked about.
+    // SAFETY: the interpreter is held. A thread that runs another interpreter than the main one is not asked
+    // about.
     let state = unsafe {
         if ffi::PyGILState_Check() == 0 { std::ptr::null_mut() } else { ffi::PyGILState_GetThisThreadState() }
     };
@@ -48,13 +49,15 @@ mod ends {
     use pyo3::ffi;
     use pyo3::prelude::*;
 
-    /// How long an ending thread waits for its state to be deleted. Longer only where somebody holds the interpreter.
+    /// How long an ending thread waits for its state to be deleted. Longer only where somebody holds the
+    /// interpreter.
     const GRACE: Duration = Duration::from_millis(100);
 
     /// A thread's state.
     struct Kept {
         state: *mut ffi::PyThreadState,
-        /// Whether it was this thread's still when the thread ended. Python deletes the states of its own threads itself.
+        /// Whether it was this thread's still when the thread ended. Python deletes the states of its own
+        /// threads itself.
         is_left: AtomicBool,
         deleted: AtomicBool,
     }
@@ -82,8 +85,8 @@ mod ends {
     /// States of threads that have ended.
     static ENDED: Mutex<Vec<Arc<Kept>>> = Mutex::new(Vec::new());
 
-    /// The thread that deletes them, and the key whose destructor runs at a thread's end; nothing where they could not be
-    /// had.
+    /// The thread that deletes them, and the key whose destructor runs at a thread's end; nothing where they
+    /// could not be had.
     static ENDS: OnceLock<Option<(Thread, libc::pthread_key_t)>> = OnceLock::new();
 
     /// Keeps the state of this thread, which is attached, until the thread ends.
@@ -145,7 +148,8 @@ mod ends {
             // With a state of this thread's own in use, as destructors that run now may be code of any kind.
             let cleared = Python::try_attach(|_| {
                 for kept in &ended {
-                    // SAFETY: the interpreter is held, the state's thread has ended, and nobody else deletes it.
+                    // SAFETY: the interpreter is held, the state's thread has ended, and nobody else deletes
+                    // it.
                     unsafe { ffi::PyThreadState_Clear(kept.state) };
                 }
             });
@@ -154,9 +158,10 @@ mod ends {
                 return;
             }
             for kept in ended {
-                // SAFETY: this thread is not attached, and the cleared state is used by nobody. Deleting it lets go of
-                // the interpreter. It is made this thread's for that, as CPython 3.12 and later forget the state that
-                // the deleting thread has, and not the one that the deleted state belonged to.
+                // SAFETY: this thread is not attached, and the cleared state is used by nobody. Deleting it
+                // lets go of the interpreter. It is made this thread's for that, as CPython 3.12 and later
+                // forget the state that the deleting thread has, and not the one that the deleted state
+                // belonged to.
                 unsafe {
                     ffi::PyEval_RestoreThread(kept.state);
                     ffi::PyThreadState_DeleteCurrent();
@@ -182,13 +187,13 @@ mod ends {
 
     impl Drop for Kept {
         fn drop(&mut self) {
-            // SAFETY: reads a thread-specific pointer. It is another where Python, whose own thread this was, has
-            // deleted the state.
+            // SAFETY: reads a thread-specific pointer. It is another where Python, whose own thread this was,
+            // has deleted the state.
             if unsafe { ffi::Py_IsInitialized() == 0 || ffi::PyGILState_GetThisThreadState() != self.0 } {
                 return;
             }
-            // SAFETY: the state is this thread's, which is not attached at its end, and has the count that `Ensure`
-            // gave it.
+            // SAFETY: the state is this thread's, which is not attached at its end, and has the count that
+            // `Ensure` gave it.
             unsafe {
                 ffi::PyEval_RestoreThread(self.0);
                 ffi::PyGILState_Release(ffi::PyGILState_STATE::PyGILState_UNLOCKED);

@@ -1,7 +1,7 @@
 //! The Python threads that a program's end waits for: those started by `threading` that are not daemons.
 //!
-//! `threading._shutdown` would do, but up to 3.12 it waits for the main thread as well unless called on it, and Python's
-//! main thread is whichever thread of the program started it.
+//! `threading._shutdown` would do, but up to 3.12 it waits for the main thread as well unless called on it,
+//! and Python's main thread is whichever thread of the program started it.
 
 use std::thread;
 use std::time::Duration;

@@ -27,11 +27,12 @@ impl PythonVersion {
     ///
     /// `None` where its version text is not one that CPython writes.
     pub(super) fn of_library() -> Option<Self> {
-        // Before initialisation CPython writes the text when it is first asked, and newer ones take it for written as soon
-        // as they have begun: of two threads that ask at once, one gets nothing.
+        // Before initialisation CPython writes the text when it is first asked, and newer ones take it for
+        // written as soon as they have begun: of two threads that ask at once, one gets nothing.
         static OF_LIBRARY: OnceLock<Option<PythonVersion>> = OnceLock::new();
         *OF_LIBRARY.get_or_init(|| {
-            // SAFETY: returns a pointer to static, NUL-terminated text, and may be called before initialisation.
+            // SAFETY: returns a pointer to static, NUL-terminated text, and may be called before
+            // initialisation.
             let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) };
             Self::parse(text.to_str().ok()?)
         })

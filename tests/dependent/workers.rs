@@ -1,4 +1,5 @@
-//! A daemon that has workers alone, so no Python is needed to build it: calls a function of a project and prints the result.
+//! A daemon that has workers alone, so no Python is needed to build it: calls a function of a project and
+//! prints the result.
 //!
 //! `dependent-pool FOLDER PROJECT MODULE:FUNCTION`, with the pipeline configurations below `FOLDER`.
 

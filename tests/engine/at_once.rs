@@ -22,7 +22,7 @@ fn wait_until_waiting<T>(host: &Host, waiting: usize, thread: &JoinHandle<T>) {
     }
 }
 
-/// `threading` goes on counting threads of Rust's that have logged something in Python, before 3.12 for ever.
+/// `threading` goes on counting threads of Rust's that have logged something in Python, before 3.12 forever.
 fn counts_without_threads(py: Python<'_>) -> Vec<(String, usize)> {
     counts(py).into_iter().filter(|(what, _)| what != "threads").collect()
 }

@@ -15,7 +15,8 @@ fn each_line_of_the_second_listing_has_its_like_here() {
             let options = Bootstrap::project(project)
                 // sys.path.insert(0, "/path/to/non/project/centric/sgtk"); import sgtk
                 .core(studio.start())
-                // user = sa.create_script_user(api_script="SCRIPTNAME", api_key="SCRIPTKEY", host="https://SITENAME…")
+                // user = sa.create_script_user(api_script="SCRIPTNAME", api_key="SCRIPTKEY",
+                // host="https://SITENAME…")
                 .script_user(Studio::SCRIPT, Studio::KEY)
                 .site(studio.site().url())
                 // mgr.plugin_id = "basic."

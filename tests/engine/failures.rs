@@ -38,7 +38,8 @@ impl<'a> Watch<'a> {
         Self { studio, host, daemon, before: Python::attach(counts) }
     }
 
-    /// Fails unless the bootstrap fails in this way, leaves nothing behind, and the next of another project works.
+    /// Fails unless the bootstrap fails in this way, leaves nothing behind, and the next of another project
+    /// works.
     #[track_caller]
     fn fails(
         &self,

@@ -1,5 +1,5 @@
-//! What a plugin does to its own import state, seen and undone when its lease ends: the published document's second listing, the
-//! recipe for another project, and modules, paths and finders that are taken away.
+//! What a plugin does to its own import state, seen and undone when its lease ends: the published document's
+//! second listing, the recipe for another project, and modules, paths and finders that are taken away.
 
 use std::fs;
 

@@ -15,7 +15,8 @@ fn host(studio: &Studio) -> Host {
     Host::builder().configs(studio.home()).lease_timeout(LIMIT).build().unwrap()
 }
 
-/// Runs `meanwhile` while a bootstrap of project 176 waits for an answer of the site, which it is told of, and gives its engine.
+/// Runs `meanwhile` while a bootstrap of project 176 waits for an answer of the site, which it is told of,
+/// and gives its engine.
 fn while_the_site_hangs(
     host: &Host,
     studio: &Studio,

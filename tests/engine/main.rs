@@ -1,5 +1,5 @@
-//! Engines: bootstrapped from the fixtures' site into import states of their own. Each test runs in a process of its own, as
-//! the interpreter, its import state, its threads and `SHOTGUN_HOME` are the process's.
+//! Engines: bootstrapped from the fixtures' site into import states of their own. Each test runs in a process
+//! of its own, as the interpreter, its import state, its threads and `SHOTGUN_HOME` are the process's.
 
 #[path = "../daemon_code/mod.rs"]
 mod daemon_code;

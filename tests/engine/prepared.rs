@@ -1,4 +1,5 @@
-//! What the daemon does in the middle of a bootstrap: to the cores that are imported, and before the engine starts.
+//! What the daemon does in the middle of a bootstrap: to the cores that are imported, and before the engine
+//! starts.
 
 use std::sync::{Arc, Mutex};
 

@@ -61,7 +61,8 @@ pub(crate) fn command<'py>(engine: &EngineLease<'py>, name: &str) -> PyResult<Bo
     engine.getattr("commands")?.get_item(name)?.get_item("callback")?.call0()
 }
 
-/// Fails unless every part of the engine and its app has the core of that version, when loaded and when imported late.
+/// Fails unless every part of the engine and its app has the core of that version, when loaded and when
+/// imported late.
 #[track_caller]
 pub(crate) fn assert_own(engine: &Engine, version: &str) {
     let told = engine.with(|engine| {
@@ -108,7 +109,8 @@ counts = [
     counts
 }
 
-/// Fails unless nothing has grown since `before`, once the threads of engines have closed what they had open for a moment.
+/// Fails unless nothing has grown since `before`, once the threads of engines have closed what they had open
+/// for a moment.
 #[track_caller]
 pub(crate) fn assert_not_grown(before: &[(String, usize)]) {
     let start = Instant::now();

@@ -67,7 +67,8 @@ fn a_site_that_hangs_holds_a_bootstrap_no_longer_than_its_own_limit() {
             studio.site().clear_faults().unwrap();
             studio.site().release().unwrap();
         }
-        // Connections that outlive a bootstrap have the engine's own limit, not what was left of the bootstrap's.
+        // Connections that outlive a bootstrap have the engine's own limit, not what was left of the
+        // bootstrap's.
         let engine = host.bootstrap(&options(&studio, 177).timeout(Duration::from_secs(50)).build().unwrap());
         let engine = engine.unwrap();
         let limit = engine.with(|engine| {

@@ -16,7 +16,8 @@ use crate::support::{assert_audit_is_empty, options, value};
 /// A module in the core's folder, and one in its zip of libraries.
 const MODULES: [&str; 2] = ["tank.util.shotgun", "packaging.version"];
 
-/// Configurations of two projects on one core and of one with a copy of its own, and a folder for compiled code.
+/// Configurations of two projects on one core and of one with a copy of its own, and a folder for compiled
+/// code.
 struct Setting {
     configs: Configs,
     _folder: tempfile::TempDir,

@@ -132,7 +132,8 @@ fn a_core_of_the_daemons_own_is_out_of_the_way_and_comes_back() {
             let other = bundled().unwrap();
             let host = host(&configs);
             let daemon = Daemon::new();
-            // What a daemon does that has used Toolkit without this crate: a newer core, zips, finder and all.
+            // What a daemon does that has used Toolkit without this crate: a newer core, zips, finder and
+            // all.
             let core = sgtk_host_fixtures::Configs::python(&other.config("project_d"));
             daemon.run(&format!("sys.path.insert(0, {:?})\nimport sgtk as own", core.to_str().unwrap()));
             daemon.remember();
@@ -141,7 +142,8 @@ fn a_core_of_the_daemons_own_is_out_of_the_way_and_comes_back() {
                     host.with_sgtk(project, |sgtk| {
                         assert_eq!(value::<String>(sgtk, "sgtk.__version__"), version);
                         assert_eq!(value::<String>(sgtk, "sgtk.util.shotgun.API_VERSION"), version);
-                        // Its libraries under their real names are the daemon's, which an older core does not use.
+                        // Its libraries under their real names are the daemon's, which an older core does not
+                        // use.
                         let foreign =
                             "[n for n in sgtk.util.foreign_modules() if n.startswith(('tank', 'sgtk'))]";
                         assert_eq!(value::<Vec<String>>(sgtk, foreign), [""; 0], "{project}");

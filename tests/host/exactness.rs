@@ -47,7 +47,8 @@ const DEEDS: &[(&str, &str)] = &[
     ("imports late", "import tank.late_a, tank.deferred.outer.inner, sgtk.late_e"),
 ];
 
-/// A daemon with entries in all that projects change, whose standard library is loaded as far as projects need it.
+/// A daemon with entries in all that projects change, whose standard library is loaded as far as projects
+/// need it.
 fn daemon() -> Daemon {
     let daemon = Daemon::new();
     daemon.run(

@@ -125,11 +125,11 @@ fn the_next_project_works_after_each_failure_and_so_does_the_broken_one_once_men
                     lease_own(&host, "project_a", "v0.24.0", |_| ());
                     lease_own(&host, "project_b", "v0.22.5", |_| ());
                 }
-                configs.mend(&project).unwrap();
+                configs.repair(&project).unwrap();
                 lease_own(&host, &project, "v0.99.0", |sgtk| {
                     assert_eq!(value::<String>(sgtk, "sgtk.commands.CORE_VERSION"), "v0.99.0", "{broken:?}");
                 });
-                daemon.assert_as_before(&format!("{broken:?}, mended"));
+                daemon.assert_as_before(&format!("{broken:?}, repaired"));
             }
             assert_audit_is_empty(&host);
         },
@@ -188,7 +188,7 @@ fn an_import_that_does_not_end_is_stopped_and_undone() {
             let text = error.to_string();
             assert!(text.contains("'project_x'") && text.contains("did not end within 300ms"), "{text}");
             daemon.assert_as_before("after the limit struck");
-            configs.mend("project_x").unwrap();
+            configs.repair("project_x").unwrap();
             let host: Host = options(&configs).build().unwrap();
             lease_own(&host, "project_x", "v0.99.0", |_| ());
         },

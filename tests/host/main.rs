@@ -1,5 +1,5 @@
-//! Many cores in one interpreter, on the fixture cores. Each test runs in a process of its own, as the interpreter, its
-//! import state and its environment are the process's.
+//! Many cores in one interpreter, on the fixture cores. Each test runs in a process of its own, as the
+//! interpreter, its import state and its environment are the process's.
 
 mod beside_a_pool;
 mod compiled_code;

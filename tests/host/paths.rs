@@ -5,7 +5,8 @@ use sgtk_host_fixtures::{bundled, isolated};
 
 use crate::support::{Daemon, host, lease_own, value};
 
-/// As a core hook that runs for each new `tk`, thousands of times: it adds its folder in front, behind, and both.
+/// As a core hook that runs for each new `tk`, thousands of times: it adds its folder in front, behind, and
+/// both.
 const HOOK: &str = "
 sys.path.append('/hooks/of/the/studio')
 sys.path.insert(0, '/tools/of/the/studio')

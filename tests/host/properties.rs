@@ -233,7 +233,8 @@ fn whatever_a_daemon_does_in_whatever_order_no_core_is_mixed_and_its_own_state_i
         "properties::whatever_a_daemon_does_in_whatever_order_no_core_is_mixed_and_its_own_state_is_exact",
         |_| (),
         || {
-            // One process and one machine for all cases: what an earlier one has done is one more thing that may be.
+            // One process and one machine for all cases: what an earlier one has done is one more thing that
+            // may be.
             let machine = std::cell::RefCell::new(Machine::new());
             let config =
                 Config { cases: 10, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };

@@ -436,7 +436,7 @@ fn a_failed_import_leaves_the_one_before_in_place() {
             assert_eq!(daemon.get::<String>("util.late('nested')['nested']"), "v0.24.0");
             import(&host, &daemon, "project_b");
             assert_eq!(daemon.get::<String>("sgtk.__version__"), "v0.22.5");
-            configs.mend("project_x").unwrap();
+            configs.repair("project_x").unwrap();
             import(&host, &daemon, "project_x");
             assert_eq!(daemon.get::<String>("sgtk.__version__"), "v0.99.0");
         },

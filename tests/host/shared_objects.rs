@@ -1,4 +1,5 @@
-//! Host packages that keep a project's objects: the audit sees them, and `per_project` gives each project its own.
+//! Host packages that keep a project's objects: the audit sees them, and `per_project` gives each project its
+//! own.
 
 use std::fs;
 

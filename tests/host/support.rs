@@ -34,7 +34,8 @@ pub(crate) fn assert_audit_is_empty(host: &Host) {
     Python::attach(|py| assert_eq!(host.audit(py).unwrap(), []));
 }
 
-/// Leases the project, checks that it sees its own core and nothing of another's, and runs `body` in the lease.
+/// Leases the project, checks that it sees its own core and nothing of another's, and runs `body` in the
+/// lease.
 #[track_caller]
 pub(crate) fn lease_own<T>(
     host: &Host,
@@ -52,7 +53,8 @@ pub(crate) fn lease_own<T>(
     })
 }
 
-/// Fails unless what is in place is the core of that version, with its own libraries and nothing of another's.
+/// Fails unless what is in place is the core of that version, with its own libraries and nothing of
+/// another's.
 #[track_caller]
 pub(crate) fn assert_own(sgtk: &Bound<'_, PyModule>, project: &str, version: &str) {
     assert_eq!(value::<String>(sgtk, "sgtk.__version__"), version, "{project}");

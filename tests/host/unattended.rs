@@ -1,4 +1,4 @@
-//! A daemon has nobody to ask, does not wait for a site for ever, and shows no keys: in leases too.
+//! A daemon has nobody to ask, does not wait for a site forever, and shows no keys: in leases too.
 
 use std::time::Duration;
 

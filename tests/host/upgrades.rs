@@ -1,4 +1,5 @@
-//! Files that change under a running daemon: upgrades in any order of files, edited plugins, hooks and configurations.
+//! Files that change under a running daemon: upgrades in any order of files, edited plugins, hooks and
+//! configurations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use sgtk_host_fixtures::{Broken, Configs, Core, bundled, isolated};
 
 use crate::support::{Daemon, assert_audit_is_empty, options, value};
 
-/// What must be of one version: the core's own, that of a package in it, that of a module, and that of its libraries.
+/// What must be of one version: the core's own, that of a package in it, that of a module, and that of its
+/// libraries.
 const VERSIONS: &str = "[sgtk.__version__, sgtk.platform.CORE_VERSION, sgtk.api.CORE_VERSION, \
                         sgtk.util.shotgun.API_VERSION, sgtk.util.yaml_cache.YAML_VERSION]";
 
@@ -50,8 +52,9 @@ impl Release {
         Self { _folder: folder, core, files }
     }
 
-    /// Over what is there, as `cp` does, or as another file in its place. Never in the second in which another version was
-    /// written: Python takes a file of the same size and second for the one whose bytecode it has.
+    /// Over what is there, as `cp` does, or as another file in its place. Never in the second in which
+    /// another version was written: Python takes a file of the same size and second for the one whose
+    /// bytecode it has.
     fn copy(&self, file: &Path, to: &Path, in_place: bool) {
         static COPIES: AtomicU64 = AtomicU64::new(1);
         let later = Duration::from_secs(2 * COPIES.fetch_add(1, Ordering::Relaxed));
@@ -361,7 +364,7 @@ fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended() {
                 assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
                 daemon.assert_as_before("after a failed import");
             }
-            configs.mend("project_a").unwrap();
+            configs.repair("project_a").unwrap();
             assert_eq!(version(&host, "project_a").unwrap(), "v0.24.1");
             assert_audit_is_empty(&host);
         },

@@ -9,8 +9,8 @@ use sgtk_host_fixtures::{Configs, Core, bundled};
 use crate::support::{host, options};
 use crate::workshop::{alone, eval, get, run};
 
-/// Leases the project, has a thread of the daemon's import a module that waits at `fixture_gate`, and ends the lease
-/// meanwhile on a thread of its own.
+/// Leases the project, has a thread of the daemon's import a module that waits at `fixture_gate`, and ends
+/// the lease meanwhile on a thread of its own.
 fn ends_while_loading(host: &Host, project: &str, module: &str) {
     let impatient_error = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

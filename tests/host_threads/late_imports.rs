@@ -314,7 +314,8 @@ fn the_standard_library_and_the_daemon_s_packages_are_everybody_s() {
         Python::attach(|py| {
             let lease = host.lease(py, "project_b").unwrap();
             let got = |form: &str| outcome(py, &forms.getattr(py, form).unwrap());
-            // Loaded nowhere so far, and the way to it is everybody's: but this thread holds the interpreter for another.
+            // Loaded nowhere so far, and the way to it is everybody's: but this thread holds the interpreter
+            // for another.
             assert!(got("of_the_daemon").contains("'project_a'"), "{}", got("of_the_daemon"));
             drop(lease);
             assert_eq!(got("standard"), "wavejson.toolxml.etree.ElementTree");

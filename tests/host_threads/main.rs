@@ -1,5 +1,5 @@
-//! Many cores in one interpreter, with many threads and for long. Each test runs in a process of its own, as the
-//! interpreter, its import state and its environment are the process's.
+//! Many cores in one interpreter, with many threads and for long. Each test runs in a process of its own, as
+//! the interpreter, its import state and its environment are the process's.
 #![cfg(unix)]
 
 mod collector;

@@ -17,7 +17,8 @@ fn resident() -> usize {
     pages * usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap()
 }
 
-/// What must not grow: the collector's objects, names of modules, paths and loggers, caches, handlers, descriptors.
+/// What must not grow: the collector's objects, names of modules, paths and loggers, caches, handlers,
+/// descriptors.
 fn counts(py: Python<'_>) -> Vec<(String, usize)> {
     let scope = run(
         py,

@@ -1,4 +1,5 @@
-//! What a project's code does by hand with `sys.path`, `sys.modules`, finders and loggers while it does not have its turn.
+//! What a project's code does by hand with `sys.path`, `sys.modules`, finders and loggers while it does not
+//! have its turn.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -41,8 +42,9 @@ impl Scene {
         Self { host, code, configs }
     }
 
-    /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place whenever the code
-    /// does not load something in its own turn, and with its own project in place. Nothing of what is in place changes.
+    /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place
+    /// whenever the code does not load something in its own turn, and with its own project in place. Nothing
+    /// of what is in place changes.
     fn everywhere<T>(&self, function: &str, arguments: &[&str]) -> Vec<T>
     where
         T: for<'a> FromPyObject<'a, 'a, Error: Into<PyErr>> + Send,
@@ -89,7 +91,8 @@ impl Scene {
     }
 }
 
-/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers, the environment.
+/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers, the
+/// environment.
 fn interpreter(py: Python<'_>) -> Vec<Vec<String>> {
     let scope = PyDict::new(py);
     let code = c"

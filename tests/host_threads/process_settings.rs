@@ -1,4 +1,5 @@
-//! Settings of the process's that a project's code makes: they go with the project, and the daemon has its own.
+//! Settings of the process's that a project's code makes: they go with the project, and the daemon has its
+//! own.
 
 use std::process::Stdio;
 

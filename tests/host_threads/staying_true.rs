@@ -61,7 +61,8 @@ fn a_shared_core_that_was_upgraded_is_imported_anew_for_each_project_on_it() {
         assert_eq!(version(&host, "project_e"), "v0.23.10");
         assert_eq!(version(&host, "project_f"), "v0.23.10");
         configs.upgrade("project_e", &Core::newer("v0.23.12")).unwrap();
-        // The first is imported anew while the other one is parked still, with what was known of the old files.
+        // The first is imported anew while the other one is parked still, with what was known of the old
+        // files.
         for project in ["project_e", "project_f"] {
             Python::attach(|py| {
                 let sgtk = host.lease(py, project).unwrap();
@@ -115,7 +116,7 @@ fn a_broken_core_is_an_error_until_it_is_mended() {
             assert!(matches!(&error, Error::Import { project, .. } if project == "project_a"), "{error}");
             assert_eq!(version(&host, "project_b"), "v0.22.5");
         }
-        configs.mend("project_a").unwrap();
+        configs.repair("project_a").unwrap();
         assert_eq!(version(&host, "project_a"), "v0.24.1");
     });
 }

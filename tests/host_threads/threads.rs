@@ -13,7 +13,8 @@ use crate::workshop::{Dice, alone, eval, get, run, until};
 const PROJECTS: [(&str, &str); 3] =
     [("project_a", "v0.24.0"), ("project_b", "v0.22.5"), ("project_c", "v0.20.35")];
 
-/// What code inside a lease does: lets go of the interpreter in every way, and looks at what it sees after each.
+/// What code inside a lease does: lets go of the interpreter in every way, and looks at what it sees after
+/// each.
 const WORK: &str = r#"
 import os, threading, time
 

@@ -16,8 +16,9 @@ state = [repr(part) for part in (sorted(sys.modules), sys.path, sys.meta_path, s
     sorted(os.environ.items()), sorted(logging.Logger.manager.loggerDict), sorted(vars(sys)))]
 ";
 
-/// Leases a project whose core never ends its import, with limits that grow until one is long enough for the import to get
-/// to where it sets `fixture_gate.entered`, on this machine and with what else runs there. Returns its error.
+/// Leases a project whose core never ends its import, with limits that grow until one is long enough for the
+/// import to get to where it sets `fixture_gate.entered`, on this machine and with what else runs there.
+/// Returns its error.
 fn stopped(configs: &Configs, project: &str) -> Error {
     // The daemon's own module, which cores share.
     Python::attach(|py| run(py, "import fixture_gate", &[]).clear());
@@ -85,10 +86,10 @@ fn a_core_that_loops_for_ever_in_its_import_is_stopped_and_undone() {
             );
             assert!(text.contains("commands.py"), "{text}");
             assert_eq!(get::<Vec<String>>(&run(py, STATE, &[]), "state"), before);
-            // The interpreter goes on, and the project does once it is mended.
+            // The interpreter goes on, and the project does once it is repaired.
             assert_eq!(eval::<u64>(py, "sum(range(1000000))", &[]), 499_999_500_000);
             drop(host.lease(py, "project_b").unwrap());
-            configs.mend("project_x").unwrap();
+            configs.repair("project_x").unwrap();
             assert_eq!(host.lease(py, "project_x").unwrap().core().version(), Some("v0.99.0"));
         });
     });

@@ -16,8 +16,8 @@ fn long() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Runs `body` in a process of its own, in which the daemon has packages of its own, and libraries that cores bring too.
-/// A body that hangs ends with a message that shows what each thread was doing.
+/// Runs `body` in a process of its own, in which the daemon has packages of its own, and libraries that cores
+/// bring too. A body that hangs ends with a message that shows what each thread was doing.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     isolated(
         name,
@@ -41,7 +41,8 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     );
 }
 
-/// Ends the process where it is not dropped in time: threads that wait for each other would be waited for, for ever.
+/// Ends the process where it is not dropped in time: threads that wait for each other would be waited for,
+/// forever.
 struct Watchdog {
     _alive: Sender<()>,
 }
@@ -93,8 +94,8 @@ where
     get(&run(py, &format!("value = {expression}"), names), "value")
 }
 
-/// Leases the project, and gives an object of its that the expression, in which `sgtk` is its core, stands for. It is
-/// parked then.
+/// Leases the project, and gives an object of its that the expression, in which `sgtk` is its core, stands
+/// for. It is parked then.
 pub(crate) fn keep(host: &Host, project: &str, expression: &str) -> Py<PyAny> {
     Python::attach(|py| {
         let lease = host.lease(py, project).unwrap();

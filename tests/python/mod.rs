@@ -44,8 +44,9 @@ pub(crate) fn virtual_environment(folder: &Path, modules: &[(&str, &str)]) -> Pa
     bin.join("python")
 }
 
-/// A virtual environment in `folder` that runs `code` as part of its start. By way of a `.pth` file, as there is one
-/// `sitecustomize` for each Python and the one that it was installed with, as Debian's is, comes first.
+/// A virtual environment in `folder` that runs `code` as part of its start. By way of a `.pth` file, as there
+/// is one `sitecustomize` for each Python and the one that it was installed with, as Debian's is, comes
+/// first.
 pub(crate) fn virtual_environment_that_starts_with(folder: &Path, code: &str) -> PathBuf {
     let modules = [("start_up_code.pth", "import start_up_code\n"), ("start_up_code.py", code)];
     virtual_environment(folder, &modules)

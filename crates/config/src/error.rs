@@ -83,7 +83,7 @@ pub enum ConfigError {
     },
 
     /// One configuration is the project's and is not its `Primary`, which may be among those that cannot be
-    /// read. Name the configuration, or mend the others.
+    /// read. Name the configuration, or fix the others.
     #[error(
         "{project} has the configuration in folder {found:?}, and perhaps a primary one that cannot be read: {unreadable}"
     )]
@@ -97,7 +97,7 @@ pub enum ConfigError {
     },
 
     /// A file that decides where the core is could not be looked at or read: no permission, a link to
-    /// nowhere, a failing disk. It is not taken for missing, since that could mean another core. Mend the
+    /// nowhere, a failing disk. It is not taken for missing, since that could mean another core. Repair the
     /// file or remove it.
     #[error("failed to read {} of project {project:?}", file.display())]
     Unreadable {

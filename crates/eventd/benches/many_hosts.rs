@@ -3,8 +3,9 @@
 //! pause. What the hosts write down is judged: none lost, none ahead of its predecessor.
 //!
 //! `HOSTS_PROJECTS`, `HOSTS_EVENTS` (of the burst), `HOSTS_RATE`, `HOSTS_SECONDS` (of the steady rate) and
-//! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_POISONED` the first project's events fail each second for ever; `HOSTS_ONLY="three hosts"` runs one row, `HOSTS_URL` and `HOSTS_REPLICAS` take
-//! other servers. Needs `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
+//! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_POISONED` the first project's events fail each second
+//! forever; `HOSTS_ONLY="three hosts"` runs one row, `HOSTS_URL` and `HOSTS_REPLICAS` take other servers.
+//! Needs `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
 #[path = "../tests/eventd/many/judge.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]

@@ -127,7 +127,8 @@ impl Projects {
         Ok(self.configs.find(&project)?.folder().to_owned())
     }
 
-    /// Whether events of a project have plugins that want them. One that the queue knows has been served before.
+    /// Whether events of a project have plugins that want them. One that the queue knows has been served
+    /// before.
     #[must_use]
     pub fn serves(&self, site: &Arc<str>, id: i64, known: bool) -> Served {
         let key = (Arc::clone(site), id);
@@ -177,7 +178,8 @@ impl Projects {
         Served::No
     }
 
-    /// The projects for which a site names a configuration; none among them stands for all that have no other.
+    /// The projects for which a site names a configuration; none among them stands for all that have no
+    /// other.
     pub fn site_names(&self, site: &Arc<str>, projects: Vec<Option<i64>>) {
         self.lock().named.insert(Arc::clone(site), (Instant::now(), projects));
     }

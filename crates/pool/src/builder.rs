@@ -141,8 +141,8 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// Where compiled code of cores and plugins is kept on disk for workers. Default: in the user's folder for caches. What
-    /// has to be true of the folder: [`CodeCache`].
+    /// Where compiled code of cores and plugins is kept on disk for workers. Default: in the user's folder
+    /// for caches. What has to be true of the folder: [`CodeCache`].
     pub fn code_cache(mut self, cache: CodeCache) -> Self {
         self.process.code_cache = cache;
         self
@@ -156,8 +156,8 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// A variable of the environment for the workers of one project alone: its core is found (`$STUDIO_CORE` in
-    /// a pointer file), imported and used with it. Call it once for each. Default: none.
+    /// A variable of the environment for the workers of one project alone: its core is found (`$STUDIO_CORE`
+    /// in a pointer file), imported and used with it. Call it once for each. Default: none.
     pub fn project_env(
         mut self,
         project: impl Into<String>,
@@ -172,23 +172,23 @@ impl WorkerPoolBuilder {
     /// `module:function`, of a plugin path or an installed package: again after every upgrade, eviction and
     /// recycling, and in bootstraps with both the core that it starts from and the project's own. It is given
     /// `sgtk` and a dictionary with `project`, `core` (the core's `install/core` folder), `core_version`, and
-    /// `purpose`: `calls` or `bootstrap`. What it raises fails the start. Functions are called in the order in
-    /// which they are given, after [`script_user`](Self::script_user) is set. Default: none.
+    /// `purpose`: `calls` or `bootstrap`. What it raises fails the start. Functions are called in the order
+    /// in which they are given, after [`script_user`](Self::script_user) is set. Default: none.
     pub fn on_import(mut self, function: impl Into<String>) -> Self {
         self.process.on_import.push(function.into());
         self
     }
 
     /// The user that each freshly imported core is given (`sgtk.set_authenticated_user`), before
-    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and logs,
-    /// and is in no argument or environment of a process. Default: none, so that a core authenticates by its
-    /// `shotgun.yml`.
+    /// [`on_import`](Self::on_import); a bootstrap has a user of its own. Its key is hidden in errors and
+    /// logs, and is in no argument or environment of a process. Default: none, so that a core authenticates
+    /// by its `shotgun.yml`.
     pub fn script_user(mut self, user: ScriptUser) -> Self {
         self.process.script_user = Some(user);
         self
     }
 
-    /// How long one try of a call to the site may wait for an answer, `None` for ever, as Toolkit does; the
+    /// How long one try of a call to the site may wait for an answer, `None` forever, as Toolkit does; the
     /// client may try up to three times. For connections of cores of centralized configurations that have no
     /// limit of their own; engines have
     /// [`BootstrapBuilder::site_timeout`](sgtk_config::BootstrapBuilder::site_timeout). Default: 60 s.
@@ -278,20 +278,21 @@ impl WorkerPoolBuilder {
     }
 
     /// The age from which on the last look at a project's files is repeated before a call, which replaces the
-    /// worker if the core was upgraded or repointed, or if a plugin or a file of the configuration was edited.
-    /// Zero looks before each call, `None` never. Default: 5 s.
+    /// worker if the core was upgraded or repointed, or if a plugin or a file of the configuration was
+    /// edited. Zero looks before each call, `None` never. Default: 5 s.
     ///
-    /// A worker stays until what is on disk is whole and can be imported: while the core or its pointer cannot
-    /// be found, while an upgrade is running, where the new core cannot be imported, and where an edited file
-    /// does not compile. A warning tells which.
+    /// A worker stays until what is on disk is whole and can be imported: while the core or its pointer
+    /// cannot be found, while an upgrade is running, where the new core cannot be imported, and where an
+    /// edited file does not compile. A warning tells which.
     pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.calls.revalidate_after = age.into();
         self
     }
 
     /// How long a core of which only some files were replaced has to stay as it is before workers are started
-    /// with it. An upgrade replaces all files, so that such a core is most likely in the middle of one; it may
-    /// also have been edited in place. A core that was replaced as a whole is not waited for. Default: 10 s.
+    /// with it. An upgrade replaces all files, so that such a core is most likely in the middle of one; it
+    /// may also have been edited in place. A core that was replaced as a whole is not waited for. Default: 10
+    /// s.
     pub fn settle_after(mut self, quiet: Duration) -> Self {
         self.process.settle_after = quiet;
         self
@@ -331,8 +332,8 @@ impl WorkerPoolBuilder {
         self
     }
 
-    /// How many bytes the arguments of a call, or its result, may have on the way, which is about as many as in JSON:
-    /// at least 1024, and less than 4 GiB. Default: 64 MiB.
+    /// How many bytes the arguments of a call, or its result, may have on the way, which is about as many as
+    /// in JSON: at least 1024, and less than 4 GiB. Default: 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.calls.max_frame = bytes;
         self.process.max_frame = bytes;
@@ -407,8 +408,8 @@ fn variables(extra: Variables) -> Variables {
     variables
 }
 
-/// What keeps programs that plugins start from asking questions: git, and ssh for it. What the environment says
-/// on these stays, but for the batch mode of ssh.
+/// What keeps programs that plugins start from asking questions: git, and ssh for it. What the environment
+/// says on these stays, but for the batch mode of ssh.
 fn unattended_variables(found: impl Fn(&str) -> Option<OsString>) -> Variables {
     let mut variables: Variables = vec![("GIT_TERMINAL_PROMPT".into(), "0".into())];
     // Answers nothing, so that what asks fails.

@@ -6,8 +6,8 @@
 //! an error that says so; other projects are not affected.
 //!
 //! # Values
-//! Arguments and results are values of JSON, by `serde`. On the way they are pickles of plain values, which Python writes
-//! and loads in C; a result of other types goes as JSON:
+//! Arguments and results are values of JSON, by `serde`. On the way they are pickles of plain values, which
+//! Python writes and loads in C; a result of other types goes as JSON:
 //!
 //! | value | rule |
 //! | --- | --- |

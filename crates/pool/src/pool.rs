@@ -85,8 +85,8 @@ impl WorkerPool {
         dispatcher.call(&slot, self.pending(call)?)?.decode(lane.project(), &name)
     }
 
-    /// Has workers of this name bootstrap an engine, as [`bootstrap`](crate::WorkerPoolBuilder::bootstrap) does
-    /// for names that are known from the start. A worker of that name that is there already goes on.
+    /// Has workers of this name bootstrap an engine, as [`bootstrap`](crate::WorkerPoolBuilder::bootstrap)
+    /// does for names that are known from the start. A worker of that name that is there already goes on.
     pub fn set_bootstrap(&self, project: impl Into<String>, bootstrap: Bootstrap) {
         self.owner.dispatcher.launcher.set_bootstrap(project.into(), bootstrap);
     }

@@ -4,7 +4,7 @@ import sgtk
 
 
 class DestroyRaises(sgtk.platform.Engine):
-    """Its core believes that it runs for ever."""
+    """Its core believes that it runs forever."""
 
     def destroy_engine(self):
         raise sgtk.TankError("%s: this engine does not end" % sgtk.CORE_VERSION)

@@ -1,5 +1,5 @@
-//! What a bootstrap does to a process: each test names one hazard of the real one, so that a fixture that lost it fails
-//! here and not, by passing, in the tests of the host.
+//! What a bootstrap does to a process: each test names one hazard of the real one, so that a fixture that
+//! lost it fails here and not, by passing, in the tests of the host.
 
 #[path = "../python/mod.rs"]
 mod python;
@@ -12,9 +12,9 @@ mod swap;
 
 use sgtk_host_fixtures::{Core, Project, Studio};
 
-/// Runs a script that finds the `python` folder of the core to start from as `START`, the site's address as `SITE`, and
-/// these functions: `start()` imports the core to start from, `user()` makes a user of the core that is loaded, and
-/// `manager(**settings)` a manager; `boot(id, **settings)` bootstraps a project's engine.
+/// Runs a script that finds the `python` folder of the core to start from as `START`, the site's address as
+/// `SITE`, and these functions: `start()` imports the core to start from, `user()` makes a user of the core
+/// that is loaded, and `manager(**settings)` a manager; `boot(id, **settings)` bootstraps a project's engine.
 pub fn run(studio: &Studio, script: &str) -> Vec<String> {
     let prelude = format!(
         "\

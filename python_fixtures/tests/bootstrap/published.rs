@@ -2,7 +2,8 @@
 
 use crate::{run, studio};
 
-/// The listing, but for the names in it, and for what it leaves out ("now repeat the process for the next project").
+/// The listing, but for the names in it, and for what it leaves out ("now repeat the process for the next
+/// project").
 const LISTING: &str = "
 sys.path.insert(0, START)
 import sgtk

@@ -8,8 +8,9 @@ use sgtk_host_fixtures::{Configs, host_libraries, host_packages, recipe};
 
 /// Runs a script and returns the lines that it prints.
 ///
-/// The script finds the base folder as `BASE`, the recipe as `import_sgtk`, `python(folder)` for the `python` folder of
-/// one with `install/core`, and `attempt(function, *arguments)` for `"Type: message"` of what it raises or `"fine"`.
+/// The script finds the base folder as `BASE`, the recipe as `import_sgtk`, `python(folder)` for the `python`
+/// folder of one with `install/core`, and `attempt(function, *arguments)` for `"Type: message"` of what it
+/// raises or `"fine"`.
 #[allow(dead_code, reason = "tests of bootstraps have a studio instead")]
 pub(crate) fn run(configs: &Configs, script: &str) -> Vec<String> {
     run_with(&configs.base(), |_| (), script)

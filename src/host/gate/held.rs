@@ -34,8 +34,8 @@ pub(crate) fn pop() -> Place {
     HELD.with_borrow_mut(|held| held.pop()).map_or_else(Place::default, |held| held.place)
 }
 
-/// Looks at what this thread holds. Nothing any more where the thread is ending and its thread-locals are gone, while Python
-/// code of destructors still runs.
+/// Looks at what this thread holds. Nothing any more where the thread is ending and its thread-locals are
+/// gone, while Python code of destructors still runs.
 fn look<T: Default>(at: impl FnOnce(&[Held]) -> T) -> T {
     HELD.try_with(|held| at(&held.borrow())).unwrap_or_default()
 }
@@ -65,7 +65,8 @@ pub(crate) fn place_with(key: &Key) -> Option<Place> {
     look(|held| held.last().filter(|held| held.is_of(key)).map(|held| held.place))
 }
 
-/// Notes that a state of that key is in the place of the one that this thread holds, until the thread lets go of it.
+/// Notes that a state of that key is in the place of the one that this thread holds, until the thread lets go
+/// of it.
 pub(crate) fn add_guest(guest: &Key) {
     HELD.with_borrow_mut(|held| held.iter_mut().for_each(|held| held.guests.push(guest.clone())));
 }

@@ -1,13 +1,13 @@
 //! The gate: one project in place at a time, any number of threads on it, first come first served.
 //!
-//! Late imports pass those who wait, as the holder of the project may be waiting for the importing thread; but only while one
-//! holds it who asked before the first that waits, who would have to wait for that one anyway. So nobody waits for more than
-//! those who asked before, and for the late imports that were let in meanwhile. A late import that waits although its project
-//! is in place is let in all the same where nothing moves, a limited number of times: the holder, a late import itself, may be
-//! waiting for it.
+//! Late imports pass those who wait, as the holder of the project may be waiting for the importing thread;
+//! but only while one holds it who asked before the first that waits, who would have to wait for that one
+//! anyway. So nobody waits for more than those who asked before, and for the late imports that were let in
+//! meanwhile. A late import that waits although its project is in place is let in all the same where nothing
+//! moves, a limited number of times: the holder, a late import itself, may be waiting for it.
 //!
-//! Nothing here knows Python. The gate's lock is held for a few instructions and never while waiting, so taking it while
-//! attached to the interpreter is safe; [`Gate::wait`] blocks and is to be called detached.
+//! Nothing here knows Python. The gate's lock is held for a few instructions and never while waiting, so
+//! taking it while attached to the interpreter is safe; [`Gate::wait`] blocks and is to be called detached.
 
 pub(crate) mod held;
 
@@ -57,8 +57,8 @@ pub(crate) struct Place(u64);
 pub(crate) enum Grant {
     /// The project is in place: the caller shares it.
     Share,
-    /// Nothing is in place: the caller puts it there and says so with [`Gate::entered`], or with [`Gate::left`] where
-    /// that failed.
+    /// Nothing is in place: the caller puts it there and says so with [`Gate::entered`], or with
+    /// [`Gate::left`] where that failed.
     Enter,
 }
 
@@ -76,11 +76,11 @@ pub(crate) enum Released {
 pub(crate) enum Manner {
     /// Behind all who wait.
     Queue,
-    /// For a late import of the project's own code: past those who wait, as the module's documentation says, else behind
-    /// them.
+    /// For a late import of the project's own code: past those who wait, as the module's documentation says,
+    /// else behind them.
     Join,
-    /// Behind all who wait, and after the project's holders have gone, where it is in place: for its end. Once it is in
-    /// place, others may share it again.
+    /// Behind all who wait, and after the project's holders have gone, where it is in place: for its end.
+    /// Once it is in place, others may share it again.
     Alone,
 }
 
@@ -175,7 +175,8 @@ struct Inner {
 }
 
 impl Inner {
-    /// Whether a late import may pass those who wait: there is none, or one holds the project who asked before them.
+    /// Whether a late import may pass those who wait: there is none, or one holds the project who asked
+    /// before them.
     fn may_pass(&self) -> bool {
         let Phase::InPlace(_, holders) = &self.phase else { return false };
         self.queue.front().is_none_or(|first| holders.iter().any(|holder| *holder < first.place))
@@ -194,8 +195,9 @@ impl Inner {
         waiter.wake.notify_one();
     }
 
-    /// Lets in those who may go now: the first of the queue where the gate is free, after it all that stand directly behind
-    /// one another for the project that is in place, and its late imports as far as they may pass the others.
+    /// Lets in those who may go now: the first of the queue where the gate is free, after it all that stand
+    /// directly behind one another for the project that is in place, and its late imports as far as they may
+    /// pass the others.
     fn admit(&mut self) {
         while let Some(first) = self.queue.front() {
             match &self.phase {
@@ -310,7 +312,8 @@ impl Gate {
         }
     }
 
-    /// Holds the project once more for a thread that holds it already, with its place. `false` where it is not in place.
+    /// Holds the project once more for a thread that holds it already, with its place. `false` where it is
+    /// not in place.
     pub(crate) fn share_again(&self, key: &Key, place: Place) -> bool {
         match &mut self.inner().phase {
             Phase::InPlace(here, holders) if here == key => {
@@ -399,8 +402,8 @@ impl Gate {
         Released::Last
     }
 
-    /// Lets nobody new share what is in place, until [`exchange`](Self::exchange), [`reopen`](Self::reopen) or the last
-    /// holder's end. `false` where another holder has done so.
+    /// Lets nobody new share what is in place, until [`exchange`](Self::exchange), [`reopen`](Self::reopen)
+    /// or the last holder's end. `false` where another holder has done so.
     pub(crate) fn close(&self, place: Place) -> bool {
         let mut inner = self.inner();
         let closes =
@@ -418,8 +421,8 @@ impl Gate {
         inner.admit();
     }
 
-    /// Has another state be in place of `from`, for the one thread that holds it with this place. `false` where others hold it
-    /// too.
+    /// Has another state be in place of `from`, for the one thread that holds it with this place. `false`
+    /// where others hold it too.
     pub(crate) fn exchange(&self, from: &Key, to: &Key, place: Place) -> bool {
         let mut inner = self.inner();
         match &mut inner.phase {

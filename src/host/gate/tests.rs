@@ -243,8 +243,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever comes and goes: whoever is let in past the first of the queue is a late import, and one holds the project
-    /// then that asked before that first. So nobody waits for others than those who asked before, and those whom these let in.
+    /// Whatever comes and goes: whoever is let in past the first of the queue is a late import, and one holds
+    /// the project then that asked before that first. So nobody waits for others than those who asked before,
+    /// and those whom these let in.
     #[test]
     fn nobody_waits_for_others_than_those_who_asked_before(steps in prop::collection::vec(step(), 1..200)) {
         let gate = Gate::new();

@@ -18,8 +18,8 @@ use crate::host::python::frames::{frames, running_globals};
 use crate::host::python::modules::{Origin, is_in_stdlib, is_standard_name, module_dict};
 use crate::host::state::world::World;
 
-/// The top-level names of the libraries that any core of this process has brought along, and those that a host's caller
-/// says are each project's own.
+/// The top-level names of the libraries that any core of this process has brought along, and those that a
+/// host's caller says are each project's own.
 static LIBRARIES: LazyLock<RwLock<HashSet<String>>> = LazyLock::new(RwLock::default);
 
 /// Notes names that projects may have modules of their own of.
@@ -42,8 +42,8 @@ pub(crate) struct Form {
     pub(crate) has_locals: bool,
 }
 
-/// Whose code with these globals is, or the code that is running now, where it imports a module of that name. Code of a
-/// state that gave way to another is that one's.
+/// Whose code with these globals is, or the code that is running now, where it imports a module of that name.
+/// Code of a state that gave way to another is that one's.
 pub(crate) fn owner(
     py: Python<'_>,
     globals: Option<&Bound<'_, PyDict>>,
@@ -71,8 +71,8 @@ fn owner_by_marks(
     if owner.is_some() {
         return owner;
     }
-    // Modules have a loader, if only `None`. Code that was given globals of its own, by `exec`, is whose the code is that
-    // runs it.
+    // Modules have a loader, if only `None`. Code that was given globals of its own, by `exec`, is whose the
+    // code is that runs it.
     let is_module = globals.contains(intern!(py, "__loader__")).unwrap_or(true);
     if !is_module {
         return owner_from_frames(py, name);
@@ -109,8 +109,8 @@ pub(crate) fn owner_of_running_code(py: Python<'_>) -> Option<Arc<ImportState>> 
     owner_from_frames(py, intern!(py, "tank")).map(|state| state.current())
 }
 
-/// Whose the innermost code is that decides on an import of that name: a project's, or another module's where no project
-/// has modules of that name. Code that a lease of this thread was taken from does not decide.
+/// Whose the innermost code is that decides on an import of that name: a project's, or another module's where
+/// no project has modules of that name. Code that a lease of this thread was taken from does not decide.
 fn owner_from_frames(py: Python<'_>, name: &Bound<'_, PyAny>) -> Option<Arc<ImportState>> {
     let past_modules = name.extract::<&str>().is_ok_and(may_be_own);
     let leased_from = held::leased_from();
@@ -128,8 +128,8 @@ fn owner_from_frames(py: Python<'_>, name: &Bound<'_, PyAny>) -> Option<Arc<Impo
     None
 }
 
-/// The project whose code loads the module with these globals by hand: by `exec_module`, `imp.load_source` or the like, not by
-/// an import. The module is marked as that project's.
+/// The project whose code loads the module with these globals by hand: by `exec_module`, `imp.load_source` or
+/// the like, not by an import. The module is marked as that project's.
 fn loads_by_hand(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<ImportState>> {
     let is_loading = frames(py).next().is_some_and(|frame| frame.is_module());
     let owner = if is_loading { acting_for(py)? } else { return None };
@@ -149,8 +149,9 @@ fn loads_by_hand(py: Python<'_>, globals: &Bound<'_, PyDict>) -> Option<Arc<Impo
     Some(owner)
 }
 
-/// The project that code of the standard library, with these globals, acts for where it imports something that is not the
-/// standard library's: it does so by the name that its caller gave, as `runpy` and `pkgutil` do.
+/// The project that code of the standard library, with these globals, acts for where it imports something
+/// that is not the standard library's: it does so by the name that its caller gave, as `runpy` and `pkgutil`
+/// do.
 fn asks_by_name(
     py: Python<'_>,
     globals: &Bound<'_, PyDict>,
@@ -165,10 +166,11 @@ fn asks_by_name(
     if is_standard { acting_for(py) } else { None }
 }
 
-/// Marks the module with these globals if it is from the folders of the project that is in place. For threads that hold it.
+/// Marks the module with these globals if it is from the folders of the project that is in place. For threads
+/// that hold it.
 ///
-/// The first import statement of a module runs before anybody else can, so a module is marked from then on: threads that
-/// it starts are told, and so are modules that never enter `sys.modules`.
+/// The first import statement of a module runs before anybody else can, so a module is marked from then on:
+/// threads that it starts are told, and so are modules that never enter `sys.modules`.
 pub(crate) fn claim_for_place(py: Python<'_>, globals: &Bound<'_, PyDict>) -> PyResult<()> {
     let in_place = World::lock(py)?.in_place().cloned();
     in_place.map_or(Ok(()), |state| claim(py, globals, state))

@@ -1,7 +1,8 @@
 //! Has the import system ask for [code that is known](Codes) before it compiles a project's sources.
 //!
-//! Two functions are wrapped once: `zipimport`'s, as CPython keeps no compiled code of what is in zips, and that of the loader
-//! of sources in folders, since compiled code beside them may be of a source that was there before.
+//! Two functions are wrapped once: `zipimport`'s, as CPython keeps no compiled code of what is in zips, and
+//! that of the loader of sources in folders, since compiled code beside them may be of a source that was
+//! there before.
 
 use std::sync::Arc;
 
@@ -60,8 +61,8 @@ fn install_for_folders(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let function = wrap_pyfunction!(get_code, py)?;
-    // SAFETY: the interpreter is held and the function is alive. The result is a new reference or null with an exception set.
-    // A function in C is no method by itself.
+    // SAFETY: the interpreter is held and the function is alive. The result is a new reference or null with
+    // an exception set. A function in C is no method by itself.
     let method = unsafe { Bound::from_owned_ptr_or_err(py, PyInstanceMethod_New(function.as_ptr()))? };
     loader.setattr("get_code", method)
 }

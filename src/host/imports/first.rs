@@ -1,4 +1,5 @@
-//! The first import of a project's core: into an import state of its own, verified, and undone where it fails.
+//! The first import of a project's core: into an import state of its own, verified, and undone where it
+//! fails.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,12 +52,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) purpose: Purpose,
 }
 
-/// Puts a new state in place, imports `sgtk` into it and has the daemon prepare it. Only for the thread whose turn it is.
+/// Puts a new state in place, imports `sgtk` into it and has the daemon prepare it. Only for the thread whose
+/// turn it is.
 ///
 /// # Errors
-/// [`Error::Import`] where the core's code raises, [`Error::WrongCore`] where it is not the core that was to be
-/// imported, [`Error::OnImport`] where the daemon's function fails. The interpreter is then as before, and nothing is in
-/// place.
+/// [`Error::Import`] where the core's code raises, [`Error::WrongCore`] where it is not the core that was to
+/// be imported, [`Error::OnImport`] where the daemon's function fails. The interpreter is then as before, and
+/// nothing is in place.
 pub(crate) fn first_import(
     py: Python<'_>,
     settings: &Settings,
@@ -96,7 +98,8 @@ pub(crate) fn first_import(
     }
     world::set_variables(py, settings.variables.of(state.project()))?;
     prepare(state.project())?;
-    // What an import makes is there to stay: looking for garbage in it, and in all other projects, takes a third of the time.
+    // What an import makes is there to stay: looking for garbage in it, and in all other projects, takes a
+    // third of the time.
     let uncollected = Uncollected::new(py)?;
     let imported = limited(py, settings, "the import", || as_one_import(|| import_for_host(py, "sgtk")))?;
     drop(uncollected);

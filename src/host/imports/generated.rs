@@ -1,8 +1,9 @@
 //! Code of functions that `dataclasses` writes as text.
 //!
-//! A newer core brings two hundred data classes, and compiling what the standard library writes for them is a fifth of its
-//! import once all else is known. The texts are the same for all projects on a core, so they are compiled once, and kept on disk
-//! in one piece for each core. The text itself is the key: what a piece has too much or too little does no harm.
+//! A newer core brings two hundred data classes, and compiling what the standard library writes for them is a
+//! fifth of its import once all else is known. The texts are the same for all projects on a core, so they are
+//! compiled once, and kept on disk in one piece for each core. The text itself is the key: what a piece has
+//! too much or too little does no harm.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Threads that have imported a project with `import_sgtk`, which is in place for the whole process.
 //!
-//! The tests of one binary run on several threads: between one test's `import_sgtk` and its `import sgtk` another test may
-//! have imported its own project. The first one's import is refused then, instead of giving it the other's core.
+//! The tests of one binary run on several threads: between one test's `import_sgtk` and its `import sgtk`
+//! another test may have imported its own project. The first one's import is refused then, instead of giving
+//! it the other's core.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ pub(crate) fn note_forgotten() {
 /// For code that is nobody's on a thread that holds nothing, where it imports a module of this name.
 ///
 /// # Errors
-/// `ImportError` where it is the core's, and what stays in place is another project than the one that this thread imported.
+/// `ImportError` where it is the core's, and what stays in place is another project than the one that this
+/// thread imported.
 pub(super) fn refuse_anothers(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
     IMPORTED.with_borrow(|imported| {
         let Some(imported) = imported else { return Ok(()) };

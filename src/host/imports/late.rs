@@ -1,5 +1,5 @@
-//! Late imports: an `import` that a project's code runs on another thread, or after the project was parked, is served
-//! from that project's modules and never from whatever is in place by then.
+//! Late imports: an `import` that a project's code runs on another thread, or after the project was parked,
+//! is served from that project's modules and never from whatever is in place by then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,12 @@ static TIMEOUT: RwLock<Option<Duration>> = RwLock::new(Some(Duration::from_secs(
 /// Why a dropped core's code gets no modules but those that are still alive.
 const SUPERSEDED: &str = "its core was dropped or imported anew since";
 
-/// Sets how long late imports wait for their turn, for all hosts of the process. `None` waits for ever. Default: 30 s.
+/// Sets how long late imports wait for their turn, for all hosts of the process. `None` waits forever.
+/// Default: 30 s.
 ///
-/// A late import is one that code of a parked project runs, or code of any project on a thread that holds no lease of it.
-/// Where a module has to be loaded for it, it waits for the project's turn; then it fails with an `ImportError`.
+/// A late import is one that code of a parked project runs, or code of any project on a thread that holds no
+/// lease of it. Where a module has to be loaded for it, it waits for the project's turn; then it fails with
+/// an `ImportError`.
 pub fn set_late_import_timeout(timeout: impl Into<Option<Duration>>) {
     *TIMEOUT.write() = timeout.into();
 }
@@ -72,7 +74,8 @@ pub(super) fn late<'py>(
         (!ownership.is_hidden()).then_some(module)
     };
     if in_place && GATE.is_moving(state.key()) {
-        // Another thread is importing the core, and may wait for this one, which the core's import has started.
+        // Another thread is importing the core, and may wait for this one, which the core's import has
+        // started.
         return adopting(py, pass_on);
     }
     if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten())
@@ -124,8 +127,8 @@ fn in_own_turn<'py>(
     }
 }
 
-/// Whether the state is in place and never left since it had that many entries: looking at a module may have run its
-/// `__getattr__`, and meanwhile others.
+/// Whether the state is in place and never left since it had that many entries: looking at a module may have
+/// run its `__getattr__`, and meanwhile others.
 fn is_still_in_place(py: Python<'_>, state: &Arc<ImportState>, entries: u64) -> PyResult<bool> {
     let in_place = World::lock(py)?.is_in_place(state);
     Ok(in_place && state.entries() == entries)

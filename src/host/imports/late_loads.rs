@@ -1,7 +1,7 @@
 //! Modules that a core in memory loads late, while its files on disk are replaced.
 //!
-//! A core that is kept, as the one on disk is not whole, would get modules of the other version. So a finder of the project's own
-//! refuses files that are not what they were before the core was imported.
+//! A core that is kept, as the one on disk is not whole, would get modules of the other version. So a finder
+//! of the project's own refuses files that are not what they were before the core was imported.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ struct LateLoads {
     watch: Arc<CoreWatch>,
 }
 
-/// Has the project that is in place load no file of its core's late that was replaced since `watch` was taken.
+/// Has the project that is in place load no file of its core's late that was replaced since `watch` was
+/// taken.
 pub(crate) fn guard(py: Python<'_>, watch: &Arc<CoreWatch>) -> PyResult<()> {
     let finders = py.import("sys")?.getattr("meta_path")?;
     finders.call_method1("insert", (0, LateLoads { watch: Arc::clone(watch) })).map(drop)
@@ -56,7 +57,8 @@ impl LateLoads {
 }
 
 impl LateLoads {
-    /// The core's folders and zips that a module is looked for in: those of its package, else the core's `python`.
+    /// The core's folders and zips that a module is looked for in: those of its package, else the core's
+    /// `python`.
     fn folders(&self, path: Option<&Bound<'_, PyAny>>) -> Vec<PathBuf> {
         let location = self.watch.location();
         let Some(path) = path.filter(|path| !path.is_none()) else {

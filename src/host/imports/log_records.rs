@@ -8,7 +8,8 @@ use sgtk_config::keys::redacted;
 
 /// Gives the `sgtk` and `tank` loggers of the project that is in place a handler that forwards their records.
 ///
-/// Before the core is imported, so that what it logs meanwhile is forwarded too. The handler is parked with its loggers.
+/// Before the core is imported, so that what it logs meanwhile is forwarded too. The handler is parked with
+/// its loggers.
 pub(crate) fn forward(py: Python<'_>, project: &str) -> PyResult<()> {
     let handler = handler_class(py)?.call1((project, wrap_pyfunction!(emit, py)?))?;
     let logging = import_for_host(py, "logging")?;

@@ -27,11 +27,13 @@ pub struct Imported {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// For a project's leases: the first one, and again after an upgrade, an eviction, or where it was damaged.
+    /// For a project's leases: the first one, and again after an upgrade, an eviction, or where it was
+    /// damaged.
     Lease,
     /// By [`import_sgtk`](crate::import_sgtk).
     Recipe,
-    /// For a bootstrap: the core that it starts from, and the project's own. The bootstrap sets the user itself.
+    /// For a bootstrap: the core that it starts from, and the project's own. The bootstrap sets the user
+    /// itself.
     Bootstrap,
 }
 

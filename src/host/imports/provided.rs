@@ -14,9 +14,9 @@ use crate::host::python::modules::is_standard_name;
 
 /// The top-level names in the zips of libraries that the core brings along for the running Python.
 ///
-/// Newer cores import them under their real names, and take what is there already instead of their own: so these are
-/// the names to hide from the first import. The zips are looked at anew where they have changed. Where they are, and that a
-/// missing or damaged one is passed over, is the core's own rule.
+/// Newer cores import them under their real names, and take what is there already instead of their own: so
+/// these are the names to hide from the first import. The zips are looked at anew where they have changed.
+/// Where they are, and that a missing or damaged one is passed over, is the core's own rule.
 pub(super) fn provided_names(py: Python<'_>, location: &CoreLocation) -> PyResult<HashSet<String>> {
     let core = location.install_core();
     let version = py.version_info();

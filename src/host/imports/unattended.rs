@@ -1,4 +1,5 @@
-//! What a daemon needs of each core: limits on calls to the site, nobody who is asked, and keys that are hidden.
+//! What a daemon needs of each core: limits on calls to the site, nobody who is asked, and keys that are
+//! hidden.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use sgtk_config::keys::Learner;
 use super::on_import::{Imported, Purpose};
 use crate::host::python::steps_in_python;
 
-/// Prepares a core that was just imported for leases or for good. Those of bootstraps are prepared on their way, with the
-/// options that they have.
+/// Prepares a core that was just imported for leases or for good. Those of bootstraps are prepared on their
+/// way, with the options that they have.
 pub(crate) fn prepare_core(
     py: Python<'_>,
     about: &Imported,

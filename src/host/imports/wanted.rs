@@ -61,7 +61,8 @@ impl<'py> Wanted<'py> {
         Some(Self { absolute, gives: Gives::From(Vec::new()), _interpreter: py })
     }
 
-    /// What the import gives, from the modules that `look_up` knows; `None` where something has to be loaded for it.
+    /// What the import gives, from the modules that `look_up` knows; `None` where something has to be loaded
+    /// for it.
     pub(crate) fn from(
         &self,
         look_up: impl Fn(&str) -> Option<Bound<'py, PyAny>>,
@@ -109,7 +110,8 @@ fn strings(sequence: &Bound<'_, PyAny>) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let is_plain = sequence.is_exact_instance_of::<PyTuple>() || sequence.is_exact_instance_of::<PyList>();
-    // Any sequence will do, a string of one-letter names too: such are not asked for in statements, only in calls.
+    // Any sequence will do, a string of one-letter names too: such are not asked for in statements, only in
+    // calls.
     if is_plain {
         sequence.extract().ok()
     } else {

@@ -1,8 +1,8 @@
 //! The wrapped import functions: `builtins.__import__`, `importlib.__import__` and `importlib.import_module`.
 //!
 //! They are wrapped once for the process. Whose the importing code is follows from the caller's globals
-//! ([`caller::owner`]). A thread that holds the project, and code that is nobody's, go to the previous function unchanged;
-//! the rest are late imports ([`late`](super::late)).
+//! ([`caller::owner`]). A thread that holds the project, and code that is nobody's, go to the previous
+//! function unchanged; the rest are late imports ([`late`](super::late)).
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

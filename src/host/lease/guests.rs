@@ -1,7 +1,8 @@
-//! Cores that code has put in the place of its project's own by a bootstrap of its own: guests, until the lease ends.
+//! Cores that code has put in the place of its project's own by a bootstrap of its own: guests, until the
+//! lease ends.
 //!
-//! The project's own state is parked meanwhile, whole. The thread whose code it is holds the guest as it holds the project;
-//! nobody else shares it.
+//! The project's own state is parked meanwhile, whole. The thread whose code it is holds the guest as it
+//! holds the project; nobody else shares it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,14 +33,16 @@ struct Guest {
     drop: Drops,
 }
 
-/// A place of the gate's that is another state's now. Undone when dropped, unless it is [kept](Exchanged::keep).
+/// A place of the gate's that is another state's now. Undone when dropped, unless it is
+/// [kept](Exchanged::keep).
 pub(crate) struct Exchanged {
     from: Key,
     to: Key,
     undo: bool,
 }
 
-/// Has a state of the key `to` be what this thread holds, in the place of `from`'s, once no other thread holds that.
+/// Has a state of the key `to` be what this thread holds, in the place of `from`'s, once no other thread
+/// holds that.
 ///
 /// # Errors
 /// [`Error::LeaseTimeout`] where others go on holding it.
@@ -101,8 +104,8 @@ pub(super) fn are_there() -> bool {
     ANY.load(Ordering::Acquire)
 }
 
-/// The guests whose engines were not ended yet, the last first, each with the code that has brought it. From now on they count
-/// as ended.
+/// The guests whose engines were not ended yet, the last first, each with the code that has brought it. From
+/// now on they count as ended.
 pub(super) fn to_end() -> Vec<(Arc<ImportState>, String)> {
     let mut guests = GUESTS.lock();
     let open = guests.iter_mut().rev().filter(|guest| !guest.ended);

@@ -1,7 +1,8 @@
-//! What is looked at before the last holder lets go of what is in place: what project code has done to its own import state.
+//! What is looked at before the last holder lets go of what is in place: what project code has done to its
+//! own import state.
 //!
-//! Code may bootstrap by itself, and leave the engine; it may take its core's modules away, or put another core's in their
-//! place. The project's own comes back, and it is told once who has done it.
+//! Code may bootstrap by itself, and leave the engine; it may take its core's modules away, or put another
+//! core's in their place. The project's own comes back, and it is told once who has done it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -39,8 +40,8 @@ struct Started {
     by: String,
 }
 
-/// Notes that code starts an engine in the core that is in place. One that the daemon's own code starts by itself stays, as it
-/// is meant to be used in further leases; others end with the lease.
+/// Notes that code starts an engine in the core that is in place. One that the daemon's own code starts by
+/// itself stays, as it is meant to be used in further leases; others end with the lease.
 pub(crate) fn note_engine(py: Python<'_>) -> PyResult<()> {
     let noted = match GATE.holders() {
         0 if GATE.is_free() => &ENGINE_OUTSIDE,
@@ -73,8 +74,9 @@ pub(crate) fn note_damage(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Ends what code has left: engines and their threads, and the code of a core that took the place of the project's own. For the
-/// last holder, who still has it in place. Returns what is wrong with what is in place then.
+/// Ends what code has left: engines and their threads, and the code of a core that took the place of the
+/// project's own. For the last holder, who still has it in place. Returns what is wrong with what is in place
+/// then.
 pub(super) fn clean_up(py: Python<'_>) {
     end_engines_of_guests(py);
     end_engine(py);
@@ -102,8 +104,8 @@ fn end_engines_of_guests(py: Python<'_>) {
     }
 }
 
-/// Ends the engine that code has left in what was in place outside leases until now, and the threads of its core and of those
-/// that this one took the place of. For the thread whose turn it is.
+/// Ends the engine that code has left in what was in place outside leases until now, and the threads of its
+/// core and of those that this one took the place of. For the thread whose turn it is.
 pub(crate) fn end_outside(py: Python<'_>, before: &[Arc<ImportState>]) {
     let started = ENGINE_OUTSIDE.lock().take();
     let Some(Started { state, by }) = started.filter(|started| !started.state.is_retired()) else { return };
@@ -169,8 +171,8 @@ fn tell_damage(py: Python<'_>, state: &ImportState, damage: &Damage) {
     }
 }
 
-/// Ends what code of another core has begun that took the place of the project's own, and has its modules be nobody's: they
-/// are not to import from the project's core.
+/// Ends what code of another core has begun that took the place of the project's own, and has its modules be
+/// nobody's: they are not to import from the project's core.
 fn end_replacement(py: Python<'_>, state: &Arc<ImportState>) {
     let ended = steps_in_python::call(py, "end_left_engine", (true,));
     if let Err(error) = ended.map_err(Error::from) {

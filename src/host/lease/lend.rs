@@ -1,8 +1,9 @@
-//! A bootstrap's turn, lent to others while its thread waits for the site, for a program or for others' turns.
+//! A bootstrap's turn, lent to others while its thread waits for the site, for a program or for others'
+//! turns.
 //!
-//! Calls of the standard library that wait are wrapped once (`waits.py`). On a thread that [lends](lending) its turn such a call
-//! parks what is in place, opens the gate, waits, and takes the turn again before any of the project's code goes on. So code
-//! runs in its turn alone, as ever; only its waits do not count.
+//! Calls of the standard library that wait are wrapped once (`waits.py`). On a thread that [lends](lending)
+//! its turn such a call parks what is in place, opens the gate, waits, and takes the turn again before any of
+//! the project's code goes on. So code runs in its turn alone, as ever; only its waits do not count.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,7 +23,8 @@ use crate::host::gate::{GATE, Manner, held};
 use crate::host::python::import::is_nested;
 use crate::host::state::world::{World, put_back};
 
-/// What has to know when a turn is lent and when it is back. It runs no Python code, in which a time limit could strike.
+/// What has to know when a turn is lent and when it is back. It runs no Python code, in which a time limit
+/// could strike.
 pub(crate) trait Lender {
     /// Others are about to have their turns.
     fn lend(&self, py: Python<'_>) -> PyResult<()>;
@@ -82,7 +84,8 @@ pub(crate) fn wait_for_lenders(py: Python<'_>, lenders: &[u64], timeout: Option<
     });
 }
 
-/// The lender, where this thread may lend at this moment. Not within an import: others would wait for its lock.
+/// The lender, where this thread may lend at this moment. Not within an import: others would wait for its
+/// lock.
 fn lender() -> Option<Rc<dyn Lender>> {
     if is_nested() || held::held_once().is_none() {
         return None;
@@ -103,7 +106,8 @@ fn lend<T>(py: Python<'_>, lender: &dyn Lender, wait: impl FnOnce() -> PyResult<
         report(&error);
     }
     let outcome = wait();
-    // Alone, as a turn is: not together with a late import of the project's own. Without a limit, as there is no way back.
+    // Alone, as a turn is: not together with a late import of the project's own. Without a limit, as there is
+    // no way back.
     let (_, place) = ask(py, &key, Manner::Alone, None)?;
     held::push(&key, place, frame);
     let back = put_back(py, &state);

@@ -22,12 +22,13 @@ use sgtk_config::CoreLocation;
 
 /// A project's `sgtk`, in place until the lease is dropped.
 ///
-/// Derefs to the module. Bound to the thread and to its attachment to the interpreter; other threads may lease the same
-/// project at the same time. While it lives, all Python code of the process sees this project's modules, whatever
-/// thread it runs on; detach freely, the project stays in place.
+/// Derefs to the module. Bound to the thread and to its attachment to the interpreter; other threads may
+/// lease the same project at the same time. While it lives, all Python code of the process sees this
+/// project's modules, whatever thread it runs on; detach freely, the project stays in place.
 ///
-/// Dropping the last lease parks the project, also while a panic unwinds. An error on that way goes to `tracing`;
-/// [`finish`](Self::finish) returns it. A lease that is leaked keeps its project in place for good.
+/// Dropping the last lease parks the project, also while a panic unwinds. An error on that way goes to
+/// `tracing`; [`finish`](Self::finish) returns it. A lease that is leaked keeps its project in place for
+/// good.
 #[must_use = "the project is parked when the lease is dropped"]
 pub struct Lease<'py> {
     // Fields are dropped in this order: the module before the pin that keeps it in place.

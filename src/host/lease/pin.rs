@@ -28,8 +28,8 @@ pub(crate) struct Pin {
     _thread: PhantomData<*const ()>,
 }
 
-/// Whether this thread holds the state. Not where it holds the one that came after it: a dropped core's and the new one's
-/// have their project's key in common.
+/// Whether this thread holds the state. Not where it holds the one that came after it: a dropped core's and
+/// the new one's have their project's key in common.
 pub(crate) fn holds(state: &ImportState) -> bool {
     held::holds(state.key()) && !state.is_retired()
 }

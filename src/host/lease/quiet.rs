@@ -7,11 +7,12 @@ use pyo3::prelude::*;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::state::world::World;
 
-/// How long the last holder waits for a module that another thread is still importing before it parks the project all
-/// the same.
+/// How long the last holder waits for a module that another thread is still importing before it parks the
+/// project all the same.
 const IMPORT_GRACE: Duration = Duration::from_secs(10);
 
-/// Waits, still holding the project in place, until no other thread is in the middle of importing one of its modules.
+/// Waits, still holding the project in place, until no other thread is in the middle of importing one of its
+/// modules.
 pub(crate) fn wait_for_imports(py: Python<'_>, state: &ImportState) {
     let start = Instant::now();
     let mut pause = Duration::from_micros(50);

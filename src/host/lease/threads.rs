@@ -17,11 +17,11 @@ use crate::host::python::time_limit::raise_in;
 /// How long a thread may take to end by itself before it is asked to.
 const BY_ITSELF: Duration = Duration::from_secs(1);
 
-/// Waits, detached, until no other thread runs code of these states; those that do not end by themselves within a second
-/// are made to raise `SystemExit`. Returns the names of those that are left at the deadline.
+/// Waits, detached, until no other thread runs code of these states; those that do not end by themselves
+/// within a second are made to raise `SystemExit`. Returns the names of those that are left at the deadline.
 ///
-/// Python raises an exception in another thread between two of its instructions. A thread that waits in C, for a lock or a
-/// socket, is not reached before it returns.
+/// Python raises an exception in another thread between two of its instructions. A thread that waits in C,
+/// for a lock or a socket, is not reached before it returns.
 pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant) -> Vec<String> {
     let asked_from = Instant::now() + BY_ITSELF;
     let mut asked: Vec<u64> = Vec::new();
@@ -38,7 +38,8 @@ pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant
         };
         let now = Instant::now();
         for ident in asked.iter().filter(|asked| !left.iter().any(|thread| thread.ident == **asked)) {
-            // A thread of the daemon's outlives the project's code: what that was too late for is not to reach other code.
+            // A thread of the daemon's outlives the project's code: what that was too late for is not to
+            // reach other code.
             raise_in(py, *ident as std::ffi::c_long, None);
         }
         if left.is_empty() || now >= deadline {

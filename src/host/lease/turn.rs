@@ -13,8 +13,8 @@ use crate::interpreter::thread_state;
 /// How long a thread waits before it tells who holds the turn, and tells it again.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The gate's turn to change what is in place. When it is dropped, what is to be in place outside leases is put back and
-/// the turn passed on, unless the project was [left in place](Self::leave_in_place).
+/// The gate's turn to change what is in place. When it is dropped, what is to be in place outside leases is
+/// put back and the turn passed on, unless the project was [left in place](Self::leave_in_place).
 pub(crate) struct Turn<'py> {
     py: Python<'py>,
 }
@@ -53,8 +53,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Puts in place what is to be there outside leases, then opens the gate. What is there now is taken out as it was when it
-/// came, where it is `damaged`.
+/// Puts in place what is to be there outside leases, then opens the gate. What is there now is taken out as
+/// it was when it came, where it is `damaged`.
 pub(super) fn put_outside(py: Python<'_>, damaged: bool) -> PyResult<()> {
     world::place_outside(py, damaged, || GATE.left())
 }

@@ -1,9 +1,9 @@
 //! The process's file mode mask, of which each of a project's threads has its own view.
 //!
-//! Toolkit sets it to 0 around copying and then to what it was before. Two threads that do so at the same time, each
-//! taking the other's value for what was before, leave it at 0 for good. So `os.umask` is wrapped once: for a project's
-//! code it keeps what each thread has set, and the process's mask grants what any of them needs. Where none has set
-//! another mask than the daemon's any more, the process has the daemon's.
+//! Toolkit sets it to 0 around copying and then to what it was before. Two threads that do so at the same
+//! time, each taking the other's value for what was before, leave it at 0 for good. So `os.umask` is wrapped
+//! once: for a project's code it keeps what each thread has set, and the process's mask grants what any of
+//! them needs. Where none has set another mask than the daemon's any more, the process has the daemon's.
 
 use std::cell::Cell;
 use std::collections::HashMap;

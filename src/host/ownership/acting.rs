@@ -32,11 +32,12 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         .map(drop)
 }
 
-/// The project that the running code acts for: the owner of the innermost code that is a project's. What such code calls,
-/// `site` or `dataclasses` for example, acts for it. Code of a state that gave way acts for its successor.
+/// The project that the running code acts for: the owner of the innermost code that is a project's. What such
+/// code calls, `site` or `dataclasses` for example, acts for it. Code of a state that gave way acts for its
+/// successor.
 ///
-/// Code that a lease of this thread was taken from does not count. Neither does code from which the import system was
-/// called: an import that loads something has its own turn, or is nobody's.
+/// Code that a lease of this thread was taken from does not count. Neither does code from which the import
+/// system was called: an import that loads something has its own turn, or is nobody's.
 pub(crate) fn acting_for(py: Python<'_>) -> Option<Arc<ImportState>> {
     let system = IMPORT_SYSTEM.get(py)?;
     let leased_from = held::leased_from();

@@ -11,10 +11,11 @@ use pyo3::types::PyString;
 /// Which folders hold a core, as far as it was asked.
 static CORES: LazyLock<Mutex<HashMap<PathBuf, bool>>> = LazyLock::new(Mutex::default);
 
-/// The install folder of the Toolkit core that a path lies in: its code, or the libraries that it brings along.
+/// The install folder of the Toolkit core that a path lies in: its code, or the libraries that it brings
+/// along.
 ///
-/// A core is told by the layout around it and not by the mere presence of a `tank` package, as it may be installed among
-/// other packages in `site-packages`.
+/// A core is told by the layout around it and not by the mere presence of a `tank` package, as it may be
+/// installed among other packages in `site-packages`.
 pub(crate) fn core_of(path: &Path) -> Option<&Path> {
     if !path.is_absolute() {
         return None;

@@ -13,7 +13,8 @@ use crate::host::python::frames::{Frame, Place, frames};
 use crate::host::python::modules::{is_in_stdlib, text_of};
 use crate::host::python::names::Names;
 
-/// The code that is running on this thread: the innermost that is neither a core's nor the standard library's.
+/// The code that is running on this thread: the innermost that is neither a core's nor the standard
+/// library's.
 #[derive(Clone, Debug)]
 pub(crate) struct Culprit {
     /// `function 'handle' in /plugins/notify.py, line 12`.
@@ -52,8 +53,8 @@ fn is_told_of(frame: &Frame<'_>, module: &str) -> bool {
     !is_ours && !is_cores && !is_in_stdlib(&file)
 }
 
-/// Where a project's code has asked for `sys.modules`, `sys.path` or their like last while it had its turn, and the number
-/// of its state.
+/// Where a project's code has asked for `sys.modules`, `sys.path` or their like last while it had its turn,
+/// and the number of its state.
 static ASKED: Mutex<Option<(u64, Place)>> = Mutex::new(None);
 
 /// Notes that the code that is calling us gets something of the interpreter's that it may change.

@@ -16,10 +16,11 @@ use super::toolkit_names::is_core_name;
 use crate::host::python::contents;
 use crate::host::python::modules::{self, Origin};
 
-/// The modules among `modules` that the state must not have, with where they come from: those of another Toolkit core's
-/// files, and those that are marked as another state's, or lead to one. Given the cores that the daemon has on its own path, also modules
-/// that nobody has marked and that come from none of those. What is among `clean` was looked at before and has not changed
-/// since; what is found to be in order becomes part of it.
+/// The modules among `modules` that the state must not have, with where they come from: those of another
+/// Toolkit core's files, and those that are marked as another state's, or lead to one. Given the cores that
+/// the daemon has on its own path, also modules that nobody has marked and that come from none of those. What
+/// is among `clean` was looked at before and has not changed since; what is found to be in order becomes part
+/// of it.
 pub(crate) fn foreign_modules(
     modules: &Bound<'_, PyDict>,
     state: &Arc<ImportState>,
@@ -55,11 +56,13 @@ pub(crate) fn foreign_modules(
     foreign
 }
 
-/// Modules that were found in order, by the versions of their dictionaries, which no two states of dictionaries share.
+/// Modules that were found in order, by the versions of their dictionaries, which no two states of
+/// dictionaries share.
 #[derive(Debug, Default)]
 pub(crate) struct Clean(HashSet<u64>);
 
-/// Where a module that nobody has marked comes from, if that is a core which the daemon has not on its own path.
+/// Where a module that nobody has marked comes from, if that is a core which the daemon has not on its own
+/// path.
 fn unmarked_place(module: &Bound<'_, PyAny>, daemons: &HashSet<PathBuf>) -> Option<String> {
     let Origin::Path(path) = modules::origin(module) else { return None };
     let core = core_of(Path::new(&path)).filter(|_| !modules::is_in_stdlib(&path))?;
@@ -129,8 +132,8 @@ pub(crate) fn holding_modules(
     Ok(holding)
 }
 
-/// The modules that the daemon's own state must not have: those that are marked, and those of cores that it has not on its
-/// own path.
+/// The modules that the daemon's own state must not have: those that are marked, and those of cores that it
+/// has not on its own path.
 pub(crate) fn modules_not_the_daemons(
     modules: &Bound<'_, PyDict>,
     daemons: &HashSet<PathBuf>,

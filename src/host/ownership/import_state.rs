@@ -32,7 +32,8 @@ pub(crate) struct ImportState {
     verified: AtomicUsize,
     /// After the state was retired: its modules by name, as weak references.
     remains: PyOnceLock<Py<PyDict>>,
-    /// What its code has been given of the interpreter while it did not have its turn; nothing any more once it is retired.
+    /// What its code has been given of the interpreter while it did not have its turn; nothing any more once
+    /// it is retired.
     views: Mutex<Option<Views>>,
     codes: Codes,
     retired: AtomicBool,
@@ -44,8 +45,8 @@ pub(crate) struct ImportState {
 type Views = [Option<Py<PyAny>>; 6];
 
 impl ImportState {
-    /// A state that owns nothing yet. `path` is to stand at the front of `sys.path`: the core's `python` folder and the
-    /// plugin folders.
+    /// A state that owns nothing yet. `path` is to stand at the front of `sys.path`: the core's `python`
+    /// folder and the plugin folders.
     pub(crate) fn new(
         key: Key,
         location: CoreLocation,
@@ -109,13 +110,14 @@ impl ImportState {
         let _ = self.settled.set(location);
     }
 
-    /// The rules by which the state's own is told. Hold them for moments only and run no Python code meanwhile.
+    /// The rules by which the state's own is told. Hold them for moments only and run no Python code
+    /// meanwhile.
     pub(crate) fn rules(&self, py: Python<'_>) -> MutexGuard<'_, Rules> {
         self.rules.lock_py_attached(py)
     }
 
-    /// Has another state take this one's place, as a bootstrap's core takes that of the core it started from: code of
-    /// this one imports from that one from now on. Once.
+    /// Has another state take this one's place, as a bootstrap's core takes that of the core it started from:
+    /// code of this one imports from that one from now on. Once.
     pub(crate) fn give_way_to(&self, successor: &Arc<ImportState>) {
         let _ = self.successor.set(Arc::clone(successor));
     }
@@ -134,8 +136,8 @@ impl ImportState {
         Arc::clone(state)
     }
 
-    /// Makes this state a guest of another: code of that one has put it in place, for as long as that one would be there.
-    /// Modules of that one which are no core's are seen in it too. Once.
+    /// Makes this state a guest of another: code of that one has put it in place, for as long as that one
+    /// would be there. Modules of that one which are no core's are seen in it too. Once.
     pub(crate) fn be_guest_of(&self, base: &Arc<ImportState>) {
         *self.base.lock() = Some(Arc::clone(base));
     }
@@ -225,7 +227,8 @@ impl ImportState {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Takes back that one entry was counted: of a state that was taken out and put in again only to be looked at.
+    /// Takes back that one entry was counted: of a state that was taken out and put in again only to be
+    /// looked at.
     pub(crate) fn discount_entry(&self) {
         self.entries.fetch_sub(1, Ordering::Relaxed);
     }

@@ -13,8 +13,9 @@ use crate::host::python::names::Names;
 
 /// Names the project that a module belongs to, from within the module's own dictionary.
 ///
-/// A mark in the dictionary lives and dies with it, and is found from any function's globals, also when the module
-/// itself is gone. (A table of addresses would name a project for whatever takes a dead dictionary's place.)
+/// A mark in the dictionary lives and dies with it, and is found from any function's globals, also when the
+/// module itself is gone. (A table of addresses would name a project for whatever takes a dead dictionary's
+/// place.)
 #[pyclass(frozen, module = "sgtk_host")]
 pub(crate) struct Owner {
     state: Arc<ImportState>,
@@ -71,7 +72,8 @@ pub(crate) fn owner_of_value(value: &Bound<'_, PyAny>) -> Option<Arc<ImportState
     }
 }
 
-/// Whose an entry of `sys.modules` is, seen from the project `state`: by its mark, else by its name and place.
+/// Whose an entry of `sys.modules` is, seen from the project `state`: by its mark, else by its name and
+/// place.
 pub(crate) fn classify(
     rules: &Rules,
     state: &Arc<ImportState>,
@@ -86,8 +88,8 @@ pub(crate) fn classify(
     }
 }
 
-/// Whether an entry of the daemon's modules is a hook or a bundle that nothing told yet whose it is: nobody but a
-/// project's code loads such.
+/// Whether an entry of the daemon's modules is a hook or a bundle that nothing told yet whose it is: nobody
+/// but a project's code loads such.
 pub(crate) fn is_unclaimed(name: &Bound<'_, PyAny>) -> bool {
     name.cast::<PyString>().is_ok_and(|name| toolkit_names::is_generated(&name.to_string_lossy()))
 }

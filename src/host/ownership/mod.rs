@@ -1,7 +1,7 @@
 //! Whose a module, a finder or a path entry is: the daemon's, or which project's.
 //!
-//! [`rules::Ownership`] is the one answer: [`rules::Rules`] give it by names and places, [`marks::classify`] by a module's mark
-//! as well, and [`newcomers::sort`] for modules that follow from others.
+//! [`rules::Ownership`] is the one answer: [`rules::Rules`] give it by names and places, [`marks::classify`]
+//! by a module's mark as well, and [`newcomers::sort`] for modules that follow from others.
 
 pub(crate) mod acting;
 pub(crate) mod cores;

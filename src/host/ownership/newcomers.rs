@@ -23,9 +23,10 @@ impl Sorted {
 
 /// Sorts the modules that appeared while a project was in place, and marks those that are its own.
 ///
-/// Most are told by name or place. The rest follows from those: what code has made in the name of an owned package, and
-/// host packages that took one of the project's libraries into their globals. Shared, such a package would carry that
-/// library to the daemon and to other projects. What another thread is just loading by hand is left alone.
+/// Most are told by name or place. The rest follows from those: what code has made in the name of an owned
+/// package, and host packages that took one of the project's libraries into their globals. Shared, such a
+/// package would carry that library to the daemon and to other projects. What another thread is just loading
+/// by hand is left alone.
 pub(crate) fn sort(
     py: Python<'_>,
     rules: &Rules,
@@ -90,7 +91,8 @@ impl<'py> Sorting<'_, 'py> {
 
     /// Whether a module is the project's because others are.
     fn follows(&self, newcomer: &Newcomer<'_, 'py>) -> bool {
-        // Without its package a submodule is of no use to anybody else: it is not bound to the next copy of the package.
+        // Without its package a submodule is of no use to anybody else: it is not bound to the next copy of
+        // the package.
         let is_in_own_package =
             || newcomer.name.rsplit_once('.').is_some_and(|(parent, _)| self.owns(parent));
         match modules::origin(newcomer.module) {

@@ -91,8 +91,8 @@ impl<'py> Search<'py> {
         Ok(Self { referents, owners: Owners::default(), known: HashSet::new(), left: MOST })
     }
 
-    /// The first project's object that each global of the module holds, or leads to over containers and attributes.
-    /// Modules, classes and functions' globals are not followed.
+    /// The first project's object that each global of the module holds, or leads to over containers and
+    /// attributes. Modules, classes and functions' globals are not followed.
     pub(crate) fn held_by(&mut self, module: &Bound<'py, PyAny>) -> PyResult<Vec<Held>> {
         let Some(globals) = modules::module_dict(module) else { return Ok(Vec::new()) };
         let (mut held, mut left) = (Vec::new(), MOST_OF_ONE.min(self.left));

@@ -7,7 +7,8 @@ use std::path::{MAIN_SEPARATOR, Path};
 pub(crate) struct Roots(Vec<String>);
 
 impl Roots {
-    /// Adds a folder or zip. A relative path, or the root of the file system, is passed over: it would take in everything.
+    /// Adds a folder or zip. A relative path, or the root of the file system, is passed over: it would take
+    /// in everything.
     pub(crate) fn add(&mut self, root: &str) {
         if !Path::new(root).is_absolute() {
             return;

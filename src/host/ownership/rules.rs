@@ -17,7 +17,8 @@ pub(crate) enum Ownership {
     Own,
     /// Another project's.
     Other,
-    /// Everybody's, under a name that the core's own libraries have: out of sight while the project is in place.
+    /// Everybody's, under a name that the core's own libraries have: out of sight while the project is in
+    /// place.
     Shadowed,
     /// Everybody's for certain: an exempt name, or the standard library's.
     Shared,

@@ -17,7 +17,8 @@ pub(crate) fn is_generated(name: &str) -> bool {
     top.starts_with("tkimp") || top.len() == 32 && top.bytes().all(is_hexadecimal)
 }
 
-/// Whether Toolkit gives modules such names: a core's, those of swapped cores, and those of hooks and bundles.
+/// Whether Toolkit gives modules such names: a core's, those of swapped cores, and those of hooks and
+/// bundles.
 pub(crate) fn is_toolkit_name(name: &str) -> bool {
     const SWAPPED: [&str; 2] = ["core_swap_", "_tank_vendor_swap_"];
     is_core_name(name) || SWAPPED.iter().any(|prefix| name.starts_with(prefix)) || is_generated(name)

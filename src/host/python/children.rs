@@ -1,7 +1,7 @@
 //! Processes that a thread has started.
 //!
-//! Linux tells them by thread (`/proc/<pid>/task/<tid>/children`, where the kernel has `CONFIG_PROC_CHILDREN`). Elsewhere
-//! none are known.
+//! Linux tells them by thread (`/proc/<pid>/task/<tid>/children`, where the kernel has
+//! `CONFIG_PROC_CHILDREN`). Elsewhere none are known.
 
 use std::collections::HashSet;
 

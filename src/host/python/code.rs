@@ -1,8 +1,9 @@
 //! Code objects of projects' modules.
 //!
-//! Code is immutable and costs more than all else of a core: to compile, and in memory. So all projects on the same files
-//! have the same code objects, and what was compiled once is [kept on disk](CodeStore). Both know it by the contents of the
-//! source: a file that was replaced is never served with the code of the one before.
+//! Code is immutable and costs more than all else of a core: to compile, and in memory. So all projects on
+//! the same files have the same code objects, and what was compiled once is [kept on disk](CodeStore). Both
+//! know it by the contents of the source: a file that was replaced is never served with the code of the one
+//! before.
 
 use std::collections::HashMap;
 use std::ffi::c_char;
@@ -182,7 +183,8 @@ pub(crate) fn forget_unused() {
 /// The caches on disk that are open. Hosts of one process have one in common.
 static STORES: Mutex<Vec<(CodeCache, Weak<CodeStore>)>> = Mutex::new(Vec::new());
 
-/// Opens the cache on disk for the running Python. Where it cannot be used there is none, and the log says so.
+/// Opens the cache on disk for the running Python. Where it cannot be used there is none, and the log says
+/// so.
 pub(crate) fn open_store(py: Python<'_>, cache: &CodeCache) -> PyResult<Option<Arc<CodeStore>>> {
     let Some(python) = python_tag(py)? else { return Ok(None) };
     let is_open = |(known, store): &(CodeCache, Weak<CodeStore>)| {
@@ -225,8 +227,9 @@ fn python_tag(py: Python<'_>) -> PyResult<Option<String>> {
 fn load<'py>(py: Python<'py>, code: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let length =
         ffi::Py_ssize_t::try_from(code.len()).map_err(|error| PyOverflowError::new_err(error.to_string()))?;
-    // SAFETY: the interpreter is held, and the bytes are `length` long; they are read only. They were written by this user or
-    // root, as is seen to where they come from. The result is a new reference or null with an exception set.
+    // SAFETY: the interpreter is held, and the bytes are `length` long; they are read only. They were written
+    // by this user or root, as is seen to where they come from. The result is a new reference or null with an
+    // exception set.
     unsafe {
         let code = ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast::<c_char>(), length);
         Bound::from_owned_ptr_or_err(py, code)
@@ -253,8 +256,8 @@ fn with_file_name<'py>(code: Bound<'py, PyAny>, path: &str) -> PyResult<Bound<'p
 fn dump<'py>(code: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     /// What CPython 3.9 to 3.13 write.
     const VERSION: std::ffi::c_int = 4;
-    // SAFETY: the interpreter is held and the object is alive. The result is a new reference to bytes, or null with an
-    // exception set.
+    // SAFETY: the interpreter is held and the object is alive. The result is a new reference to bytes, or
+    // null with an exception set.
     let bytes = unsafe {
         Bound::from_owned_ptr_or_err(code.py(), ffi::PyMarshal_WriteObjectToString(code.as_ptr(), VERSION))?
     };

@@ -9,11 +9,11 @@ use pyo3::types::PyTuple;
 
 use super::import::import_for_host;
 
-/// Keeps the garbage collector from running while an import state changes: an allocation may start it, and it runs
-/// destructors, which are Python code.
+/// Keeps the garbage collector from running while an import state changes: an allocation may start it, and it
+/// runs destructors, which are Python code.
 pub(crate) struct CollectorPaused<'py> {
-    // Not attached for again when dropped: attaching lets go of what detached threads have dropped, which runs
-    // destructors.
+    // Not attached for again when dropped: attaching lets go of what detached threads have dropped, which
+    // runs destructors.
     py: Python<'py>,
 }
 
@@ -50,8 +50,8 @@ impl Drop for CollectorPaused<'_> {
     }
 }
 
-/// Keeps the collector from being started by allocations while Python code of the host's choice runs, which may still turn it
-/// on and off, and collect.
+/// Keeps the collector from being started by allocations while Python code of the host's choice runs, which
+/// may still turn it on and off, and collect.
 pub(crate) struct Uncollected<'py> {
     gc: Bound<'py, PyModule>,
     thresholds: Bound<'py, PyTuple>,
@@ -92,7 +92,8 @@ fn set_collector(_attached: Python<'_>, on: bool) -> bool {
     unsafe { if on { ffi::PyGC_Enable() != 0 } else { ffi::PyGC_Disable() != 0 } }
 }
 
-/// CPython 3.9 has no C calls for it, only the functions of the module `gc`: `isenabled`, `enable`, `disable`.
+/// CPython 3.9 has no C calls for it, only the functions of the module `gc`: `isenabled`, `enable`,
+/// `disable`.
 #[cfg(not(Py_3_10))]
 static COLLECTOR: pyo3::sync::PyOnceLock<[Py<PyAny>; 3]> = pyo3::sync::PyOnceLock::new();
 

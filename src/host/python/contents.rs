@@ -1,8 +1,8 @@
 //! Whole-dictionary and whole-list work that runs no Python code.
 //!
-//! `sys.modules`, `sys.path` and their like must keep their identity, so they are emptied and filled in place. Filling an
-//! empty dictionary from another is one copy of its table in CPython (`dict_merge`), far cheaper than a call for each
-//! name, and keeps the order.
+//! `sys.modules`, `sys.path` and their like must keep their identity, so they are emptied and filled in
+//! place. Filling an empty dictionary from another is one copy of its table in CPython (`dict_merge`), far
+//! cheaper than a call for each name, and keeps the order.
 
 use std::cell::Cell;
 use std::ptr;
@@ -29,8 +29,8 @@ impl<'a, 'py> Walk<'a, 'py> {
     #[inline]
     fn next(&mut self) -> Option<(*mut ffi::PyObject, *mut ffi::PyObject)> {
         let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: `dict` is a dictionary (or a subclass of it), the interpreter is held (`Bound`), and the three out
-        // pointers are valid. PyDict_Next runs no Python code.
+        // SAFETY: `dict` is a dictionary (or a subclass of it), the interpreter is held (`Bound`), and the
+        // three out pointers are valid. PyDict_Next runs no Python code.
         let more = unsafe {
             ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value)
         };
@@ -38,14 +38,15 @@ impl<'a, 'py> Walk<'a, 'py> {
     }
 }
 
-/// Copies a dictionary's items out. Unlike pyo3's iteration this cannot fail while the dictionary changes later.
+/// Copies a dictionary's items out. Unlike pyo3's iteration this cannot fail while the dictionary changes
+/// later.
 pub(crate) fn items<'py>(dict: &Bound<'py, PyDict>) -> Items<'py> {
     let py = dict.py();
     let mut walk = Walk::over(dict);
     let mut items = Vec::with_capacity(dict.len());
     while let Some((key, value)) = walk.next() {
-        // SAFETY: PyDict_Next gave two borrowed references that are alive, since the dictionary holds them and nothing
-        // runs in between; `from_borrowed_ptr` takes references of our own.
+        // SAFETY: PyDict_Next gave two borrowed references that are alive, since the dictionary holds them
+        // and nothing runs in between; `from_borrowed_ptr` takes references of our own.
         items.push(unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) });
     }
     items
@@ -127,8 +128,8 @@ impl Snapshot {
 
     /// Gives `live` these contents in this order.
     ///
-    /// The caller keeps alive all that `live` held (phase one of two): what is let go of here must not be the last
-    /// reference, or a destructor would run in the middle of the change.
+    /// The caller keeps alive all that `live` held (phase one of two): what is let go of here must not be the
+    /// last reference, or a destructor would run in the middle of the change.
     pub(crate) fn put(&self, live: &Bound<'_, PyDict>) -> PyResult<()> {
         live.clear();
         live.update(self.dict(live.py()).as_mapping())?;
@@ -142,7 +143,8 @@ impl Snapshot {
     }
 }
 
-/// The dictionary's value under `key`, by identity and hash of strings alone: no Python code runs for `str` keys.
+/// The dictionary's value under `key`, by identity and hash of strings alone: no Python code runs for `str`
+/// keys.
 pub(crate) fn get<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     dict.get_item(key).ok().flatten()
 }
@@ -152,7 +154,8 @@ pub(crate) fn same_list(list: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> bool 
     list.len() == wanted.len() && list.iter().zip(wanted).all(|(one, other)| one.is(other))
 }
 
-/// Gives `live` the contents of `wanted`, in place; as with [`Snapshot::put`] the caller keeps the old ones alive.
+/// Gives `live` the contents of `wanted`, in place; as with [`Snapshot::put`] the caller keeps the old ones
+/// alive.
 pub(crate) fn replace_list(live: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> PyResult<()> {
     let wanted = PyList::new(live.py(), wanted)?;
     live.set_slice(0, live.len(), wanted.as_any())
@@ -165,8 +168,8 @@ pub(crate) fn list_items(list: &Bound<'_, PyList>) -> Vec<Py<PyAny>> {
 
 /// A weak reference to an object, where it can have one.
 pub(crate) fn reference<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: the interpreter is held and the object is alive; without a callback the second pointer is null. The result is a
-    // new reference or null with an exception set, which `from_owned_ptr_or_err` takes over.
+    // SAFETY: the interpreter is held and the object is alive; without a callback the second pointer is null.
+    // The result is a new reference or null with an exception set, which `from_owned_ptr_or_err` takes over.
     let reference = unsafe {
         Bound::from_owned_ptr_or_err(object.py(), ffi::PyWeakref_NewRef(object.as_ptr(), ptr::null_mut()))
     };

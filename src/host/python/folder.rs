@@ -1,6 +1,7 @@
 //! The current folder, which is the process's.
 //!
-//! `os.chdir` and `os.fchdir` are wrapped once, so that a change is known without asking the system at every swap.
+//! `os.chdir` and `os.fchdir` are wrapped once, so that a change is known without asking the system at every
+//! swap.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,8 +7,8 @@ use pyo3::types::PyDict;
 
 /// The globals of the Python code that is calling us.
 pub(crate) fn running_globals(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
-    // SAFETY: the interpreter is held; the result is a borrowed reference that the running frame keeps alive, or null
-    // where no Python code is running.
+    // SAFETY: the interpreter is held; the result is a borrowed reference that the running frame keeps alive,
+    // or null where no Python code is running.
     let globals = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetGlobals()) };
     globals?.cast_into().ok()
 }
@@ -59,7 +59,8 @@ impl<'py> Frame<'py> {
 
     /// The frame that called this one.
     fn back(&self) -> Option<Self> {
-        // SAFETY: the object is a frame and the interpreter is held; the result is a new reference, or null for the last.
+        // SAFETY: the object is a frame and the interpreter is held; the result is a new reference, or null
+        // for the last.
         unsafe {
             Bound::from_owned_ptr_or_opt(self.0.py(), ffi::PyFrame_GetBack(self.0.as_ptr().cast()).cast())
         }

@@ -11,13 +11,14 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Imports a module for the host itself, whatever Python code has called it: that code's project does not count.
+/// Imports a module for the host itself, whatever Python code has called it: that code's project does not
+/// count.
 pub(crate) fn import_for_host<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyModule>> {
     // Any name but `None` has the import give the module itself and not the package that it is in.
     let (name, names) = (PyString::new(py, name), PyTuple::new(py, ["__name__"])?);
     let null = std::ptr::null_mut();
-    // SAFETY: the interpreter is held, the name is a string and the list of names a tuple; globals and locals may be null
-    // for an absolute import. The result is a new reference or null with an exception set.
+    // SAFETY: the interpreter is held, the name is a string and the list of names a tuple; globals and locals
+    // may be null for an absolute import. The result is a new reference or null with an exception set.
     let module = unsafe {
         let module = ffi::PyImport_ImportModuleLevelObject(name.as_ptr(), null, null, names.as_ptr(), 0);
         Bound::from_owned_ptr_or_err(py, module)

@@ -40,8 +40,8 @@ static SEEN: LazyLock<Mutex<HashMap<PathBuf, Stamp>>> = LazyLock::new(Mutex::def
 
 /// Has the import system read those zips anew that are not what they were. Before a core's import.
 ///
-/// It reads a zip's directory once: where the zip is replaced on disk, as when a core is upgraded, it would look at the
-/// old places in the new file.
+/// It reads a zip's directory once: where the zip is replaced on disk, as when a core is upgraded, it would
+/// look at the old places in the new file.
 pub(crate) fn refresh_zips(py: Python<'_>, zips: &[PathBuf]) -> PyResult<()> {
     let mut changed = Vec::new();
     for zip in zips {

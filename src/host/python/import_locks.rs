@@ -1,8 +1,8 @@
 //! The import system's locks: which modules other threads are importing at this moment.
 //!
 //! Each import holds its module's lock from before the module is looked for until it is loaded. The flag
-//! `__spec__._initializing` does not tell for all: loaders of the old kind (`load_module`, `zipimport` before Python 3.10)
-//! give a module its spec only when it is loaded.
+//! `__spec__._initializing` does not tell for all: loaders of the old kind (`load_module`, `zipimport` before
+//! Python 3.10) give a module its spec only when it is loaded.
 
 use pyo3::ffi;
 use pyo3::prelude::*;

@@ -1,6 +1,7 @@
 //! C-level work on the interpreter, which knows no project.
 //!
-//! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs no Python code.
+//! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs
+//! no Python code.
 
 pub(crate) mod bytecode;
 pub(crate) mod children;

@@ -1,7 +1,7 @@
 //! What a module's dictionary tells of it.
 //!
-//! Everything here looks into dictionaries and type slots and runs no Python code: reading `module.__file__` the usual
-//! way can run a lazy module's `__getattr__`, and takes milliseconds over a thousand modules.
+//! Everything here looks into dictionaries and type slots and runs no Python code: reading `module.__file__`
+//! the usual way can run a lazy module's `__getattr__`, and takes milliseconds over a thousand modules.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ pub(crate) fn module_dict<'py>(module: &Bound<'py, PyAny>) -> Option<Bound<'py, 
 
 /// The dictionary of a module that is loaded under this name.
 pub(crate) fn loaded<'py>(py: Python<'py>, name: &Py<PyString>) -> Option<Bound<'py, PyDict>> {
-    // SAFETY: the interpreter is held; PyImport_GetModuleDict gives a borrowed reference to a dictionary that it keeps.
+    // SAFETY: the interpreter is held; PyImport_GetModuleDict gives a borrowed reference to a dictionary that
+    // it keeps.
     let modules = unsafe { Bound::from_borrowed_ptr(py, ffi::PyImport_GetModuleDict()) };
     module_dict(&modules.cast::<PyDict>().ok()?.get_item(name).ok()??)
 }
@@ -79,7 +80,8 @@ pub(crate) fn own_name(module: &Bound<'_, PyAny>) -> Option<String> {
     text(module_dict(module)?.get_item(&Names::of(module.py()).name))
 }
 
-/// Whether a module's code has begun to run, which gives its dictionary the built-in names. A namespace package has none.
+/// Whether a module's code has begun to run, which gives its dictionary the built-in names. A namespace
+/// package has none.
 pub(crate) fn has_begun(module: &Bound<'_, PyAny>) -> bool {
     module_dict(module).is_none_or(|dict| {
         dict.contains(&Names::of(dict.py()).builtins).unwrap_or(true) || is_namespace(&dict)
@@ -111,8 +113,8 @@ pub(crate) fn class_module(object: &Bound<'_, PyAny>) -> Option<String> {
 /// A Python function's globals.
 pub(crate) fn function_globals<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     let function = object.cast_exact::<PyFunction>().ok()?;
-    // SAFETY: the object is a Python function and the interpreter is held; the result is a borrowed reference to the
-    // dictionary that the function keeps alive, or null.
+    // SAFETY: the object is a Python function and the interpreter is held; the result is a borrowed reference
+    // to the dictionary that the function keeps alive, or null.
     let globals = unsafe {
         Bound::from_borrowed_ptr_or_opt(object.py(), ffi::PyFunction_GetGlobals(function.as_ptr()))
     };

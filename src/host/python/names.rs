@@ -9,8 +9,9 @@ static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 
 /// Strings that are made before anything is locked.
 ///
-/// pyo3's `intern!` lets go of the interpreter where it makes its string. Under the world's lock that would let another
-/// thread in, which would then wait for the lock, attached, for ever; and it would see a half-changed import state.
+/// pyo3's `intern!` lets go of the interpreter where it makes its string. Under the world's lock that would
+/// let another thread in, which would then wait for the lock, attached, forever; and it would see a
+/// half-changed import state.
 pub(crate) struct Names {
     pub(crate) builtins: Py<PyString>,
     pub(crate) cache: Py<PyString>,

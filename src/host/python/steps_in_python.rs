@@ -10,7 +10,8 @@ use sgtk_config::BOOTSTRAP_STEPS;
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
-/// Loads the functions, and what of the standard library they need: while nothing is in place, so that it is the daemon's.
+/// Loads the functions, and what of the standard library they need: while nothing is in place, so that it is
+/// the daemon's.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     FUNCTIONS.get_or_try_init(py, || load(py)).map(drop)
 }

@@ -30,8 +30,8 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Raises [`TimeLimitReached`] in this thread when the time is up, unless finished before.
 ///
-/// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting. Processes that
-/// the thread has started meanwhile, which it may wait for in C, are ended.
+/// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting.
+/// Processes that the thread has started meanwhile, which it may wait for in C, are ended.
 pub(crate) struct TimeLimit {
     thread: std::ffi::c_long,
     what: &'static str,
@@ -41,8 +41,8 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// Starts the time. `what` names in an error what did not end: `the import`. `others` gives further processes to end,
-    /// which other threads have started.
+    /// Starts the time. `what` names in an error what did not end: `the import`. `others` gives further
+    /// processes to end, which other threads have started.
     pub(crate) fn start(
         py: Python<'_>,
         what: &'static str,
@@ -61,7 +61,8 @@ impl TimeLimit {
             // More than once, as the code may swallow what is raised in it.
             while when_finished.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 let is_finished = Python::attach(|py| {
-                    // While attached here, the other thread is not running Python: finished or not, it stays so.
+                    // While attached here, the other thread is not running Python: finished or not, it stays
+                    // so.
                     let is_finished = when_finished.try_recv() != Err(mpsc::TryRecvError::Empty);
                     if !is_finished {
                         raise_in(py, thread, Some(&py.get_type::<TimeLimitReached>()));
@@ -107,7 +108,7 @@ pub(crate) fn raise_in(
 ) {
     let exception = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
     let _ = py;
-    // SAFETY: the interpreter is held; `exception` is a class that derives from BaseException, or null. The call takes
-    // a reference of its own.
+    // SAFETY: the interpreter is held; `exception` is a class that derives from BaseException, or null. The
+    // call takes a reference of its own.
     unsafe { ffi::PyThreadState_SetAsyncExc(thread, exception) };
 }

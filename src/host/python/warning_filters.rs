@@ -8,7 +8,8 @@ use super::import::import_for_host;
 
 /// The filters of `warnings`: the list and what was in it.
 ///
-/// They are no part of the import state, as `warnings.catch_warnings` puts lists of its own there for a while.
+/// They are no part of the import state, as `warnings.catch_warnings` puts lists of its own there for a
+/// while.
 pub(crate) struct WarningFilters<'py> {
     warnings: Bound<'py, PyModule>,
     list: Bound<'py, PyAny>,

@@ -1,4 +1,5 @@
-//! The import states and the interpreter they take turns in: all that a project's Toolkit has put there, in parts.
+//! The import states and the interpreter they take turns in: all that a project's Toolkit has put there, in
+//! parts.
 
 pub(crate) mod layers;
 pub(crate) mod off_turn;

@@ -1,7 +1,8 @@
 //! Dropping an import state for good, so that its memory comes back.
 //!
-//! Taking a core's modules out of `sys.modules` frees nothing by itself: `typing` keeps the classes that were subscripted
-//! in its caches, `logging` and the import system keep theirs, and the rest hangs together in cycles.
+//! Taking a core's modules out of `sys.modules` frees nothing by itself: `typing` keeps the classes that were
+//! subscripted in its caches, `logging` and the import system keep theirs, and the rest hangs together in
+//! cycles.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::host::python::contents;
 use crate::host::python::import::import_for_host;
 use crate::host::python::import_caches;
 
-/// Empties a state that is not in place. Its modules that somebody still holds keep working: their late imports find
-/// each other, or fail with an error that names the project.
+/// Empties a state that is not in place. Its modules that somebody still holds keep working: their late
+/// imports find each other, or fail with an error that names the project.
 ///
 /// Files and folders under `kept` are another state's too: what the import system knows of them stays.
 pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
@@ -53,7 +54,8 @@ pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     }
 }
 
-/// Collects what is left of dropped states, and gives the memory back. It looks at all objects of the interpreter.
+/// Collects what is left of dropped states, and gives the memory back. It looks at all objects of the
+/// interpreter.
 pub(crate) fn reclaim(py: Python<'_>) {
     if let Err(error) = collect_garbage(py) {
         tracing::warn!(%error, "failed to collect garbage after dropping a core");
@@ -61,8 +63,8 @@ pub(crate) fn reclaim(py: Python<'_>) {
     trim_heap();
 }
 
-/// Where the state is in place at this moment, by a lease or a late import, has its last holder retire it. Returns whether
-/// it is.
+/// Where the state is in place at this moment, by a lease or a late import, has its last holder retire it.
+/// Returns whether it is.
 pub(crate) fn leave_to_its_holders(py: Python<'_>, state: &Arc<ImportState>) -> bool {
     let in_place = World::lock(py).is_ok_and(|world| world.is_in_place(state));
     if in_place {

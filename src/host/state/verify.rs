@@ -23,8 +23,8 @@ pub(crate) fn sgtk_in_place<'py>(py: Python<'py>, state: &ImportState) -> Result
     sgtk.ok_or_else(|| Error::NotInPlace { project: state.project().to_owned() })
 }
 
-/// Sees that the state in place is what it was when it was last verified; where that cannot be told at a glance, verifies
-/// it anew.
+/// Sees that the state in place is what it was when it was last verified; where that cannot be told at a
+/// glance, verifies it anew.
 ///
 /// # Errors
 /// [`Error::WrongCore`], [`Error::NotInPlace`].

@@ -1,8 +1,8 @@
 //! The interpreter's own state and whose it is now: puts import states in place and takes them out.
 //!
-//! [`place`] is the one way from one state to another. It runs with the interpreter held from start to end and executes no
-//! Python code: all that it does is C-level work on dictionaries and lists, the collector is paused, and whatever is
-//! replaced is kept alive until everything is in place and the world is unlocked.
+//! [`place`] is the one way from one state to another. It runs with the interpreter held from start to end
+//! and executes no Python code: all that it does is C-level work on dictionaries and lists, the collector is
+//! paused, and whatever is replaced is kept alive until everything is in place and the world is unlocked.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -70,8 +70,8 @@ pub(crate) fn place(py: Python<'_>, target: Option<&Arc<ImportState>>) -> PyResu
     placed
 }
 
-/// As [`place`], for what is to be in place outside leases. `open` is called when all is in place, before anything that was
-/// replaced is dropped: destructors may ask for a turn.
+/// As [`place`], for what is to be in place outside leases. `open` is called when all is in place, before
+/// anything that was replaced is dropped: destructors may ask for a turn.
 ///
 /// What is in place is taken out as it was when it came, where it is `damaged`.
 pub(crate) fn place_outside(py: Python<'_>, damaged: bool, open: impl FnOnce()) -> PyResult<()> {
@@ -97,8 +97,8 @@ pub(crate) fn put_back(py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
     Ok(place(py, Some(state))?)
 }
 
-/// Gives a new state its shares, with `path` at the front of `sys.path`. Where it replaces the state `before`, it has the
-/// environment's changes of that one.
+/// Gives a new state its shares, with `path` at the front of `sys.path`. Where it replaces the state
+/// `before`, it has the environment's changes of that one.
 pub(crate) fn add(
     py: Python<'_>,
     state: &ImportState,
@@ -127,7 +127,8 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Gives what the code of a guest's base has put into the guest, and is not its core's, back to the base. Neither is in place.
+/// Gives what the code of a guest's base has put into the guest, and is not its core's, back to the base.
+/// Neither is in place.
 pub(crate) fn hand_back(py: Python<'_>, guest: &ImportState) -> PyResult<()> {
     let Some(base) = guest.base() else { return Ok(()) };
     let mut replaced = Replaced::new();
@@ -148,16 +149,17 @@ pub(crate) fn remove(py: Python<'_>, state: &ImportState) -> PyResult<Option<Sha
     Ok(World::lock(py)?.shares.remove(&state.id()))
 }
 
-/// The modules that a state owns, by name. Not those that were imported since it was last put in place; none for one that
-/// was retired.
+/// The modules that a state owns, by name. Not those that were imported since it was last put in place; none
+/// for one that was retired.
 pub(crate) fn modules_of<'py>(py: Python<'py>, state: &ImportState) -> Bound<'py, PyDict> {
     let none = PyDict::new(py);
     let Ok(world) = World::lock(py) else { return none };
     world.modules_of(py, state).unwrap_or(none)
 }
 
-/// Gives `TANK_CURRENT_PC` the value that it has to have after the first import, the project's own configuration or none,
-/// and marks the modules that were imported as the project's. For the state that is in place.
+/// Gives `TANK_CURRENT_PC` the value that it has to have after the first import, the project's own
+/// configuration or none, and marks the modules that were imported as the project's. For the state that is in
+/// place.
 pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
     let world = World::lock(py)?;
     let Some(state) = &world.in_place else { return Ok(()) };
@@ -213,7 +215,8 @@ impl World {
     /// It was not prepared.
     pub(crate) fn lock(py: Python<'_>) -> PyResult<MutexGuard<'_, Self>> {
         let world = WORLD.get(py).ok_or_else(|| PyRuntimeError::new_err("no host was built yet"))?;
-        // Nothing is meant to detach while it is locked; should anything, waiting detached keeps that from being the end.
+        // Nothing is meant to detach while it is locked; should anything, waiting detached keeps that from
+        // being the end.
         Ok(world.lock_py_attached(py))
     }
 
@@ -345,8 +348,8 @@ impl World {
         parts.undo(&mut visit, shares)
     }
 
-    /// What code has taken away, or put another in the place of, of what the state in place needs to be itself. Little more
-    /// than a look where nothing has.
+    /// What code has taken away, or put another in the place of, of what the state in place needs to be
+    /// itself. Little more than a look where nothing has.
     pub(crate) fn damage(&self, py: Python<'_>) -> Option<Damage> {
         // A guest is dropped in any case.
         let state = self.in_place.as_ref().filter(|state| state.base().is_none())?;
@@ -383,8 +386,8 @@ impl World {
         found
     }
 
-    /// Marks the modules that were imported since the state was put in place as the project's, so that their late
-    /// imports are told from others' at once and not only when the project leaves.
+    /// Marks the modules that were imported since the state was put in place as the project's, so that their
+    /// late imports are told from others' at once and not only when the project leaves.
     pub(crate) fn adopt(&self, py: Python<'_>) -> PyResult<()> {
         let Some(state) = &self.in_place else { return Ok(()) };
         let Some(shares) = self.shares.get(&state.id()) else { return Ok(()) };
@@ -392,7 +395,8 @@ impl World {
         self.parts.modules.sort(py, state, &state.rules(py), &shares.modules).map(drop)
     }
 
-    /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is in place.
+    /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is
+    /// in place.
     pub(crate) fn return_misplaced(&mut self, py: Python<'_>) -> PyResult<()> {
         for misplaced in self.parts.modules.remove_misplaced(py)? {
             // What a dropped core's code loads is nobody's: its users keep it alive.

@@ -7,7 +7,8 @@ use sgtk_config::{ConfigError, Configs, ProjectRef};
 
 use crate::error::Result;
 
-/// The folders in which projects were found. The lock is held for moments, and no file is looked at meanwhile.
+/// The folders in which projects were found. The lock is held for moments, and no file is looked at
+/// meanwhile.
 #[derive(Default)]
 pub(crate) struct FoundProjects {
     known: Mutex<HashMap<ProjectRef, Found>>,
@@ -20,8 +21,8 @@ struct Found {
 }
 
 impl FoundProjects {
-    /// The folder of the project's configuration. One that `is_resident` is still the project's where its files cannot be
-    /// read at this moment.
+    /// The folder of the project's configuration. One that `is_resident` is still the project's where its
+    /// files cannot be read at this moment.
     ///
     /// # Errors
     /// As [`Configs::find`].
@@ -55,7 +56,8 @@ impl FoundProjects {
     }
 }
 
-/// Whether something cannot be read or is missing at this moment, and nothing says that it is another project's now.
+/// Whether something cannot be read or is missing at this moment, and nothing says that it is another
+/// project's now.
 fn is_absence(error: &ConfigError) -> bool {
     matches!(
         error,

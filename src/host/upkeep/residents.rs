@@ -43,8 +43,8 @@ struct Entry {
 pub(crate) enum Kept {
     /// No core is found on disk, or one that is in the middle of an upgrade.
     NotWhole,
-    /// What is on disk could not be imported, or its files cannot be read as what they are. It is tried again once the files
-    /// are others than these.
+    /// What is on disk could not be imported, or its files cannot be read as what they are. It is tried again
+    /// once the files are others than these.
     Unusable(Fingerprint),
 }
 
@@ -95,8 +95,8 @@ impl Residents {
         self.known().entries.get(project).and_then(|entry| entry.kept.clone())
     }
 
-    /// Notes why the project's core in memory is kept, nothing where there is no reason to give it up. Returns whether that
-    /// is news.
+    /// Notes why the project's core in memory is kept, nothing where there is no reason to give it up.
+    /// Returns whether that is news.
     pub(crate) fn keep(&self, project: &str, why: Option<Kept>) -> bool {
         let mut known = self.known();
         let Some(entry) = known.entries.get_mut(project) else { return false };

@@ -24,8 +24,8 @@ impl fmt::Display for Unsound {
     }
 }
 
-/// Sees that Python files compile and YAML files can be parsed. Files that are gone, and those of other kinds, are passed
-/// over.
+/// Sees that Python files compile and YAML files can be parsed. Files that are gone, and those of other
+/// kinds, are passed over.
 ///
 /// # Errors
 /// The first that is not sound.

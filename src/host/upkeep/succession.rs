@@ -1,4 +1,5 @@
-//! What becomes of a project's core in memory when files on disk have changed: it stays until its successor is in.
+//! What becomes of a project's core in memory when files on disk have changed: it stays until its successor
+//! is in.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,8 +21,9 @@ use crate::host::python::bytecode;
 const NAMED: usize = 5;
 
 impl Inner {
-    /// Imports the project anew where its files have changed and are whole, and drops the state that was its own until now.
-    /// Nothing where that one is to go on; then nothing is in place. For the thread whose turn it is.
+    /// Imports the project anew where its files have changed and are whole, and drops the state that was its
+    /// own until now. Nothing where that one is to go on; then nothing is in place. For the thread whose turn
+    /// it is.
     pub(in crate::host) fn successor(
         &self,
         py: Python<'_>,

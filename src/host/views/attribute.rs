@@ -8,8 +8,8 @@ use super::{Kind, lists, off_turn, plain, tables, view, view_of};
 
 /// A data descriptor before an attribute that is kept in the object's own dictionary.
 ///
-/// Code makes objects of the class too: `type(sys)` is how some spell `types.ModuleType`. Such have the attribute as any
-/// other.
+/// Code makes objects of the class too: `type(sys)` is how some spell `types.ModuleType`. Such have the
+/// attribute as any other.
 #[pyclass(frozen, module = "sgtk_host")]
 pub(super) struct Attribute {
     name: Py<PyString>,

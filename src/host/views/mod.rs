@@ -1,11 +1,12 @@
-//! Views: what a project's code gets for `sys.path`, `sys.modules`, `sys.meta_path`, `sys.path_hooks`, the dictionary of
-//! loggers and the variables of the environment while it does not have its turn.
+//! Views: what a project's code gets for `sys.path`, `sys.modules`, `sys.meta_path`, `sys.path_hooks`, the
+//! dictionary of loggers and the variables of the environment while it does not have its turn.
 //!
-//! `sys`, the manager of the loggers and `os.environ` are given classes with data descriptors of these names. Code that [acts for a
-//! project](acting_for) whose turn this thread does not have gets a view of that project's own; all other code gets the
-//! interpreter's own object, and the import system's C code reads below the descriptors. A view is a subclass of `list` or
-//! `dict`. Each operation on it is one step that works on the interpreter's object where the project is in place, and on what
-//! is parked where it is not ([`off_turn`](crate::host::state::off_turn)).
+//! `sys`, the manager of the loggers and `os.environ` are given classes with data descriptors of these names.
+//! Code that [acts for a project](acting_for) whose turn this thread does not have gets a view of that
+//! project's own; all other code gets the interpreter's own object, and the import system's C code reads
+//! below the descriptors. A view is a subclass of `list` or `dict`. Each operation on it is one step that
+//! works on the interpreter's object where the project is in place, and on what is parked where it is not
+//! ([`off_turn`](crate::host::state::off_turn)).
 
 mod attribute;
 mod lists;
@@ -148,8 +149,8 @@ fn off_turn(py: Python<'_>) -> Option<Arc<ImportState>> {
     (!is_its_turn).then_some(state)
 }
 
-/// The project whose view the running code is to have: code [off its turn](off_turn), and a project's module that is being
-/// loaded. What that one keeps in a name of its own it may use at any time.
+/// The project whose view the running code is to have: code [off its turn](off_turn), and a project's module
+/// that is being loaded. What that one keeps in a name of its own it may use at any time.
 fn view_of(py: Python<'_>) -> Option<Arc<ImportState>> {
     let state = acting_for(py)?;
     let is_its_turn = pin::holds(&state);

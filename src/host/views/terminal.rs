@@ -1,4 +1,5 @@
-//! Project code has no terminal: what it asks fails at once, and its children have no standard input unless it gives them one.
+//! Project code has no terminal: what it asks fails at once, and its children have no standard input unless
+//! it gives them one.
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;

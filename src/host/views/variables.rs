@@ -26,7 +26,8 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     os.setattr("unsetenv", wrap_pyfunction!(unsetenv, py)?)
 }
 
-/// A project whose turn it is not has its variables to itself: its view tells the process, where they are in place.
+/// A project whose turn it is not has its variables to itself: its view tells the process, where they are in
+/// place.
 fn tell_process(py: Python<'_>, function: usize, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
     if off_turn(py).is_some() {
         return Ok(());

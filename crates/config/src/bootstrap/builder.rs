@@ -178,7 +178,7 @@ impl BootstrapBuilder {
     }
 
     /// How long one try of a call to the site may wait for an answer; the client may try up to three times.
-    /// It holds for all connections that the engine's core makes afterwards, too. `None` waits for ever, as
+    /// It holds for all connections that the engine's core makes afterwards, too. `None` waits forever, as
     /// Toolkit does. Default: 60 s.
     pub fn site_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.site_timeout = timeout.into();

@@ -57,7 +57,7 @@ class CacheLock(object):
         """
         Takes the lock, after whoever holds it.
 
-        :param seconds: how long to wait at most; None for ever.
+        :param seconds: how long to wait at most; None forever.
         :param tell: called once with whom it waits for.
         """
         start = time.monotonic()
@@ -125,7 +125,7 @@ class FolderTurn(object):
         """
         :param lock: the lock that is held already, of an attempt before.
         :param busy: called with the lock's path where somebody else holds it, instead of waiting; it has to raise.
-        :param seconds: how long to wait at most; None for ever.
+        :param seconds: how long to wait at most; None forever.
         """
         self._lock = lock
         self._busy = busy

@@ -96,7 +96,7 @@ def end_left_engine(ends_log=True):
     except BaseException as error:
         problem = "%s: %s" % (type(error).__name__, error)
     if engine is not None and _current_engine() is engine:
-        # Else the core would say for ever that an engine is running already.
+        # Else the core would say forever that an engine is running already.
         _ask(lambda: sys.modules["tank.platform.engine"].set_current_engine(None))
     if ends_log:
         handler = _ask(lambda: sys.modules["tank"].LogManager().base_file_handler)

@@ -25,7 +25,7 @@ def prepare_core(site_timeout, learn):
 def limit_site_calls(seconds):
     """
     Gives connections that are made from now on with the loaded core's client a limit, in seconds, for each try of a
-    call. The client's own default is none: a site that hangs is waited for for ever. While a bootstrap with a limit of
+    call. The client's own default is none: a site that hangs is waited for without end. While a bootstrap with a limit of
     its own is on its way, none waits for longer than that.
     """
     from tank_vendor.shotgun_api3 import shotgun

@@ -1,8 +1,8 @@
 //! Compiled code of cores' modules on disk, for the daemon and for its workers.
 //!
-//! CPython keeps compiled code beside sources, by their size and the second of their last change: nothing for sources in
-//! zips, nothing in folders that cannot be written to, and the old code for a source that was replaced by one of the same
-//! size within a second. Here it is kept by the contents of the source.
+//! CPython keeps compiled code beside sources, by their size and the second of their last change: nothing for
+//! sources in zips, nothing in folders that cannot be written to, and the old code for a source that was
+//! replaced by one of the same size within a second. Here it is kept by the contents of the source.
 
 mod key;
 mod store;
@@ -14,14 +14,16 @@ use std::path::PathBuf;
 pub use key::CodeKey;
 pub use store::{CodeStore, UnusableCodeCache};
 
-/// Where compiled code of cores' modules is kept on disk. [Default](Self::standard): in the user's folder for caches.
+/// Where compiled code of cores' modules is kept on disk. [Default](Self::standard): in the user's folder for
+/// caches.
 ///
-/// Compiled code is run as it is found, so whoever can write to the folder can have the daemon and its workers do anything.
-/// A folder is used only where it is the user's own, or root's, and nobody else can write to it; the same goes for each
-/// file in it. Elsewhere than on Unix this is not looked at, and only a folder that was [named](Self::at) is used.
+/// Compiled code is run as it is found, so whoever can write to the folder can have the daemon and its
+/// workers do anything. A folder is used only where it is the user's own, or root's, and nobody else can
+/// write to it; the same goes for each file in it. Elsewhere than on Unix this is not looked at, and only a
+/// folder that was [named](Self::at) is used.
 ///
-/// Code that is torn, foreign or of another Python is not taken, and a folder that cannot be written to is read from. Files
-/// that were not used for 30 days are removed.
+/// Code that is torn, foreign or of another Python is not taken, and a folder that cannot be written to is
+/// read from. Files that were not used for 30 days are removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodeCache(Place);
 
@@ -37,8 +39,8 @@ impl CodeCache {
     /// The variable of the environment that names the folder, or says `off`.
     pub const VARIABLE: &str = "SGTK_HOST_CODE_CACHE";
 
-    /// The folder that [`VARIABLE`](Self::VARIABLE) names, else `sgtk-host/code` in `$XDG_CACHE_HOME`, else in `~/.cache`
-    /// (macOS: `~/Library/Caches`). None where there is no such folder.
+    /// The folder that [`VARIABLE`](Self::VARIABLE) names, else `sgtk-host/code` in `$XDG_CACHE_HOME`, else
+    /// in `~/.cache` (macOS: `~/Library/Caches`). None where there is no such folder.
     pub fn standard() -> Self {
         Self(Place::Standard)
     }

@@ -26,7 +26,8 @@ const REMOVED: &str = "removed";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnusableCodeCache {
-    /// Others could put code there for the daemon to run. Take their permission to write away, or name another folder.
+    /// Others could put code there for the daemon to run. Take their permission to write away, or name
+    /// another folder.
     #[error("compiled code in {} is not used: {found}", folder.display())]
     Unsafe {
         /// The folder.

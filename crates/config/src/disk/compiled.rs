@@ -1,15 +1,15 @@
 //! Compiled code beside sources that were edited.
 //!
-//! Python takes compiled code for that of a source with the same size and the same second of its last change. A file that is
-//! edited twice in one second, as programs do, would be the old one for good.
+//! Python takes compiled code for that of a source with the same size and the same second of its last change.
+//! A file that is edited twice in one second, as programs do, would be the old one for good.
 
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// Removes the compiled code in `__pycache__` of those sources for which a Python would take it, as it cannot be told
-/// whether it is theirs. Where it cannot be removed it stays.
+/// Removes the compiled code in `__pycache__` of those sources for which a Python would take it, as it cannot
+/// be told whether it is theirs. Where it cannot be removed it stays.
 pub fn forget_compiled<'a>(sources: impl IntoIterator<Item = &'a Path>) {
     for source in sources.into_iter().filter(|source| source.extension().is_some_and(|end| end == "py")) {
         let (Some(folder), Some(stem)) = (source.parent(), source.file_stem().and_then(|stem| stem.to_str()))

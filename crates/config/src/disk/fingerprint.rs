@@ -107,8 +107,8 @@ impl Fingerprint {
         })
     }
 
-    /// The files that are there in both and are the very same: those that an upgrade which replaces all of them has not
-    /// come to yet.
+    /// The files that are there in both and are the very same: those that an upgrade which replaces all of
+    /// them has not come to yet.
     pub fn same<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a Path> {
         let by_path = |path: &Path| {
             let found = later.files.binary_search_by(|(other, _)| other.as_os_str().cmp(path.as_os_str()));
@@ -120,7 +120,8 @@ impl Fingerprint {
         same.map(|(path, _)| path.as_path())
     }
 
-    /// What became of a file since, in words: nothing where it is still the same. For files of the folders that this is of.
+    /// What became of a file since, in words: nothing where it is still the same. For files of the folders
+    /// that this is of.
     pub(crate) fn what_became_of(&self, file: &Path) -> Option<&'static str> {
         let found = self.files.binary_search_by(|(other, _)| other.as_os_str().cmp(file.as_os_str()));
         let before =

@@ -44,8 +44,8 @@ impl Stamp {
         }
     }
 
-    /// What became of a file that was so and is `now` so, in words; nothing where it is the same file, of the same size, written
-    /// to at the same time. That its permissions or its links have changed does not count.
+    /// What became of a file that was so and is `now` so, in words; nothing where it is the same file, of the
+    /// same size, written to at the same time. That its permissions or its links have changed does not count.
     pub(super) fn what_became(self, now: Self) -> Option<&'static str> {
         match (self.0, now.0) {
             (State::Missing, State::Missing) => None,

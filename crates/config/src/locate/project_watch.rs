@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::{CoreLocation, CoreWatch};
 use crate::disk::Fingerprint;
 
-/// The files that a project's core, its configuration's settings and hooks, and the plugins come from, as they were before
-/// its import.
+/// The files that a project's core, its configuration's settings and hooks, and the plugins come from, as
+/// they were before its import.
 #[derive(Clone, Debug)]
 pub struct ProjectWatch {
     core: CoreWatch,
@@ -46,8 +46,8 @@ impl ProjectWatch {
         Self { core: CoreWatch::before_import(location), plugins, rest }
     }
 
-    /// What has changed: of the core's files all while the core settles and from time to time, else the few that change
-    /// with each upgrade.
+    /// What has changed: of the core's files all while the core settles and from time to time, else the few
+    /// that change with each upgrade.
     pub fn changed(&mut self) -> Changed {
         Changed { core: self.core.changed(), rest: self.changed_rest() }
     }

@@ -240,7 +240,7 @@ impl Search<'_> {
     }
 
     /// The API proxies of an attached configuration look like a core and load another one, in the worst case
-    /// themselves, for ever.
+    /// themselves, forever.
     fn refuse_proxies(&self, root: &Path, trail: &mut Trail) -> Result<(), ConfigError> {
         let core = install_core(root);
         let mut pointers = Platform::ALL.into_iter().map(|platform| core.join(platform.core_pointer()));

@@ -67,7 +67,8 @@ impl CoreWatch {
         self.changed_from(&Fingerprint::of_core(self.location.install_core()))
     }
 
-    /// As [`changed_since`](Self::changed_since), where [all files of the core](Fingerprint::of_core) were looked at already.
+    /// As [`changed_since`](Self::changed_since), where [all files of the core](Fingerprint::of_core) were
+    /// looked at already.
     #[must_use]
     pub fn changed_from(&self, core: &Fingerprint) -> Vec<PathBuf> {
         let quick = Fingerprint::quick(&self.location);

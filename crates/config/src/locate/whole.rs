@@ -1,9 +1,9 @@
 //! Whether a core on disk is whole, or in the middle of an upgrade.
 //!
-//! An upgrade replaces a core file by file, in seconds on a local disk and in minutes on a network drive, and at any moment
-//! each file may be the old one, missing, or the new one. An import in between gets a mix of both. So the files of each core
-//! that was imported are remembered: where they have changed since and some are still the very same, the upgrade has not
-//! come to those yet.
+//! An upgrade replaces a core file by file, in seconds on a local disk and in minutes on a network drive, and
+//! at any moment each file may be the old one, missing, or the new one. An import in between gets a mix of
+//! both. So the files of each core that was imported are remembered: where they have changed since and some
+//! are still the very same, the upgrade has not come to those yet.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,11 +39,12 @@ impl CoreChanging {
     }
 }
 
-/// The cores that were imported, by their install folders. The lock is held for moments, and no file is looked at meanwhile.
+/// The cores that were imported, by their install folders. The lock is held for moments, and no file is
+/// looked at meanwhile.
 #[derive(Debug)]
 pub struct CoresOnDisk {
-    /// How long a core has to stay as it is before it counts as whole, although some of its files were not replaced: it was
-    /// edited in place, or upgraded by something that leaves equal files alone.
+    /// How long a core has to stay as it is before it counts as whole, although some of its files were not
+    /// replaced: it was edited in place, or upgraded by something that leaves equal files alone.
     settle: Duration,
     known: Mutex<HashMap<PathBuf, Known>>,
 }
@@ -65,8 +66,8 @@ pub struct BeforeImport {
     marks: Marks,
 }
 
-/// The contents of the few files by which a core is told. One that was missing for a moment and is there again, with what was
-/// in it before, is the same to everybody but the file system.
+/// The contents of the few files by which a core is told. One that was missing for a moment and is there
+/// again, with what was in it before, is the same to everybody but the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Marks(Vec<(PathBuf, Option<Vec<u8>>)>);
 
@@ -97,8 +98,8 @@ impl BeforeImport {
 }
 
 impl CoresOnDisk {
-    /// Knows of no core yet. `settle` is how long one has to stay as it is before it counts as whole, although some of
-    /// its files were not replaced.
+    /// Knows of no core yet. `settle` is how long one has to stay as it is before it counts as whole,
+    /// although some of its files were not replaced.
     #[must_use]
     pub fn new(settle: Duration) -> Self {
         Self { settle, known: Mutex::default() }

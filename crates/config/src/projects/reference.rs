@@ -55,7 +55,8 @@ impl ProjectRef {
         self
     }
 
-    /// The folder's name, where the project is named by its folder alone: then no file has to be read to find it.
+    /// The folder's name, where the project is named by its folder alone: then no file has to be read to find
+    /// it.
     #[must_use]
     pub fn folder_name(&self) -> Option<&str> {
         match (&self.key, &self.configuration) {

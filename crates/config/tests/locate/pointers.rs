@@ -98,7 +98,7 @@ fn a_pointer_to_a_configuration_that_points_elsewhere_is_an_error() {
     studio.attached("a", "$STUDIO/configs/b");
     let error = studio.configs().locate("a").unwrap_err();
     assert!(matches!(&error, ConfigError::CoreElsewhere { pointer, .. } if *pointer == other), "{error:?}");
-    // To itself, which would import its own proxies for ever.
+    // To itself, which would import its own proxies forever.
     studio.attached("a", "$STUDIO/configs/a");
     let error = studio.configs().locate("a").unwrap_err();
     assert!(matches!(error, ConfigError::CoreElsewhere { .. }), "{error:?}");

@@ -4,7 +4,8 @@ use sgtk_host_fixtures::{Core, Project, Studio};
 
 use crate::studio::{project, run, studio};
 
-/// Bootstraps, then has another process bootstrap the same project, whose configuration the test has changed meanwhile.
+/// Bootstraps, then has another process bootstrap the same project, whose configuration the test has changed
+/// meanwhile.
 const OTHER: &str = "
 import subprocess
 def other(configuration):
@@ -19,7 +20,8 @@ def finders():
     return sum(type(finder).__name__ == 'OwnFiles' for finder in sys.meta_path)
 ";
 
-/// The configuration of project 176 in two versions: the one that is bootstrapped first, and what it is to become.
+/// The configuration of project 176 in two versions: the one that is bootstrapped first, and what it is to
+/// become.
 fn versions(studio: &Studio, first: Core, second: Core) -> (std::path::PathBuf, String) {
     let kept = studio.home().join("second");
     studio.project(&Project::new(176, "bunny", second)).unwrap();

@@ -208,7 +208,7 @@ impl Publish {
     }
 }
 
-/// Tells systemd's watchdog that this lives, for ever.
+/// Tells systemd's watchdog that this lives, forever.
 async fn alive() {
     let mut alive = tokio::time::interval(watchdog());
     loop {

@@ -31,7 +31,8 @@ pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Err
     Ok(Arc::new(settings?))
 }
 
-/// Reads the configuration file as a daemon does: by the very worker that polls afterwards, while that of the plugins starts.
+/// Reads the configuration file as a daemon does: by the very worker that polls afterwards, while that of the
+/// plugins starts.
 pub(super) async fn settings_and_workers(
     config: Option<&Path>,
 ) -> Result<(Arc<Settings>, Arc<Workers>), Error> {

@@ -28,7 +28,8 @@ impl CatchUp {
         }
     }
 
-    /// Shows how far it is. Returns how many events of lanes are left, but for lanes that have stopped or are paused.
+    /// Shows how far it is. Returns how many events of lanes are left, but for lanes that have stopped or are
+    /// paused.
     pub(super) fn show(&mut self, state: &State) -> u64 {
         let open = state.lanes.iter().filter(|lane| lane.open && !lane.parked && !lane.paused);
         let left: u64 = open.map(|lane| lane.waiting).sum();

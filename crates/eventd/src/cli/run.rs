@@ -276,7 +276,7 @@ async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
             let path = settings.state.display();
             remove_state(&settings.state);
             Err(format!(
-                "{error}. Mend it, or move it away to begin at the site's latest event; the new state {path} was removed again"
+                "{error}. Repair it, or move it away to begin at the site's latest event; the new state {path} was removed again"
             )
             .into())
         }

@@ -37,8 +37,8 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, NotFound> {
     found.ok_or(NotFound { folders })
 }
 
-/// The Python of workers as the file most likely names it, before ConfigParser has read it: so that workers can be started
-/// meanwhile.
+/// The Python of workers as the file most likely names it, before ConfigParser has read it: so that workers
+/// can be started meanwhile.
 #[must_use]
 pub fn likely_python(path: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(path).ok()?;

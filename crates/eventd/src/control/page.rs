@@ -29,7 +29,7 @@ pub struct Page {
     pub wake: Vec<Arc<Notify>>,
 }
 
-/// Serves the page for ever.
+/// Serves the page forever.
 pub async fn serve(listener: TcpListener, page: Page) {
     let router = Router::new()
         .route("/", get(async || html()))

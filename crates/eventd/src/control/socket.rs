@@ -34,7 +34,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers requests for ever.
+/// Answers requests forever.
 pub async fn serve(listener: UnixListener, operator: Arc<Operator>) {
     loop {
         match listener.accept().await {

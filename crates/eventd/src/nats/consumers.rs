@@ -93,8 +93,8 @@ impl Consumers {
         self.listed().insert(name.to_owned());
     }
 
-    /// Whether it is there, as it was listed last. Whoever has made it has seen to its settings: the publisher
-    /// refuses those of others.
+    /// Whether it is there, as it was listed last. Whoever has made it has seen to its settings: the
+    /// publisher refuses those of others.
     pub(super) fn is_listed(&self, name: &str) -> bool {
         self.listed().contains(name)
     }

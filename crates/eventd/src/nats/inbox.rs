@@ -168,8 +168,8 @@ impl Inner {
         self.prod.notify_one();
     }
 
-    /// The consumer may be gone, with its stream perhaps: it is made anew, and begins behind what this host has
-    /// had of it.
+    /// The consumer may be gone, with its stream perhaps: it is made anew, and begins behind what this host
+    /// has had of it.
     fn make_again(self: &Arc<Self>, consumer: &str, group: &super::table::Group) {
         let wanted = match (group.project, group.lanes.first()) {
             (Some(project), _) => Wanted::project(&group.site, project),

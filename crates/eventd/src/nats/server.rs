@@ -355,8 +355,8 @@ async fn stream(context: &Context, url: &str, wanted: Config) -> Result<Stream, 
     }
 }
 
-/// What in a stream that is there keeps this daemon from keeping its promises. How long it keeps events is its
-/// owner's affair.
+/// What in a stream that is there keeps this daemon from keeping its promises. How long it keeps events is
+/// its owner's affair.
 fn differences(found: &Config, wanted: &Config) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |key: &str, found: String, wanted: String, is_well: bool| {

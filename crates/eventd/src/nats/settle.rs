@@ -15,7 +15,7 @@ use crate::queue::{Failure, LaneName, Message, QueueError, Verdict};
 /// For how long an event that cannot be run at all is tried before its consumer is parked.
 const UNRUN: Duration = Duration::from_secs(15 * 60);
 
-/// Until when a consumer that is parked rests: for ever.
+/// Until when a consumer that is parked rests: forever.
 const FOR_EVER: &str = "2200-01-01T00:00:00Z";
 
 fn now_ms() -> i64 {

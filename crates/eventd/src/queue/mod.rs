@@ -308,15 +308,15 @@ pub trait Queue: Send + Sync + 'static {
     /// to be dropped.
     async fn next(&self, lanes: &[LaneName]) -> Result<Message, QueueError>;
 
-    /// As [`next`](Self::next), with those that follow it at once: up to `most` in the order in which they are to be run.
-    /// An engine that keeps no [`notes`](Self::notes) gives one.
+    /// As [`next`](Self::next), with those that follow it at once: up to `most` in the order in which they
+    /// are to be run. An engine that keeps no [`notes`](Self::notes) gives one.
     async fn take(&self, lanes: &[LaneName], most: usize) -> Result<Vec<Message>, QueueError> {
         let _ = most;
         Ok(vec![self.next(lanes).await?])
     }
 
-    /// Where a worker notes how far it is with messages that it was given together, so that the queue knows after a crash.
-    /// None where it could not know: then one message is run after the other.
+    /// Where a worker notes how far it is with messages that it was given together, so that the queue knows
+    /// after a crash. None where it could not know: then one message is run after the other.
     fn notes(&self, worker: &str) -> Option<Notes> {
         let _ = worker;
         None
@@ -375,7 +375,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Takes dead letters of an event away: of one lane, or of all. Returns the lanes.
     async fn forget_dead(&self, event: i64, lane: Option<&LaneName>) -> Result<Vec<LaneName>, QueueError>;
 
-    /// The projects that lanes have read, or are to read, with their sites: whoever starts opens lanes for them.
+    /// The projects that lanes have read, or are to read, with their sites: whoever starts opens lanes for
+    /// them.
     async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
         let lanes = self.state().await?.lanes.into_iter();
         Ok(lanes.filter_map(|lane| lane.project.map(|project| (lane.site, project))).collect())

@@ -1,7 +1,8 @@
 //! What a worker notes about messages that it was given together.
 //!
-//! A file of a few pages: numbers of one byte each, which the worker writes through a mapping of the file (`plugins.py`),
-//! and the messages, which the daemon writes. It is in the system's hands whatever becomes of worker and daemon.
+//! A file of a few pages: numbers of one byte each, which the worker writes through a mapping of the file
+//! (`plugins.py`), and the messages, which the daemon writes. It is in the system's hands whatever becomes of
+//! worker and daemon.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{LaneName, Message};
 
-/// Where the numbers are, one byte each: how many messages are done, how many were begun, which callback of the one that is
-/// running, whether no further one is to be begun.
+/// Where the numbers are, one byte each: how many messages are done, how many were begun, which callback of
+/// the one that is running, whether no further one is to be begun.
 const NUMBERS: usize = 4;
 const STOP: u64 = 3;
 
@@ -135,7 +136,8 @@ fn checksum(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The messages that were done, in order, by the notes of a daemon that has ended. None where the file says nothing certain.
+/// The messages that were done, in order, by the notes of a daemon that has ended. None where the file says
+/// nothing certain.
 pub(super) fn done(path: &Path, state: &str) -> Option<Vec<Noted>> {
     let whole = fs::read(path).ok()?;
     let number = |from: usize| Some(u64::from_le_bytes(whole.get(from..from + 8)?.try_into().ok()?));

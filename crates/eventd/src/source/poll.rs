@@ -51,8 +51,8 @@ pub struct Poller {
 /// What the site has answered.
 type Answer = Result<Vec<Box<RawValue>>, CallError>;
 
-/// Asks a site, by the client of a worker, for the events above an id and those of ids and ranges that are missing, up to
-/// `limit`.
+/// Asks a site, by the client of a worker, for the events above an id and those of ids and ranges that are
+/// missing, up to `limit`.
 ///
 /// # Errors
 /// The site, or the worker, has failed.

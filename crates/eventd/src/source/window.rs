@@ -71,8 +71,8 @@ impl Window {
         self.cursor
     }
 
-    /// The window as it was up to `cursor`, with these ids not seen yet; with the latest `most` missing ranges
-    /// at most.
+    /// The window as it was up to `cursor`, with these ids not seen yet; with the latest `most` missing
+    /// ranges at most.
     #[must_use]
     pub fn while_unseen(&self, cursor: i64, unseen: impl IntoIterator<Item = i64>, most: usize) -> Window {
         let mut window = Window::new(cursor);

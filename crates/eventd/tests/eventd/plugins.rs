@@ -31,10 +31,10 @@ fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_me
     assert!(log.contains("'local': 5"), "{log}");
     studio.plugin(
         "a_broken.py",
-        &registering("def note(sg, logger, event, args):\n    done('mended', event['id'])"),
+        &registering("def note(sg, logger, event, args):\n    done('repaired', event['id'])"),
     );
-    let mended: Vec<_> = ids.iter().map(|id| format!("mended {id}")).collect();
-    assert_eq!(studio.until_recorded(6)[3..], mended);
+    let repaired: Vec<_> = ids.iter().map(|id| format!("repaired {id}")).collect();
+    assert_eq!(studio.until_recorded(6)[3..], repaired);
     assert!(daemon.stop().success());
 }
 
@@ -160,12 +160,12 @@ fn files_come_and_go_and_one_that_cannot_be_loaded_waits_for_its_mending() {
     fs::remove_file(two).unwrap();
     studio.until("the file is gone", || studio.log("daemon").contains("the plugin was removed"));
     fs::write(broken, "").unwrap();
-    studio.plugin("broken.py", &note("mended"));
+    studio.plugin("broken.py", &note("repaired"));
     // What came while it could not be loaded waits for it.
     let record = studio.until_recorded(5);
-    assert_eq!(record[3..], [format!("mended {first}"), format!("mended {second}")]);
+    assert_eq!(record[3..], [format!("repaired {first}"), format!("repaired {second}")]);
     let third = studio.events("A", &[None])[0];
-    assert_eq!(studio.until_recorded(7)[5..], [format!("mended {third}"), format!("one {third}")]);
+    assert_eq!(studio.until_recorded(7)[5..], [format!("repaired {third}"), format!("one {third}")]);
     assert!(daemon.stop().success());
 }
 
@@ -230,8 +230,8 @@ fn a_plugin_that_ends_the_worker_when_it_is_loaded_is_left_out_until_its_file_ch
     let id = studio.events("A", &[None])[0];
     assert_eq!(studio.until_recorded(1), [format!("good {id}")]);
     assert!(studio.said(&["status"]).contains("inactive"));
-    studio.plugin("a_deadly.py", &note("mended"));
-    assert_eq!(studio.until_recorded(2)[1], format!("mended {id}"));
+    studio.plugin("a_deadly.py", &note("repaired"));
+    assert_eq!(studio.until_recorded(2)[1], format!("repaired {id}"));
     assert!(daemon.stop().success());
 }
 

@@ -2,7 +2,8 @@
 //! run.
 //!
 //! `SGTK_HOST_BENCH_PEERS=execnet,rpyc` measures these too, where the linked Python has them. With
-//! `SGTK_HOST_BENCH_CONFIGS` and `SGTK_HOST_BENCH_PROJECTS=a,b,…` starts and memory are those of cores of one's own.
+//! `SGTK_HOST_BENCH_CONFIGS` and `SGTK_HOST_BENCH_PROJECTS=a,b,…` starts and memory are those of cores of
+//! one's own.
 
 mod starts;
 

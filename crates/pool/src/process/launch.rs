@@ -225,7 +225,8 @@ impl Launcher {
         self.templates.join();
     }
 
-    /// How long a worker may take to enter what it is for: as long as a bootstrap itself may, if that is less.
+    /// How long a worker may take to enter what it is for: as long as a bootstrap itself may, if that is
+    /// less.
     fn enter_timeout(&self, target: &Target) -> Option<Duration> {
         let own = match target {
             Target::Bootstrap(bootstrap) => bootstrap.timeout(),

@@ -22,7 +22,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// same limit.
 const LONGEST_OWN: usize = 4 << 20;
 
-/// What the pipes hold once a frame was larger than a pipe usually is: the most that Linux lets everybody have.
+/// What the pipes hold once a frame was larger than a pipe usually is: the most that Linux lets everybody
+/// have.
 const WIDE: usize = 1 << 20;
 
 /// The usual capacity of a pipe, in bytes.
@@ -56,8 +57,9 @@ impl Link {
         Self { worker, requests, answers, received: Received::default(), max_frame, is_wide: false }
     }
 
-    /// Has the pipes hold more, as each time that one is full costs two switches between the processes. Memory is taken for
-    /// what lies in a pipe only. A user may have so many bytes in pipes: where there are none left, the pipes stay as they are.
+    /// Has the pipes hold more, as each time that one is full costs two switches between the processes.
+    /// Memory is taken for what lies in a pipe only. A user may have so many bytes in pipes: where there are
+    /// none left, the pipes stay as they are.
     fn widen(&mut self, size: usize) {
         if size > NARROW && !self.is_wide {
             self.is_wide = true;

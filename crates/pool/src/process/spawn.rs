@@ -70,7 +70,8 @@ pub(super) fn pipes() -> io::Result<(OurEnds, TheirEnds)> {
     Ok((OurEnds { requests, answers, outputs }, theirs))
 }
 
-/// Starts `python` with the agent's loader, with these variables and then those of its own. `forks` is a template's socket.
+/// Starts `python` with the agent's loader, with these variables and then those of its own. `forks` is a
+/// template's socket.
 pub(super) fn spawn(
     python: &Path,
     variables: &Variables,
@@ -85,8 +86,8 @@ pub(super) fn spawn(
     command.stdin(Stdio::null()).stdout(theirs.stdout).stderr(theirs.stderr);
     // A session of its own, and so a group: no terminal to ask anybody at, and no Ctrl-C of the daemon's.
     let own_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
-    // SAFETY: between `fork` and `exec` it makes a single system call, which is async-signal-safe, and allocates
-    // nothing.
+    // SAFETY: between `fork` and `exec` it makes a single system call, which is async-signal-safe, and
+    // allocates nothing.
     unsafe { command.pre_exec(own_session) };
     let mut mappings = vec![
         FdMapping { parent_fd: theirs.requests, child_fd: REQUESTS },

@@ -1,5 +1,5 @@
-//! Frames: a length as four little-endian bytes, then that many bytes: a message in UTF-8 JSON, or a pickled call or
-//! result.
+//! Frames: a length as four little-endian bytes, then that many bytes: a message in UTF-8 JSON, or a pickled
+//! call or result.
 
 use std::ops::Range;
 

@@ -138,8 +138,8 @@ impl Answer {
     }
 }
 
-/// How the answer of a call begins that did something to the import state of its project. A length in four bytes
-/// follows, then that in JSON, then the answer.
+/// How the answer of a call begins that did something to the import state of its project. A length in four
+/// bytes follows, then that in JSON, then the answer.
 const LEFT: u8 = b'L';
 
 /// What a call did to the import state of its project, and its answer without that.
@@ -157,8 +157,8 @@ pub(super) fn take_left(frame: Frame) -> Result<(Option<Left>, Frame), String> {
     Ok((Some(left), frame.without_first(length)))
 }
 
-/// How the body of a call, or of its answer, begins if it is a pickle: JSON begins otherwise. The call's number follows,
-/// then the pickle.
+/// How the body of a call, or of its answer, begins if it is a pickle: JSON begins otherwise. The call's
+/// number follows, then the pickle.
 const PICKLE: u8 = b'P';
 
 /// The same, where arguments that are `bytes` are JSON to be read.

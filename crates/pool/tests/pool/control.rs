@@ -135,7 +135,7 @@ fn an_eviction_closes_an_open_circuit() {
         assert!(matches!(call().unwrap_err(), PoolError::NotStarted { .. }));
     }
     assert!(matches!(call().unwrap_err(), PoolError::CircuitOpen { .. }));
-    studio.configs.mend("x").unwrap();
+    studio.configs.repair("x").unwrap();
     pool.evict("x");
     assert_eq!(call().unwrap()["version"], "v0.99.0");
 }

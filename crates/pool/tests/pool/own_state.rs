@@ -1,4 +1,5 @@
-//! What project code does to the import state of its worker: seen when the call ends, undone, told with its name.
+//! What project code does to the import state of its worker: seen when the call ends, undone, told with its
+//! name.
 
 use std::path::Path;
 

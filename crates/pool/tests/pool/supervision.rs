@@ -73,7 +73,7 @@ fn a_core_that_raises_is_an_error_with_its_traceback_until_it_is_mended() {
         assert!(error.never_ran());
         assert!(error.python().unwrap().is_a("ImportError"), "{error}");
         assert!(error.to_string().contains("commands.py"), "{error}");
-        studio.configs.mend("x").unwrap();
+        studio.configs.repair("x").unwrap();
         let about: Value = pool.call("x", Call::new("work:about")).unwrap();
         assert_eq!(about["version"], "v0.99.0");
         studio.configs.broken("x", Broken::RaisesImportError).unwrap();
@@ -100,7 +100,7 @@ fn a_project_that_keeps_failing_opens_its_circuit_with_the_cause_and_closes_it_a
     let PoolError::CircuitOpen { failures: 2.., cause, .. } = &error else { panic!("{error:?}") };
     assert!(matches!(&**cause, StartError::Enter { .. }), "{cause}");
     assert!(error.never_ran() && error.to_string().contains("SyntaxError"), "{error}");
-    studio.configs.mend("x").unwrap();
+    studio.configs.repair("x").unwrap();
     until("the next try", || call().is_ok());
     assert!(pool.call::<Value>("good", Call::new("work:about")).is_ok());
 }
@@ -126,7 +126,7 @@ fn calls_that_never_ran_are_tried_again_where_that_is_chosen() {
     let pool = studio.options().retry_never_ran(10).circuit_after(1000).build().unwrap();
     let waits = pool.submit::<Value>("x", Call::new("work:about")).unwrap();
     until("a start fails", || pool.stats().failed_starts > 0);
-    studio.configs.mend("x").unwrap();
+    studio.configs.repair("x").unwrap();
     assert_eq!(waits.wait().unwrap()["version"], "v0.99.0");
 }
 

@@ -193,7 +193,7 @@ fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended() {
         for _ in 0..3 {
             assert_eq!(version(&pool, "project_a", None).unwrap(), "v0.24.0");
         }
-        studio.configs.mend("project_a").unwrap();
+        studio.configs.repair("project_a").unwrap();
         assert_eq!(version(&pool, "project_a", None).unwrap(), "v0.24.1");
     });
 }

@@ -1,6 +1,6 @@
 """The client.
 
-Hazards: it waits for ever unless its configuration is given a time limit before the first call; it tries again by itself
+Hazards: it waits forever unless its configuration is given a time limit before the first call; it tries again by itself
 when the site answers 502 or 504; its connection stays open until somebody closes it or it is collected; the key is in
 what it logs, which nobody sees unless somebody lowers the level of its logger.
 """

@@ -1,7 +1,8 @@
-//! Changes by the daemon while a project is in place outside leases: what [`import_sgtk`](crate::import_sgtk) leaves there.
+//! Changes by the daemon while a project is in place outside leases: what [`import_sgtk`](crate::import_sgtk)
+//! leaves there.
 //!
-//! What the daemon does to its own entries meanwhile stays done. A layer is told so before the project leaves; leaving then
-//! finds nothing changed but what is the project's.
+//! What the daemon does to its own entries meanwhile stays done. A layer is told so before the project
+//! leaves; leaving then finds nothing changed but what is the project's.
 
 use pyo3::prelude::*;
 
@@ -13,7 +14,8 @@ use crate::host::ownership::rules::Ownership;
 use crate::host::python::contents::{self, Snapshot};
 
 impl DictLayer {
-    /// Counts what changed since [`DictLayer::enter`] as the daemon's own, but for entries that `is_projects` names.
+    /// Counts what changed since [`DictLayer::enter`] as the daemon's own, but for entries that `is_projects`
+    /// names.
     pub(crate) fn keep_for_daemon(
         &mut self,
         py: Python<'_>,
@@ -43,7 +45,8 @@ impl DictLayer {
 }
 
 impl ListLayer {
-    /// Counts what changed since [`ListLayer::enter`] as the daemon's own, but for entries that `is_projects` names.
+    /// Counts what changed since [`ListLayer::enter`] as the daemon's own, but for entries that `is_projects`
+    /// names.
     pub(crate) fn keep_for_daemon(
         &mut self,
         py: Python<'_>,
@@ -71,8 +74,8 @@ impl ListLayer {
     }
 }
 
-/// The daemon's entries as it has left them, with those of `base` that were not `visible` to it where they stood: each
-/// behind the one that it stood behind.
+/// The daemon's entries as it has left them, with those of `base` that were not `visible` to it where they
+/// stood: each behind the one that it stood behind.
 fn with_hidden(
     py: Python<'_>,
     mut daemons: Vec<Py<PyAny>>,
@@ -94,7 +97,8 @@ fn with_hidden(
 }
 
 impl OverlayLayer {
-    /// Counts what changed since [`OverlayLayer::enter`] as the daemon's own, but for entries that `is_projects` names.
+    /// Counts what changed since [`OverlayLayer::enter`] as the daemon's own, but for entries that
+    /// `is_projects` names.
     pub(crate) fn keep_for_daemon(
         &mut self,
         py: Python<'_>,

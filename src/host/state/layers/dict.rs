@@ -69,8 +69,8 @@ impl DictLayer {
         self.base.dict(py)
     }
 
-    /// The live entries that are new or others since the daemon's own contents were last looked at. Only while no project
-    /// is in place.
+    /// The live entries that are new or others since the daemon's own contents were last looked at. Only
+    /// while no project is in place.
     pub(crate) fn changes_of_the_daemon<'py>(&self, py: Python<'py>) -> Items<'py> {
         let (live, base) = (self.live.bind(py), self.base.dict(py));
         if self.base.matches(live) {
@@ -81,8 +81,9 @@ impl DictLayer {
         items
     }
 
-    /// Takes over what the daemon has changed, and puts the project's entries in place beside those of the daemon's that
-    /// are not `hidden`. Entries of the daemon's that the project has its own of are hidden without asking.
+    /// Takes over what the daemon has changed, and puts the project's entries in place beside those of the
+    /// daemon's that are not `hidden`. Entries of the daemon's that the project has its own of are hidden
+    /// without asking.
     pub(crate) fn enter(
         &mut self,
         py: Python<'_>,
@@ -203,13 +204,15 @@ impl DictLayer {
         items
     }
 
-    /// Puts the daemon's own contents in place. Changes that were not taken over with [`DictLayer::take_over`] are lost.
+    /// Puts the daemon's own contents in place. Changes that were not taken over with
+    /// [`DictLayer::take_over`] are lost.
     pub(crate) fn leave(&self, py: Python<'_>) -> PyResult<()> {
         self.base.put(self.live.bind(py))
     }
 
-    /// Takes what changed since [`DictLayer::enter`] into the share and the base: what is the project's own goes into the
-    /// share, another project's goes nowhere, the rest is the daemon's where that has nothing under the name.
+    /// Takes what changed since [`DictLayer::enter`] into the share and the base: what is the project's own
+    /// goes into the share, another project's goes nowhere, the rest is the daemon's where that has nothing
+    /// under the name.
     ///
     /// Whatever the live dictionary holds goes to `replaced`, to be let go of when all is in place.
     pub(crate) fn take_over(
@@ -247,8 +250,8 @@ impl DictLayer {
         Ok(())
     }
 
-    /// Puts the daemon's own contents in place, and leaves the share as it was on [`DictLayer::enter`]. What appeared since is
-    /// lost, but for what is `everybodys`.
+    /// Puts the daemon's own contents in place, and leaves the share as it was on [`DictLayer::enter`]. What
+    /// appeared since is lost, but for what is `everybodys`.
     ///
     /// Whatever the live dictionary holds goes to `replaced`.
     pub(crate) fn undo(

@@ -12,8 +12,8 @@ use crate::host::python::contents;
 
 /// See the module's documentation.
 pub(crate) struct ListLayer {
-    /// The module and the attribute, `sys` and `path` for example: code that gives the attribute another list is followed,
-    /// and the list itself put back.
+    /// The module and the attribute, `sys` and `path` for example: code that gives the attribute another list
+    /// is followed, and the list itself put back.
     holder: (Py<PyDict>, &'static str),
     pub(super) live: Py<PyList>,
     pub(super) base: Vec<Py<PyAny>>,
@@ -28,7 +28,8 @@ pub(crate) struct ListShare {
     front: Vec<Py<PyAny>>,
     /// What stands after the first of the daemon's own entries.
     back: Vec<Py<PyAny>>,
-    /// Strings (paths) that its code has put there without having its turn, and may take away again by their position.
+    /// Strings (paths) that its code has put there without having its turn, and may take away again by their
+    /// position.
     by_hand: HashSet<String>,
     /// The daemon's entries that the project can see.
     visible: Vec<Py<PyAny>>,
@@ -113,13 +114,13 @@ pub(super) struct OtherEntry {
     behind: bool,
 }
 
-/// How many copies of a path stay that code off its turn has put there: threads that load from one folder at a time each put
-/// it there and take it away again by its position.
+/// How many copies of a path stay that code off its turn has put there: threads that load from one folder at
+/// a time each put it there and take it away again by its position.
 const MOST_COPIES: usize = 8;
 
 impl Found {
-    /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever found by them:
-    /// code that adds a folder each time it runs would make the list grow without end.
+    /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever
+    /// found by them: code that adds a folder each time it runs would make the list grow without end.
     fn drop_repeated(&mut self, py: Python<'_>, share: &ListShare, replaced: &mut Replaced) {
         let mut seen: HashMap<String, usize> = HashMap::new();
         let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>| {
@@ -167,7 +168,8 @@ impl ListLayer {
         &self.base
     }
 
-    /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute back.
+    /// Follows the attribute to the list that it names now; the old list gets its contents and the attribute
+    /// back.
     pub(super) fn reclaim(&self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
         let (module, attribute) = (self.holder.0.bind(py), self.holder.1);
         let live = self.live.bind(py);
@@ -223,8 +225,8 @@ impl ListLayer {
         &share.combined
     }
 
-    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the daemon's that
-    /// are not `hidden`.
+    /// Takes over what the daemon has changed, and puts the project's entries in place around those of the
+    /// daemon's that are not `hidden`.
     pub(crate) fn enter(
         &mut self,
         py: Python<'_>,
@@ -237,8 +239,8 @@ impl ListLayer {
         contents::replace_list(self.live.bind(py), combined)
     }
 
-    /// Gives a parked project, whose share was [combined](Self::combine), these entries. What is new is its own; entries of
-    /// the daemon's that are gone are so for this project only.
+    /// Gives a parked project, whose share was [combined](Self::combine), these entries. What is new is its
+    /// own; entries of the daemon's that are gone are so for this project only.
     pub(crate) fn edit(
         &self,
         py: Python<'_>,
@@ -253,8 +255,8 @@ impl ListLayer {
         share.version = self.version;
     }
 
-    /// Takes what changed into the share and the base, then puts the base in place. Returns whether the project's own
-    /// entries may be others than before.
+    /// Takes what changed into the share and the base, then puts the base in place. Returns whether the
+    /// project's own entries may be others than before.
     pub(crate) fn leave(
         &mut self,
         py: Python<'_>,
@@ -280,8 +282,8 @@ impl ListLayer {
         Ok(changed)
     }
 
-    /// Puts the base in place, and leaves the share as it was on [`enter`](Self::enter). What appeared since is lost, but for
-    /// what is `everybodys`.
+    /// Puts the base in place, and leaves the share as it was on [`enter`](Self::enter). What appeared since
+    /// is lost, but for what is `everybodys`.
     pub(crate) fn undo(
         &mut self,
         py: Python<'_>,
@@ -303,7 +305,8 @@ impl ListLayer {
         contents::replace_list(self.live.bind(py), &self.base)
     }
 
-    /// Whether entries of the project's own that `wanted` names are gone from the list, which the project has in place.
+    /// Whether entries of the project's own that `wanted` names are gone from the list, which the project has
+    /// in place.
     pub(crate) fn lacks(
         &self,
         py: Python<'_>,
@@ -332,7 +335,8 @@ impl ListLayer {
     ) -> Found {
         // Only what the project could see of the daemon's entries counts as the daemon's.
         let (mut bases, mut owns) = (copies(py, share.visible()), copies(py, share.own()));
-        // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells which.
+        // A folder may be on the path twice, as the project's and as the daemon's: the object itself tells
+        // which.
         let is_same: Vec<bool> =
             entries.iter().map(|entry| take(&mut bases, replaced, |base| base.bind(py).is(&entry))).collect();
         let mut found = Found::default();

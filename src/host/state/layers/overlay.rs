@@ -1,7 +1,8 @@
-//! Small dictionaries of which a project changes an entry or two: the attributes of `sys` and the environment.
+//! Small dictionaries of which a project changes an entry or two: the attributes of `sys` and the
+//! environment.
 //!
-//! Unlike in a [`DictLayer`](super::dict::DictLayer), every change made while the project is in place is the project's,
-//! removals included: it is undone when the project leaves and made again when it comes back.
+//! Unlike in a [`DictLayer`](super::dict::DictLayer), every change made while the project is in place is the
+//! project's, removals included: it is undone when the project leaves and made again when it comes back.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -25,7 +26,8 @@ pub(crate) struct OverlayLayer {
 /// A project's share of an [`OverlayLayer`].
 pub(crate) struct OverlayShare {
     changes: Vec<Change>,
-    /// How the live dictionary differed from the base when [`OverlayLayer::enter`] left it, and its version then.
+    /// How the live dictionary differed from the base when [`OverlayLayer::enter`] left it, and its version
+    /// then.
     pub(super) differs: Vec<Change>,
     entered_at: Option<u64>,
 }
@@ -66,8 +68,8 @@ impl OverlayShare {
         self.changes.into_iter().chain(self.differs).filter_map(|(_, value)| value)
     }
 
-    /// Whether `live` is as [`OverlayLayer::enter`] left it. Where Python keeps no versions nobody can tell: then all
-    /// entries are to be looked at.
+    /// Whether `live` is as [`OverlayLayer::enter`] left it. Where Python keeps no versions nobody can tell:
+    /// then all entries are to be looked at.
     pub(super) fn is_untouched(&self, live: &Bound<'_, PyDict>) -> bool {
         self.entered_at.is_some() && self.entered_at == contents::version(live)
     }
@@ -80,11 +82,11 @@ impl OverlayLayer {
         Self { live: live.clone().unbind(), base, ignored, hidden: Vec::new() }
     }
 
-    /// Takes over what the daemon has changed, makes the project's changes, and returns all that now differs from the
-    /// daemon's own.
+    /// Takes over what the daemon has changed, makes the project's changes, and returns all that now differs
+    /// from the daemon's own.
     ///
-    /// `forced` wins over what the project had made of the same entry, and is not counted as the project's change. Entries
-    /// of the daemon's whose value `hides` names are out of the project's sight.
+    /// `forced` wins over what the project had made of the same entry, and is not counted as the project's
+    /// change. Entries of the daemon's whose value `hides` names are out of the project's sight.
     pub(crate) fn enter<'s>(
         &mut self,
         py: Python<'_>,
@@ -138,8 +140,8 @@ impl OverlayLayer {
         self.live.bind(py)
     }
 
-    /// What a project would see in place, in a dictionary of its own; without a share what the daemon has. `forced` is as in
-    /// [`enter`](Self::enter).
+    /// What a project would see in place, in a dictionary of its own; without a share what the daemon has.
+    /// `forced` is as in [`enter`](Self::enter).
     pub(crate) fn seen<'py>(
         &self,
         py: Python<'py>,
@@ -201,7 +203,8 @@ impl OverlayLayer {
         self.differences(py).into_iter().map(|(key, _)| daemons(key)).collect()
     }
 
-    /// Takes what changed into the share, puts the daemon's own entries in place, and returns those that were put.
+    /// Takes what changed into the share, puts the daemon's own entries in place, and returns those that were
+    /// put.
     pub(crate) fn leave(
         &self,
         py: Python<'_>,

@@ -19,7 +19,8 @@ pub(crate) trait Setting: Sized {
     /// Sets it.
     fn set(&self, py: Python<'_>, value: &Self::Value) -> PyResult<()>;
 
-    /// A number that is another one whenever the value may be another one, where that can be had for less than the value.
+    /// A number that is another one whenever the value may be another one, where that can be had for less
+    /// than the value.
     fn version(&self, _py: Python<'_>) -> Option<u64> {
         None
     }
@@ -36,7 +37,8 @@ pub(crate) trait Setting: Sized {
     }
 }
 
-/// A setting as a part of the import state: what a project sets is its own, and the daemon's comes back when it leaves.
+/// A setting as a part of the import state: what a project sets is its own, and the daemon's comes back when
+/// it leaves.
 pub(crate) struct SettingPart<S: Setting> {
     setting: S,
     /// The daemon's.

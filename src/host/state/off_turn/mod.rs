@@ -1,8 +1,8 @@
 //! What a project's code sees and changes while it does not have its turn.
 //!
-//! Each function here is one step that no other thread can come between: it finds out whether the project is in place, works
-//! on the interpreter's own list or dictionary there, and on the project's share of it where the project is parked. So what
-//! the code does reaches its own project only, whatever is in place.
+//! Each function here is one step that no other thread can come between: it finds out whether the project is
+//! in place, works on the interpreter's own list or dictionary there, and on the project's share of it where
+//! the project is parked. So what the code does reaches its own project only, whatever is in place.
 
 mod environment;
 
@@ -95,7 +95,8 @@ pub(crate) fn entry<'py>(
     locked(py, |world, replaced| world.entry(py, state, which, key, replaced))
 }
 
-/// Gives the project's dictionary an entry. A logger of everybody's, and a module that is exempt, is everybody's here too.
+/// Gives the project's dictionary an entry. A logger of everybody's, and a module that is exempt, is
+/// everybody's here too.
 pub(crate) fn set_entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
@@ -123,7 +124,8 @@ pub(crate) fn set_missing_entry<'py>(
     })
 }
 
-/// Takes an entry out of the project's dictionary and returns it. A module or logger of the daemon's stays where it is.
+/// Takes an entry out of the project's dictionary and returns it. A module or logger of the daemon's stays
+/// where it is.
 pub(crate) fn remove_entry<'py>(
     py: Python<'py>,
     state: &Arc<ImportState>,
@@ -253,7 +255,8 @@ impl World {
         }
     }
 
-    /// What [`list_seen_by`](Self::list_seen_by) has just given is the ground on which the new entries are told.
+    /// What [`list_seen_by`](Self::list_seen_by) has just given is the ground on which the new entries are
+    /// told.
     fn set_list(
         &mut self,
         py: Python<'_>,
@@ -431,7 +434,8 @@ impl World {
         }
     }
 
-    /// Marks a module that the project's code has made as its own. Not one of the daemon's that it gives another name to.
+    /// Marks a module that the project's code has made as its own. Not one of the daemon's that it gives
+    /// another name to.
     fn mark_by_hand(
         &self,
         py: Python<'_>,

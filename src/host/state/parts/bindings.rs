@@ -1,8 +1,8 @@
 //! Modules of a project inside packages that are everybody's.
 //!
-//! The import system binds a submodule to its package: after `import studio.publish` the package `studio` has an attribute
-//! `publish`. Where the package is the daemon's and the submodule a project's own copy, that attribute has to come and go
-//! with the project, or `from studio import publish` finds another project's.
+//! The import system binds a submodule to its package: after `import studio.publish` the package `studio` has
+//! an attribute `publish`. Where the package is the daemon's and the submodule a project's own copy, that
+//! attribute has to come and go with the project, or `from studio import publish` finds another project's.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};

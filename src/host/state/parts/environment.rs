@@ -98,7 +98,8 @@ impl Part for Environment {
 }
 
 impl Environment {
-    /// The variables as a project sees them, in a dictionary of their own; as the daemon does where it has no share.
+    /// The variables as a project sees them, in a dictionary of their own; as the daemon does where it has no
+    /// share.
     pub(crate) fn seen_by<'py>(
         &self,
         py: Python<'py>,
@@ -230,9 +231,9 @@ fn set_process_environment(py: Python<'_>, changes: &[Change]) {
         let Some(key) = variable_text(key.bind(py)).filter(is_variable_name) else { continue };
         match value.as_ref().map(|value| variable_text(value.bind(py))) {
             Some(Some(value)) if !value.as_encoded_bytes().contains(&0) => {
-                // SAFETY: Rust's own readers are kept out by std's lock. C code of other threads that calls `getenv`
-                // at this moment is not: the same holds for every assignment to `os.environ` in Python, and the crate's
-                // documentation says so.
+                // SAFETY: Rust's own readers are kept out by std's lock. C code of other threads that calls
+                // `getenv` at this moment is not: the same holds for every assignment to `os.environ` in
+                // Python, and the crate's documentation says so.
                 unsafe { std::env::set_var(key, value) }
             }
             Some(_) => {}

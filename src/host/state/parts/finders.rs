@@ -76,7 +76,8 @@ impl Finders {
         self.0.iter().zip(shares).any(|(list, share)| list.lacks(py, share, |_| true))
     }
 
-    /// `sys.meta_path` and `sys.path_hooks`, and whether an entry of the daemon's is out of a project's sight.
+    /// `sys.meta_path` and `sys.path_hooks`, and whether an entry of the daemon's is out of a project's
+    /// sight.
     pub(crate) fn layers(&mut self) -> (&mut [ListLayer; 2], super::IsProjects) {
         (&mut self.0, is_hidden)
     }
@@ -86,8 +87,8 @@ fn is_hidden(rules: &Rules, finder: &Bound<'_, PyAny>) -> bool {
     rules.of_object(finder).is_hidden()
 }
 
-/// Whether an object that appeared with the project goes with it: all do but those of host packages that were first
-/// imported then, which stay with their package.
+/// Whether an object that appeared with the project goes with it: all do but those of host packages that were
+/// first imported then, which stay with their package.
 fn is_projects(rules: &Rules, modules: Option<&VisibleModules<'_>>, object: &Bound<'_, PyAny>) -> bool {
     let is_hosts = |module: &str| {
         module != "builtins"

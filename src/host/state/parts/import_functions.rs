@@ -10,7 +10,8 @@ use crate::host::state::part::{Part, Visit};
 const FUNCTIONS: [(&str, &str); 3] =
     [("builtins", "__import__"), ("importlib", "__import__"), ("importlib", "import_module")];
 
-/// See the module's documentation. What the daemon has put there stays; what a project's code puts there goes with its turn.
+/// See the module's documentation. What the daemon has put there stays; what a project's code puts there goes
+/// with its turn.
 pub(crate) struct ImportFunctions([Function; 3]);
 
 struct Function {

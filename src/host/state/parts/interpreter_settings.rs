@@ -57,7 +57,8 @@ impl Setting for SwitchInterval {
     }
 }
 
-/// Whether the garbage collector runs by itself. It is paused while states change, so this is about what follows.
+/// Whether the garbage collector runs by itself. It is paused while states change, so this is about what
+/// follows.
 pub(crate) struct Collector;
 
 impl Setting for Collector {

@@ -1,7 +1,7 @@
 //! What `logging` remembers of levels.
 //!
-//! Each logger caches which levels it lets through. `logging` empties these caches when a level changes, but only those
-//! of loggers that it knows at that moment: not a parked project's.
+//! Each logger caches which levels it lets through. `logging` empties these caches when a level changes, but
+//! only those of loggers that it knows at that moment: not a parked project's.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -71,7 +71,8 @@ impl LevelsForAll {
     }
 }
 
-/// Has these loggers find out anew which levels they let through. Runs no Python code: the caches are of plain values.
+/// Has these loggers find out anew which levels they let through. Runs no Python code: the caches are of
+/// plain values.
 pub(crate) fn forget(loggers: &Bound<'_, PyDict>) {
     for (_, logger) in contents::items(loggers) {
         forget_one(&logger);

@@ -104,7 +104,8 @@ impl Loggers {
         &self.layer
     }
 
-    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's sight.
+    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's
+    /// sight.
     pub(crate) fn layer<'a>(
         &'a mut self,
         own: Option<&'a mut OwnLoggers>,

@@ -42,7 +42,8 @@ macro_rules! parts {
                 Ok(Self { $($name: <$part as Part>::new(py)?,)* })
             }
 
-            /// Puts a project's shares in place: all of them, whatever fails; the first error is the one to tell.
+            /// Puts a project's shares in place: all of them, whatever fails; the first error is the one to
+            /// tell.
             pub(super) fn enter(&mut self, visit: &mut Visit<'_, '_>, shares: &mut Shares) -> PyResult<()> {
                 let mut outcome = Ok(());
                 $(outcome = keep_first(outcome, self.$name.enter(visit, &mut shares.$name));)*
@@ -56,8 +57,8 @@ macro_rules! parts {
                 outcome
             }
 
-            /// Takes a project's shares out, as [`enter`](Self::enter) puts them in. Where they were in place outside leases,
-            /// the daemon's changes are its own (`daemons`).
+            /// Takes a project's shares out, as [`enter`](Self::enter) puts them in. Where they were in place
+            /// outside leases, the daemon's changes are its own (`daemons`).
             pub(super) fn leave(
                 &mut self,
                 visit: &mut Visit<'_, '_>,

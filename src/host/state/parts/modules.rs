@@ -151,7 +151,8 @@ impl Part for Modules {
 }
 
 impl Modules {
-    /// A module of the core that is gone from `sys.modules`, or has another in its place, while the project is there.
+    /// A module of the core that is gone from `sys.modules`, or has another in its place, while the project
+    /// is there.
     pub(crate) fn lost(&self, py: Python<'_>, own: &OwnModules) -> Option<String> {
         let live = self.layer.live(py);
         if self.layer.untouched(py, &own.share) {
@@ -170,8 +171,8 @@ impl Modules {
         })
     }
 
-    /// Has a guest of a project's see those of its modules that come from the folders which its code, or the daemon, has put on
-    /// its `sys.path`: plugins above all, which run on.
+    /// Has a guest of a project's see those of its modules that come from the folders which its code, or the
+    /// daemon, has put on its `sys.path`: plugins above all, which run on.
     pub(crate) fn lend(
         py: Python<'_>,
         base: &ImportState,
@@ -201,7 +202,8 @@ impl Modules {
         &self.layer
     }
 
-    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's sight.
+    /// The dictionary, a project's share of it, and whether an entry of the daemon's is out of a project's
+    /// sight.
     pub(crate) fn layer<'a>(
         &'a mut self,
         own: Option<&'a mut OwnModules>,
@@ -261,8 +263,9 @@ impl Modules {
         taken_over
     }
 
-    /// Takes projects' modules that are among the daemon's own out, and returns them with their owners. A hook that is
-    /// loaded by hand, on a thread that does not hold its project, gets there. Only while nothing is in place.
+    /// Takes projects' modules that are among the daemon's own out, and returns them with their owners. A
+    /// hook that is loaded by hand, on a thread that does not hold its project, gets there. Only while
+    /// nothing is in place.
     pub(crate) fn remove_misplaced<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Misplaced<'py>>> {
         let live = self.layer.live(py).clone();
         let unclaimed = std::mem::take(&mut self.unclaimed).into_iter().filter_map(|name| {
@@ -287,7 +290,8 @@ impl Modules {
         Ok(misplaced)
     }
 
-    /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who ask `sys`.
+    /// `sys.modules` given another dictionary changes nothing for the interpreter itself, only for those who
+    /// ask `sys`.
     fn reclaim(&self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
         let (sys, live) = (self.sys.bind(py), self.layer.live(py));
         match sys.get_item(&Names::of(py).modules)? {

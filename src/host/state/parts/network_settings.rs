@@ -1,4 +1,5 @@
-//! Settings of the standard library's network modules, each for the whole process: an opener carries a proxy and cookies.
+//! Settings of the standard library's network modules, each for the whole process: an opener carries a proxy
+//! and cookies.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -110,7 +111,7 @@ impl Setting for HttpsContext {
     }
 }
 
-/// How long new sockets wait, in seconds; `None` for ever.
+/// How long new sockets wait, in seconds; `None` forever.
 pub(crate) struct SocketTimeout;
 
 impl Setting for SocketTimeout {

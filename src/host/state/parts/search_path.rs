@@ -1,4 +1,5 @@
-//! `sys.path`: a project's entries stand around the daemon's, and entries that lead into a core are out of its sight.
+//! `sys.path`: a project's entries stand around the daemon's, and entries that lead into a core are out of
+//! its sight.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ impl Part for SearchPath {
         self.0.undo(visit.py, share, visit.replaced, |_| false)
     }
 
-    /// What its code has put there: not what leads into a core. Where that is there already it stays where it is.
+    /// What its code has put there: not what leads into a core. Where that is there already it stays where it
+    /// is.
     fn hand_on(py: Python<'_>, from: &mut ListShare, to: &mut ListShare, replaced: &mut Replaced) {
         let [mut front, mut back] = to.parted().map(|entries| copies(py, entries));
         let handed = from
@@ -76,8 +78,8 @@ impl Part for SearchPath {
 }
 
 impl SearchPath {
-    /// The install folders of the cores that the daemon's own entries lead into: as they are, where nothing `is_in_place`,
-    /// else as they were when the project came.
+    /// The install folders of the cores that the daemon's own entries lead into: as they are, where nothing
+    /// `is_in_place`, else as they were when the project came.
     pub(crate) fn cores(&self, py: Python<'_>, is_in_place: bool) -> HashSet<PathBuf> {
         let entries = if is_in_place { copies(py, self.0.base()) } else { self.0.live(py) };
         let paths = entries.iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
@@ -97,8 +99,8 @@ impl SearchPath {
         (&mut self.0, |_, entry| is_core_entry(entry))
     }
 
-    /// Modules from the path entries that the project has added are the project's; not those from folders that the daemon
-    /// has on its own path, or the standard library's, which a project may repeat.
+    /// Modules from the path entries that the project has added are the project's; not those from folders
+    /// that the daemon has on its own path, or the standard library's, which a project may repeat.
     pub(crate) fn note_roots(&self, py: Python<'_>, share: &ListShare, rules: &mut Rules) {
         let base = self.0.base().iter().filter_map(|entry| entry.bind(py).cast::<PyString>().ok());
         let mut shared: Vec<String> = base.map(|entry| entry.to_string_lossy().into_owned()).collect();

@@ -9,8 +9,8 @@ use crate::host::state::layers::Replaced;
 use crate::host::state::layers::overlay::{Change, OverlayLayer, OverlayShare};
 use crate::host::state::part::{Part, Visit};
 
-/// Attributes that are no project's: those with a part of their own, and what the interpreter keeps about the last uncaught
-/// exception.
+/// Attributes that are no project's: those with a part of their own, and what the interpreter keeps about the
+/// last uncaught exception.
 const IGNORED: [&str; 9] = [
     "modules",
     "path",

@@ -43,7 +43,8 @@ impl TimeZone {
         Zone(self.attributes.each_ref().map(value))
     }
 
-    /// Has C look at `TZ` again, which was changed, and gives Python what it had with that; nothing where it had none.
+    /// Has C look at `TZ` again, which was changed, and gives Python what it had with that; nothing where it
+    /// had none.
     pub(super) fn set(&self, py: Python<'_>, zone: &Zone) -> PyResult<()> {
         tzset();
         let time = self.time.bind(py);
@@ -59,7 +60,8 @@ fn tzset() {
     unsafe extern "C" {
         fn tzset();
     }
-    // SAFETY: takes no argument; C code of other threads that reads the zone at this moment is as with `time.tzset`.
+    // SAFETY: takes no argument; C code of other threads that reads the zone at this moment is as with
+    // `time.tzset`.
     unsafe { tzset() };
 }
 

@@ -1,7 +1,7 @@
 //! Several events in one call of the worker: as many as it can do in a moment.
 //!
-//! The worker notes how far it is where a crash cannot take it away ([`Notes`]), so that what is run again after one is what
-//! was running, as with a call for each event.
+//! The worker notes how far it is where a crash cannot take it away ([`Notes`]), so that what is run again
+//! after one is what was running, as with a call for each event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ struct Answers {
     /// It has not loaded a plugin as it is now, and has run nothing.
     #[serde(default)]
     stale: bool,
-    /// Of each that was done, for each callback: when it began and how long it took; nothing where its own filter did not
-    /// let the event through.
+    /// Of each that was done, for each callback: when it began and how long it took; nothing where its own
+    /// filter did not let the event through.
     #[serde(default)]
     done: Vec<Vec<Option<(f64, f64)>>>,
     /// Of the one after these, where a callback of it raised.
@@ -97,7 +97,8 @@ impl Runner {
         }
     }
 
-    /// What is to be called for messages: for as many of them as can be run together, of which these are those with callbacks.
+    /// What is to be called for messages: for as many of them as can be run together, of which these are
+    /// those with callbacks.
     fn plan(&self, mut messages: Vec<Message>) -> (Vec<Message>, Vec<Item>) {
         let mut items: Vec<Item> = Vec::new();
         let mut count = 0;

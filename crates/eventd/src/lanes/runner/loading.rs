@@ -1,4 +1,5 @@
-//! Having the worker's plugins be what the files are: in the worker that runs, or, for a reload, in one beside it.
+//! Having the worker's plugins be what the files are: in the worker that runs, or, for a reload, in one
+//! beside it.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) struct Incoming {
     table: Result<Table, CallError>,
 }
 
-/// Waits for the next generation; for ever, where none is being loaded. None where its loading was ended.
+/// Waits for the next generation; forever, where none is being loaded. None where its loading was ended.
 pub(super) async fn loaded(incoming: Option<&mut JoinHandle<Incoming>>) -> Option<Incoming> {
     match incoming {
         Some(incoming) => incoming.await.ok(),
@@ -30,7 +31,8 @@ pub(super) async fn loaded(incoming: Option<&mut JoinHandle<Incoming>>) -> Optio
 }
 
 impl Runner {
-    /// What a process that is new loads before it runs anything: what was loaded last, but for plugins that end their process.
+    /// What a process that is new loads before it runs anything: what was loaded last, but for plugins that
+    /// end their process.
     pub(super) fn loads(&self) -> Value {
         let files: Vec<_> = self.files.iter().filter(|file| self.table.active(&file.key).is_some()).collect();
         json!([setup(&self.shared.settings, &self.site, self.project), files])

@@ -121,7 +121,8 @@ pub(super) fn told(path: &Path, error: &rusqlite::Error) -> QueueError {
     }
 }
 
-/// The name of the state, by which it is told from another one at the same place: made when it is first asked for.
+/// The name of the state, by which it is told from another one at the same place: made when it is first asked
+/// for.
 pub(super) fn name(connection: &Connection) -> rusqlite::Result<String> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -11,7 +11,8 @@ pub(in crate::wire) struct Fault {
     pub(in crate::wire) reason: String,
 }
 
-/// The first fault in a result, in the order of its items. The agent has the same rules for what it sends as JSON.
+/// The first fault in a result, in the order of its items. The agent has the same rules for what it sends as
+/// JSON.
 pub(super) fn first(root: &Node, bytes: &[u8]) -> Option<Fault> {
     let mut path = vec!["result".to_owned()];
     let reason = find(root, bytes, &mut path)?;

@@ -43,7 +43,8 @@ impl Tree {
     /// Reads a pickle.
     ///
     /// # Errors
-    /// The outer one: these bytes are not a pickle of plain values. The inner one: a value in it has no place in JSON.
+    /// The outer one: these bytes are not a pickle of plain values. The inner one: a value in it has no place
+    /// in JSON.
     pub(in crate::wire) fn read(bytes: &[u8]) -> Result<Result<Self, Fault>, String> {
         let mut machine =
             Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), seen: Seen::default() };
@@ -66,7 +67,8 @@ impl Tree {
 struct Seen {
     sets: bool,
     wide: bool,
-    /// Values that JSON may not have: bytes, keys that are not text, infinite floats, texts that are not UTF-8.
+    /// Values that JSON may not have: bytes, keys that are not text, infinite floats, texts that are not
+    /// UTF-8.
     doubtful: bool,
 }
 

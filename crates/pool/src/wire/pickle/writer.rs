@@ -1,7 +1,7 @@
 //! Values of Rust as pickles, which every Python loads in C.
 //!
-//! A value has the same meaning as in JSON: `serde_json`'s rules say what becomes of keys, variants and bytes, and a
-//! float that JSON cannot express is refused.
+//! A value has the same meaning as in JSON: `serde_json`'s rules say what becomes of keys, variants and
+//! bytes, and a float that JSON cannot express is refused.
 
 use std::fmt::{self, Display};
 

@@ -20,7 +20,7 @@ AT_IMPORT = {
 
 
 def _set_foreign_vendor_aside():
-    """Renames the modules of a `tank_vendor` that came from elsewhere; they stay in `sys.modules` for ever."""
+    """Renames the modules of a `tank_vendor` that came from elsewhere; they stay in `sys.modules` forever."""
     loaded = sys.modules.get("tank_vendor")
     if loaded is None:
         return

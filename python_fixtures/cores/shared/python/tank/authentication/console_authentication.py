@@ -1,6 +1,6 @@
 """Asks on the terminal who wants in.
 
-Hazard: whether anybody is there is not asked; what reads the answer waits for ever.
+Hazard: whether anybody is there is not asked; what reads the answer waits forever.
 """
 
 from .errors import AuthenticationCancelled

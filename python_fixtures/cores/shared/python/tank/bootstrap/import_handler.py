@@ -1,6 +1,6 @@
 """Exchanges the core that runs for another one.
 
-Hazards: the old core stays in `sys.modules` for ever, under names with a new prefix each time; the finder that is put at
+Hazards: the old core stays in `sys.modules` forever, under names with a new prefix each time; the finder that is put at
 the head of `sys.meta_path` answers for `tank`, `sgtk` and `tank_vendor` from then on, whoever asks and whatever is first
 on `sys.path`; libraries that have names of their own stay; this module stays too, so in later cores it is the first one's;
 `warnings.filters` becomes another list than the one that the interpreter looks at; if the new core can't be imported, the

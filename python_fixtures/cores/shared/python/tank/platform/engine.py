@@ -1,6 +1,6 @@
 """One engine for each copy of the core.
 
-Hazards: an engine's log handlers, and a thread that sends metrics, last until it is destroyed, and for ever where its
+Hazards: an engine's log handlers, and a thread that sends metrics, last until it is destroyed, and forever where its
 initialisation raises; apps that can't be loaded are only logged; the log file stays open.
 """
 
