@@ -154,6 +154,7 @@ impl Daemon {
     }
 
     /// Where the status page is.
+    #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "only the demo shows it"))]
     pub(super) fn page(&self) -> Option<std::net::SocketAddr> {
         self.page
     }
