@@ -79,7 +79,6 @@ def load(numbers):
 }
 
 #[test]
-#[ignore = "known fault: fails in some runs, see docs/in-process.md, Known faults"]
 fn eight_threads_and_background_imports_of_parked_projects_never_see_a_wrong_module() {
     alone(
         "threads::eight_threads_and_background_imports_of_parked_projects_never_see_a_wrong_module",

@@ -84,6 +84,8 @@ impl<'py> Wanted<'py> {
                 continue;
             }
             match look_up(&format!("{}.{name}", self.absolute)) {
+                // Another thread is loading it: the import system waits for that thread.
+                Some(submodule) if !is_ready(&submodule) => return None,
                 // As the import system binds a submodule to its package.
                 Some(submodule) => module.setattr(name.as_str(), submodule).ok()?,
                 None if is_package => return None,
