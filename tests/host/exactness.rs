@@ -301,3 +301,57 @@ fn the_lists_and_dictionaries_keep_their_identity_inside_leases() {
         },
     );
 }
+
+/// Classes and objects that answer in Python, as `typing.io` does before 3.12, and note that they were asked.
+const ANSWERS_IN_PYTHON: &str = "
+asked = []
+class Meta(type):
+    def __getattribute__(cls, name):
+        asked.append(('a class', name))
+        return super().__getattribute__(name)
+class Answers(metaclass=Meta):
+    def __getattribute__(self, name):
+        asked.append(('an object', name))
+        return super().__getattribute__(name)
+    def find_spec(self, name, path=None, target=None):
+        return None
+class Plain:
+    __module__ = property(lambda self: asked.append(('a property', '__module__')))
+";
+
+#[test]
+fn no_code_of_a_project_s_objects_runs_while_it_comes_or_goes() {
+    // Others could run then, and see the state of neither.
+    isolated(
+        "exactness::no_code_of_a_project_s_objects_runs_while_it_comes_or_goes",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let host = host(&configs);
+            let daemon = daemon();
+            daemon.run(ANSWERS_IN_PYTHON);
+            for (project, version) in [("project_a", "v0.24.0"), ("project_b", "v0.22.5")] {
+                lease_own(&host, project, version, |_| ());
+            }
+            for placed in [
+                "sys.modules['made.of.a.class'] = Answers",
+                "sys.modules['made.of.an.object'] = Answers()",
+                "sys.modules['made.plainly'] = Plain; sys.modules['made.plainly.too'] = Plain()",
+                "sys._made = Answers; sys._made_too = Answers()",
+                "sys.modules['sgtk'].made = Answers; sys.modules['sgtk'].made_too = Answers()",
+            ] {
+                for _ in 0..2 {
+                    Python::attach(|py| {
+                        let lease = host.lease(py, "project_a").unwrap();
+                        daemon.run(placed);
+                        daemon.run("asked.clear()");
+                        lease.finish().unwrap();
+                        host.lease(py, "project_b").unwrap().finish().unwrap();
+                    });
+                    let asked: Vec<(String, String)> = daemon.get("list(asked)");
+                    assert_eq!(asked, [], "{placed}");
+                }
+            }
+        },
+    );
+}

@@ -106,8 +106,19 @@ pub(crate) fn is_initializing(module: &Bound<'_, PyAny>) -> bool {
 
 /// The name of the module that an object's class, or the class itself, says it comes from.
 pub(crate) fn class_module(object: &Bound<'_, PyAny>) -> Option<String> {
+    let py = object.py();
     let class = object.cast::<PyType>().cloned().unwrap_or_else(|_| object.get_type());
-    text(class.getattr(&Names::of(object.py()).module).map(Some))
+    // A metaclass may answer in Python, as that of `typing.io` does, which is in `sys.modules` before 3.12.
+    if class.get_type().is(py.get_type::<PyType>()) {
+        return text(class.getattr(&Names::of(py).module).map(Some));
+    }
+    text(own_attribute_of_type(&class, "__module__").map(Some))
+}
+
+/// An attribute of a class as `type` itself tells it, whatever the metaclass makes of it.
+fn own_attribute_of_type<'py>(class: &Bound<'py, PyType>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let attributes = class.py().get_type::<PyType>().getattr("__dict__")?;
+    attributes.get_item(name)?.call_method1("__get__", (class,))
 }
 
 /// A Python function's globals.
@@ -129,10 +140,8 @@ pub(crate) fn is_made_by_code(class: &Bound<'_, PyType>) -> bool {
 
 /// A copy of a class's own dictionary.
 pub(crate) fn class_dict<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyDict>> {
-    let (py, dict) = (class.py(), PyDict::new(class.py()));
-    // `type`'s own attribute, whatever a metaclass makes of it.
-    let own = py.get_type::<PyType>().getattr("__dict__").ok()?.get_item("__dict__").ok()?;
-    let proxy = own.call_method1("__get__", (class,)).ok()?;
+    let dict = PyDict::new(class.py());
+    let proxy = own_attribute_of_type(class, "__dict__").ok()?;
     dict.update(proxy.cast::<pyo3::types::PyMapping>().ok()?).ok()?;
     Some(dict)
 }

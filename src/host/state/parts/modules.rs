@@ -25,7 +25,8 @@ use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
 use crate::host::state::layers::list::ListShare;
 use crate::host::state::part::{Part, VisibleModules, Visit};
 
-/// Whether the project that is in place hides modules of the daemon's.
+/// Whether the project that is in place hides modules of the daemon's. While one comes or goes it is told too
+/// early and taken back too late, rather than the other way round.
 static HIDES_DAEMONS: AtomicBool = AtomicBool::new(false);
 
 /// See the module's documentation.
@@ -76,6 +77,7 @@ impl Part for Modules {
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
         let rules = &*visit.rules;
         let hidden = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| is_hidden(rules, name, module);
+        HIDES_DAEMONS.store(true, Ordering::Relaxed);
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
         HIDES_DAEMONS.store(own.share.hides(), Ordering::Relaxed);
         entered.and(own.bindings.enter(visit.py))
@@ -83,7 +85,6 @@ impl Part for Modules {
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
         let py = visit.py;
-        HIDES_DAEMONS.store(false, Ordering::Relaxed);
         let mut outcome = self.reclaim(py, visit.replaced);
         if self.layer.untouched(py, &own.share) {
             outcome = outcome.and(self.layer.leave(py)).and(own.bindings.leave(py, visit.replaced));
@@ -95,6 +96,7 @@ impl Part for Modules {
             let unbound = own.bindings.leave(py, visit.replaced);
             outcome = outcome.and(sorted.map(drop)).and(taken_over).and(restored).and(unbound);
         }
+        HIDES_DAEMONS.store(false, Ordering::Relaxed);
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
         outcome
@@ -102,7 +104,6 @@ impl Part for Modules {
 
     fn undo(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
         let py = visit.py;
-        HIDES_DAEMONS.store(false, Ordering::Relaxed);
         let mut outcome = self.reclaim(py, visit.replaced);
         let everybodys = {
             let sorted = self.sort(py, visit.state, visit.rules, own);
@@ -130,6 +131,7 @@ impl Part for Modules {
         let kept =
             |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| everybodys.contains(&(name.as_ptr() as usize));
         outcome = outcome.and(self.layer.undo(py, &mut own.share, visit.replaced, kept));
+        HIDES_DAEMONS.store(false, Ordering::Relaxed);
         outcome = outcome.and(own.bindings.leave(py, visit.replaced));
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
