@@ -31,7 +31,7 @@ wrong, told = [], []
 def tell(own, loaded):
     told.append(loaded)
     # What is visible is of one core, or there is none.
-    seen = {name: vars(module).get('CORE_VERSION') for name, module in list(sys.modules.items())
+    seen = {name: vars(module).get('CORE_VERSION') for name, module in sys.modules.copy().items()
         if name.split('.')[0] in ('tank', 'sgtk') and hasattr(module, '__dict__')}
     if set(seen.values()) - {loaded}:
         wrong.append((own, loaded, str(seen)))

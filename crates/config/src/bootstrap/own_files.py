@@ -73,7 +73,7 @@ class OwnFiles(object):
         for folder in folders:
             if not self.has(folder):
                 self.folders.append(folder)
-        loaded = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
+        loaded = {getattr(module, "__dict__", {}).get("__file__") for module in sys.modules.copy().values()}
         for folder in self.folders:
             for path, data in self._read(folder):
                 if path.endswith(".py") and path not in loaded:

@@ -396,7 +396,7 @@ def swap_in_this_process(core_path):
         )
 
     gone = []
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         top = name.partition(".")[0]
         path = getattr(module, "__dict__", {}).get("__file__")
         if top in ("tank", "sgtk", "tank_vendor") or isinstance(path, str) and of_old_core(path):

@@ -8,7 +8,8 @@ CORE_VERSION = "@VERSION@"
 def baked_versions():
     """The version baked into each loaded module that has one, by the module's name."""
     found = {}
-    for name, module in list(sys.modules.items()):
+    # A copy is made in one step; a list is not, as the collector may let others run between two items.
+    for name, module in sys.modules.copy().items():
         # Not `getattr`: it would run the code of lazy modules. An object without a dictionary has a class with one.
         known = module.__dict__ if _has_dict(module) else type(module).__dict__
         version = known.get("CORE_VERSION")
