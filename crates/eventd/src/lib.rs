@@ -16,6 +16,7 @@
 //! | [`control`] | commands, the page | how any of it is done |
 //! | [`config`] | the file: typed options, or why a key has no effect | |
 //! | `nats` | the queue on NATS JetStream, with the feature of that name | Python |
+//! | [`site`] | addresses and keys of sites | |
 //! | [`workers`] | the pool, for all others | |
 
 #![cfg(unix)]
@@ -34,5 +35,6 @@ pub mod plugins;
 pub mod projects;
 pub mod queue;
 pub mod report;
+pub mod site;
 pub mod source;
 pub mod workers;

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 use sgtk_config::{ConfigError, Configs, ProjectRef};
 use sgtk_pool::{Bootstrap, WorkerPool};
 
-use crate::config::{Distributed, Settings, Site};
+use crate::site::{Distributed, Site};
 
 /// How long an answer that there is none is believed.
 const FRESH: Duration = Duration::from_secs(30);
@@ -57,15 +57,11 @@ pub enum Served {
 }
 
 impl Projects {
-    /// The projects of a configuration file.
+    /// The projects of these sites whose configurations lie below `base`, or are named by the site where they
+    /// are `distributed`.
     #[must_use]
-    pub fn new(base: &Path, settings: &Settings) -> Projects {
-        Projects {
-            configs: Configs::new(base),
-            distributed: settings.distributed.clone(),
-            sites: settings.sites.clone(),
-            known: Mutex::default(),
-        }
+    pub fn new(base: &Path, distributed: Option<Distributed>, sites: Vec<Site>) -> Projects {
+        Projects { configs: Configs::new(base), distributed, sites, known: Mutex::default() }
     }
 
     /// The folder of the configurations.

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice};
 
-use super::operation::Call;
+use super::call::Call;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::python::contents;
 use crate::host::state::off_turn::{self, List};

@@ -9,6 +9,7 @@
 //! ([`off_turn`](crate::host::state::off_turn)).
 
 mod attribute;
+mod call;
 mod lists;
 mod operation;
 mod tables;

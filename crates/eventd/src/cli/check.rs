@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Error, prepare};
-use crate::config::{Settings, Site};
+use crate::config::Settings;
 use crate::lanes::{Probe, named};
 use crate::plugins::{self, Listing, Plugin, PluginFile};
 use crate::projects::Served;
 use crate::report::log::Log;
+use crate::site::Site;
 use crate::workers::{Worker, Workers};
 
 /// How long one step may take.

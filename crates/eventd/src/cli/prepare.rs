@@ -82,7 +82,7 @@ fn options(settings: &Settings) -> WorkerOptions {
             .configs
             .as_deref()
             .filter(|_| !settings.project_paths.is_empty())
-            .map(|base| Projects::new(base, settings)),
+            .map(|base| Projects::new(base, settings.distributed.clone(), settings.sites.clone())),
         max_workers: settings.max_workers,
         memory: settings.memory_limit,
         idle: settings.idle,

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::Site;
 use crate::event::Event;
 use crate::lanes::ids::IdsError;
 use crate::lanes::{Lanes, Shared, ids, parts};
 use crate::queue::{LaneName, LaneState, QueueError};
+use crate::site::Site;
 use crate::source::poll::ask;
 use crate::workers::{CallError, Worker};
 

@@ -20,6 +20,7 @@ use crate::queue::{Lane, LaneName, Queue, QueueError, Start};
 use crate::report::board::Board;
 use crate::report::metrics::Metrics;
 use crate::report::timing::Timing;
+use crate::site::Site;
 use crate::workers::{CallError, Worker, Workers};
 
 use runner::Runner;
@@ -130,7 +131,7 @@ impl Lanes {
         Ok(())
     }
 
-    fn plain_lane(site: &config::Site, file: &plugins::PluginFile) -> Lane {
+    fn plain_lane(site: &Site, file: &plugins::PluginFile) -> Lane {
         let start = Start::Now;
         Lane {
             name: lane_name(&site.name, &file.key, None),
@@ -140,18 +141,18 @@ impl Lanes {
         }
     }
 
-    fn run(&self, site: &config::Site, worker: Worker, project: Option<i64>, only: Option<String>) {
+    fn run(&self, site: &Site, worker: Worker, project: Option<i64>, only: Option<String>) {
         let runner =
             Runner::new(self.shared.clone(), site.clone(), worker, project, only, self.orders.subscribe());
         self.lock().runners.spawn(runner.run());
     }
 
-    fn site(&self, name: &str) -> Option<&config::Site> {
+    fn site(&self, name: &str) -> Option<&Site> {
         self.shared.settings.sites.iter().find(|one| *one.name == *name)
     }
 
     /// A runner, and a worker, for each plugin.
-    fn run_each(&self, site: &config::Site, listing: &Listing, project: Option<i64>) {
+    fn run_each(&self, site: &Site, listing: &Listing, project: Option<i64>) {
         for file in &listing.files {
             if self.lock().each.insert((Arc::clone(&site.name), file.key.clone(), project)) {
                 let name = worker_name(&site.name, &file.key);
@@ -181,7 +182,7 @@ impl Lanes {
     }
 
     /// Has lanes for a project; `known`: the queue has some.
-    async fn expect_one(&self, site: &config::Site, id: i64, known: bool) -> Result<(), QueueError> {
+    async fn expect_one(&self, site: &Site, id: i64, known: bool) -> Result<(), QueueError> {
         let key = (Arc::clone(&site.name), id);
         if self.lock().known.contains(&key) || !serves(&self.shared, site, id, known).await? {
             return Ok(());
@@ -262,7 +263,7 @@ impl Lanes {
 ///
 /// # Errors
 /// The site cannot be asked.
-pub async fn serves(shared: &Shared, site: &config::Site, id: i64, known: bool) -> Result<bool, QueueError> {
+pub async fn serves(shared: &Shared, site: &Site, id: i64, known: bool) -> Result<bool, QueueError> {
     let Some(projects) = shared.workers.projects() else { return Ok(false) };
     let mut served = projects.serves(&site.name, id, known);
     if let (Served::AskSite, Some(distributed)) = (served, projects.distributed()) {
@@ -281,7 +282,7 @@ pub async fn serves(shared: &Shared, site: &config::Site, id: i64, known: bool) 
 pub async fn named(
     settings: &Settings,
     workers: &Workers,
-    site: &config::Site,
+    site: &Site,
     plugin_id: &str,
 ) -> Result<Vec<Option<i64>>, CallError> {
     let worker = Worker::Plain(format!("site-{}", site.name));

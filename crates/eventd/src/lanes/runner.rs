@@ -14,12 +14,12 @@ use self::batch::{Item, MOST};
 use self::loading::{Incoming, loaded};
 use super::table::Loader;
 use super::{Orders, Shared, lane_name};
-use crate::config::Site;
 use crate::delivery::{Answer, Outcome, Policy};
 use crate::event::Fields;
 use crate::plugins::{Callback, Listing, Plugin, PluginFile, Table};
 use crate::queue::{Failure, LaneName, Message, Notes, QueueError, Verdict};
 use crate::report::timing::Timed;
+use crate::site::Site;
 use crate::workers::{CallError, Worker};
 
 /// How long until plugins are loaded again that could not be as their worker or the site was away.

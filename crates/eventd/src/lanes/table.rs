@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::{Settings, Site};
+use crate::config::Settings;
 use crate::plugins::{Plugin, PluginFile, Problem, Table};
+use crate::site::Site;
 use crate::workers::{CallError, Worker, Workers};
 
 /// How long loading all plugins of a worker may take, its start included.

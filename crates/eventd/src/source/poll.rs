@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use super::window::{Millis, Query, Window};
-use crate::config::{Settings, Site};
+use crate::config::Settings;
 use crate::event::Event;
 use crate::queue::{Batch, Queue, QueueError};
 use crate::report::board::Board;
 use crate::report::metrics::{Metrics, SiteLabel};
+use crate::site::Site;
 use crate::workers::{CallError, Worker, Workers};
 
 /// Whoever has to be ready before events are appended.

@@ -11,7 +11,8 @@ use serde::forward_to_deserialize_any;
 use serde_path_to_error::Path;
 
 use super::json;
-use super::tree::{Node, Tree};
+use super::node::Node;
+use super::tree::Tree;
 
 /// How many containers may be inside each other, as in `serde_json`.
 const DEEPEST: usize = 127;

@@ -1,7 +1,7 @@
 //! Values that JSON does not have, and where they are.
 
 use super::integer;
-use super::tree::{Node, Span};
+use super::node::{Node, Span};
 
 /// A value that cannot be sent.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Integers as pickles have them: two's complement, the lowest byte first.
 
-use super::tree::Node;
+use super::node::Node;
 
 /// The most decimal digits that an integer may have. CPython has the same limit by default.
 const MOST_DIGITS: usize = 4_300;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::integer;
-use super::tree::{Node, Span, Tree};
+use super::node::{Node, Span};
+use super::tree::Tree;
 
 impl Tree {
     pub(super) fn to_json(node: &Node, bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ mod decode;
 mod fault;
 mod integer;
 mod json;
+mod node;
 mod opcode;
 mod sets;
 mod tree;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::tree::{Node, Span};
+use super::node::{Node, Span};
 
 /// Sorts all sets in a value.
 pub(super) fn sort(node: &mut Node, bytes: &[u8]) {

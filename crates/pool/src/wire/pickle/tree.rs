@@ -1,35 +1,11 @@
 //! A result as it was read from a pickle.
 
-use std::ops::Range;
-
 use super::fault::{self, Fault};
-use super::{opcode, sets};
+use super::node::{Node, Span};
+use super::{integer, opcode, sets};
 
 /// How many containers may be inside each other. Python's own limit is about the same.
 const DEEPEST: usize = 1_000;
-
-/// Where bytes of the message lie that was read.
-pub(super) type Span = Range<usize>;
-
-/// A value of a result. Texts stay where they are in the message.
-#[derive(Debug, PartialEq)]
-pub(super) enum Node {
-    None,
-    Bool(bool),
-    Int(i64),
-    UInt(u64),
-    /// Beyond 64 bits: two's complement, the lowest byte first.
-    Wide(Span),
-    Float(f64),
-    Text(Span),
-    /// `bytes` or `bytearray`.
-    Bytes(&'static str),
-    List(Vec<Node>),
-    Tuple(Vec<Node>),
-    /// Sorted where that is possible.
-    Set(Vec<Node>),
-    Dict(Vec<(Node, Node)>),
-}
 
 /// A result that follows the rules of values.
 #[derive(Debug)]
@@ -254,7 +230,7 @@ impl Machine<'_> {
     fn integer(&mut self, width: usize) -> Result<(), String> {
         let span = self.counted(width)?;
         let digits = self.bytes.get(span.clone()).unwrap_or_default();
-        let node = super::integer::narrow(digits).unwrap_or(Node::Wide(span));
+        let node = integer::narrow(digits).unwrap_or(Node::Wide(span));
         if matches!(node, Node::Wide(_)) {
             self.seen.wide = true;
             self.seen.doubtful = true;
