@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
+use sgtk_eventd::config::NatsOptions;
 use sgtk_eventd::event::Event;
 use sgtk_eventd::lanes::lane_name;
 use sgtk_eventd::nats::{NatsQueue, NatsSettings, Role};
@@ -131,15 +132,12 @@ fn settings(url: &str, host: &str) -> NatsSettings {
     NatsSettings {
         url: url.to_owned(),
         host: host.to_owned(),
-        hosts: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
-        credentials: None,
-        tls_ca: None,
-        tls_cert: None,
-        monitor: None,
-        sync_is_trusted: true,
-        ack_wait: Duration::from_secs(15),
-        replicas: number("HOSTS_REPLICAS", 1),
-        keep: Duration::from_secs(24 * 3600),
+        options: NatsOptions {
+            hosts: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
+            sync_is_trusted: true,
+            replicas: number("HOSTS_REPLICAS", 1),
+            ..NatsOptions::default()
+        },
     }
 }
 

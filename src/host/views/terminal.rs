@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
+use super::attribute::Holder;
 use crate::host::gate::held;
 use crate::host::ownership::acting::acting_for;
 use crate::host::python::{children, steps_in_python};
@@ -58,8 +59,7 @@ fn is_projects(py: Python<'_>) -> bool {
 /// Reads by C code, of which `input` is the one that matters, go past it.
 #[pyclass(frozen, module = "sgtk_host")]
 pub(super) struct StandardInput {
-    sys: Py<PyAny>,
-    attributes: Py<PyDict>,
+    holder: Holder,
     /// What it was at the start.
     daemons: Py<PyAny>,
 }
@@ -68,18 +68,7 @@ impl StandardInput {
     pub(super) fn new(sys: &Bound<'_, PyModule>) -> PyResult<Self> {
         let attributes = sys.dict();
         let daemons = attributes.get_item(STDIN)?.unwrap_or_else(|| sys.py().None().into_bound(sys.py()));
-        Ok(Self {
-            sys: sys.clone().into_any().unbind(),
-            attributes: attributes.unbind(),
-            daemons: daemons.unbind(),
-        })
-    }
-
-    fn attributes_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-        if object.is(&self.sys) {
-            return Ok(self.attributes.bind(object.py()).clone());
-        }
-        Ok(object.getattr("__dict__")?.cast_into()?)
+        Ok(Self { holder: Holder::new(sys, &attributes), daemons: daemons.unbind() })
     }
 }
 
@@ -95,10 +84,10 @@ impl StandardInput {
             return Ok(slf.clone().into_any());
         }
         let input = slf.get();
-        let now = input.attributes_of(object)?.get_item(STDIN)?;
+        let now = input.holder.attributes_of(object)?.get_item(STDIN)?;
         // What a project's code has put there is its own.
         let is_daemons = now.as_ref().is_some_and(|now| now.is(&input.daemons));
-        if object.is(&input.sys)
+        if input.holder.is(object)
             && is_daemons
             && is_projects(py)
             && let Some(functions) = FUNCTIONS.get(py)
@@ -109,10 +98,10 @@ impl StandardInput {
     }
 
     fn __set__(&self, object: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.attributes_of(object)?.set_item(STDIN, value)
+        self.holder.attributes_of(object)?.set_item(STDIN, value)
     }
 
     fn __delete__(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.attributes_of(object)?.del_item(STDIN)
+        self.holder.attributes_of(object)?.del_item(STDIN)
     }
 }

@@ -76,18 +76,14 @@ impl Where {
         let nats = &settings.nats;
         let url = self.nats.clone().or_else(|| nats.url.clone());
         let url = url.ok_or("which NATS server? Name it with --nats or [nats] url")?;
+        let mut options = nats.options.clone();
+        if !hosts.is_empty() {
+            options.hosts = hosts.to_vec();
+        }
         Ok(NatsSettings {
             url,
             host: self.host.clone().or_else(|| nats.host.clone()).unwrap_or_else(machine),
-            hosts: if hosts.is_empty() { nats.hosts.clone() } else { hosts.to_vec() },
-            credentials: nats.credentials.clone(),
-            tls_ca: nats.tls_ca.clone(),
-            tls_cert: nats.tls_cert.clone(),
-            monitor: nats.monitor.clone(),
-            sync_is_trusted: nats.sync_is_trusted,
-            ack_wait: nats.ack_wait,
-            replicas: nats.replicas,
-            keep: nats.keep,
+            options,
         })
     }
 }

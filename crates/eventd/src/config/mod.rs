@@ -17,7 +17,7 @@ use crate::site::{Distributed, Site};
 use crate::workers::{CallError, Worker, Workers};
 
 pub use find::{FILE_NAME, NotFound, find, likely_python};
-pub use nats::Nats;
+pub use nats::{Nats, NatsOptions};
 pub use values::KeyError;
 
 use values::{File, Section, Value};

@@ -30,7 +30,14 @@ pub struct Nats {
     pub url: Option<String>,
     /// This host's name.
     pub host: Option<String>,
-    /// All hosts that are known beforehand.
+    /// The rest.
+    pub options: NatsOptions,
+}
+
+/// What there is to say of the server besides its address.
+#[derive(Clone, Debug)]
+pub struct NatsOptions {
+    /// All hosts that are known beforehand. Others are found.
     pub hosts: Vec<String>,
     /// A credentials file.
     pub credentials: Option<PathBuf>,
@@ -38,22 +45,38 @@ pub struct Nats {
     pub tls_ca: Option<PathBuf>,
     /// This host's certificate and its key.
     pub tls_cert: Option<(PathBuf, PathBuf)>,
-    /// Where the server's monitoring is.
+    /// Where the server's monitoring is: `http://a:8222`.
     pub monitor: Option<String>,
-    /// Whether it is known that the server writes to the disk at once.
+    /// Whether somebody has seen to it that the server writes everything to the disk at once.
     pub sync_is_trusted: bool,
-    /// After what silence another host has an event.
+    /// After what silence of a host the server gives its event to another one.
     pub ack_wait: Duration,
-    /// Copies of the stream.
+    /// Copies of the streams.
     pub replicas: usize,
     /// How long events are kept.
     pub keep: Duration,
 }
 
+impl Default for NatsOptions {
+    fn default() -> NatsOptions {
+        NatsOptions {
+            hosts: Vec::new(),
+            credentials: None,
+            tls_ca: None,
+            tls_cert: None,
+            monitor: None,
+            sync_is_trusted: false,
+            ack_wait: Duration::from_secs(15),
+            replicas: 1,
+            keep: Duration::from_secs(14 * 24 * 3600),
+        }
+    }
+}
+
 pub(super) fn read(section: Section<'_>, g: &mut Gather) -> Nats {
-    let time = |g: &mut Gather, key: &str, default: u64, least: u64| {
-        let found = g.take(section.time(key, Some(Duration::from_secs(default))));
-        let found = found.unwrap_or(Duration::from_secs(default));
+    let default = NatsOptions::default();
+    let time = |g: &mut Gather, key: &str, default: Duration, least: u64| {
+        let found = g.take(section.time(key, Some(default))).unwrap_or(default);
         if found < Duration::from_secs(least) {
             let reason = format!("it is {found:?} and has to be at least {least}s");
             g.0.push(KeyError { section: "nats".to_owned(), key: key.to_owned(), reason });
@@ -73,14 +96,16 @@ pub(super) fn read(section: Section<'_>, g: &mut Gather) -> Nats {
     Nats {
         url: g.take(section.text("url")),
         host: g.take(section.text("host")),
-        hosts: g.take(section.list("hosts")),
-        credentials: path(g, "credentials"),
-        tls_ca: path(g, "tls_ca"),
-        tls_cert,
-        monitor: g.take(section.text("monitor")),
-        sync_is_trusted: g.take(section.one_of("sync", &[("checked", false), ("trusted", true)], false)),
-        ack_wait: time(g, "ack_wait", 15, 1),
-        replicas: usize::try_from(g.take(section.at_least("replicas", 1, 1))).unwrap_or(1),
-        keep: time(g, "keep", 14 * 24 * 3600, 3600),
+        options: NatsOptions {
+            hosts: g.take(section.list("hosts")),
+            credentials: path(g, "credentials"),
+            tls_ca: path(g, "tls_ca"),
+            tls_cert,
+            monitor: g.take(section.text("monitor")),
+            sync_is_trusted: g.take(section.one_of("sync", &[("checked", false), ("trusted", true)], false)),
+            ack_wait: time(g, "ack_wait", default.ack_wait, 1),
+            replicas: usize::try_from(g.take(section.at_least("replicas", 1, 1))).unwrap_or(1),
+            keep: time(g, "keep", default.keep, 3600),
+        },
     }
 }

@@ -114,7 +114,7 @@ impl Consumers {
         if self.lock().get(&wanted.name).is_some_and(|filter| *filter == wanted.filter) {
             return Ok(false);
         }
-        let config = wanted.config(settings.ack_wait);
+        let config = wanted.config(settings.options.ack_wait);
         let refused = |reason| NatsError::Refused {
             url: settings.shown(),
             what: format!("to make the consumer {}", wanted.name),
@@ -126,7 +126,7 @@ impl Consumers {
                 let found = server.events.consumer_info(&wanted.name).await;
                 let found = found.map_err(|error| refused(told(&error)))?;
                 check(&found, &config)?;
-                if found.config.ack_wait != settings.ack_wait {
+                if found.config.ack_wait != settings.options.ack_wait {
                     let changed = Config { deliver_policy: found.config.deliver_policy, ..config };
                     server.events.update_consumer(changed).await.map_err(|error| refused(told(&error)))?;
                 }

@@ -162,12 +162,12 @@ impl Server {
         if let Err(error) = context.query_account().await {
             return Err(NatsError::NoJetStream { url, reason: told(&error) });
         }
-        if settings.replicas == 1 && !settings.sync_is_trusted {
+        if settings.options.replicas == 1 && !settings.options.sync_is_trusted {
             check_sync(settings, &client.server_info()).await?;
         }
         let events = stream(&context, &url, events_config(settings)).await?;
         let failed = stream(&context, &url, failed_config(settings)).await?;
-        let records = records(&context, &url, settings.replicas).await?;
+        let records = records(&context, &url, settings.options.replicas).await?;
         Ok(Server { client, context, events, failed, records })
     }
 
@@ -227,16 +227,16 @@ async fn options(
             options = options.user_and_password(user.to_owned(), password.to_owned());
         }
     }
-    if let Some(path) = &settings.credentials {
+    if let Some(path) = &settings.options.credentials {
         options = options.credentials_file(path).await.map_err(|error| NatsError::File {
             path: path.display().to_string(),
             reason: error.to_string(),
         })?;
     }
-    if let Some(path) = &settings.tls_ca {
+    if let Some(path) = &settings.options.tls_ca {
         options = options.add_root_certificates(path.clone()).require_tls(true);
     }
-    if let Some((cert, key)) = &settings.tls_cert {
+    if let Some((cert, key)) = &settings.options.tls_cert {
         options = options.add_client_certificate(cert.clone(), key.clone()).require_tls(true);
     }
     Ok(options)
@@ -262,7 +262,7 @@ struct JetStreamConfig {
 /// With one copy alone, what has not reached the disk is lost with the power.
 async fn check_sync(settings: &NatsSettings, server: &async_nats::ServerInfo) -> Result<(), NatsError> {
     let url = settings.shown();
-    let monitor = settings.monitor.clone().unwrap_or_else(|| {
+    let monitor = settings.options.monitor.clone().unwrap_or_else(|| {
         let host = settings.url.split(',').next().unwrap_or_default();
         let host = host.split_once("://").map_or(host, |(_, host)| host);
         let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -308,13 +308,13 @@ fn events_config(settings: &NatsSettings) -> Config {
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
         discard: DiscardPolicy::Old,
-        max_age: settings.keep,
+        max_age: settings.options.keep,
         max_messages: -1,
         max_bytes: -1,
         max_messages_per_subject: -1,
-        duplicate_window: DUPLICATES.min(settings.keep),
+        duplicate_window: DUPLICATES.min(settings.options.keep),
         max_consumers: MOST_CONSUMERS,
-        num_replicas: settings.replicas,
+        num_replicas: settings.options.replicas,
         allow_direct: true,
         ..Config::default()
     }
@@ -426,20 +426,13 @@ async fn records(context: &Context, url: &str, replicas: usize) -> Result<kv::St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NatsOptions;
 
     fn config() -> Config {
         let settings = NatsSettings {
             url: "nats://a".to_owned(),
             host: "a".to_owned(),
-            hosts: Vec::new(),
-            credentials: None,
-            tls_ca: None,
-            tls_cert: None,
-            monitor: None,
-            sync_is_trusted: false,
-            ack_wait: Duration::from_secs(15),
-            replicas: 1,
-            keep: Duration::from_secs(14 * 24 * 3600),
+            options: NatsOptions::default(),
         };
         events_config(&settings)
     }

@@ -22,7 +22,7 @@ fn every(time: Duration) -> tokio::time::Interval {
 
 /// Sees to it that nothing runs without a lease. It never waits for the connection.
 pub(super) async fn watch_lease(inner: Arc<Inner>) {
-    let mut interval = every(inner.settings.ack_wait / 16);
+    let mut interval = every(inner.settings.options.ack_wait / 16);
     let mut last = Epoch::default();
     loop {
         tokio::select! {
@@ -69,7 +69,7 @@ pub(super) async fn ask(inner: Arc<Inner>) {
             }
         }
     };
-    let mut interval = every(inner.settings.ack_wait / 8);
+    let mut interval = every(inner.settings.options.ack_wait / 8);
     let write = async {
         loop {
             interval.tick().await;
@@ -90,7 +90,7 @@ pub(super) async fn ask(inner: Arc<Inner>) {
 
 /// Tells the server what is worked on, gives back what nobody reads, and pulls.
 pub(super) async fn work(inner: Arc<Inner>) {
-    let mut interval = every(inner.settings.ack_wait / 12);
+    let mut interval = every(inner.settings.options.ack_wait / 12);
     loop {
         tokio::select! {
             _ = interval.tick() => {}
@@ -103,7 +103,7 @@ pub(super) async fn work(inner: Arc<Inner>) {
         }
         let (progress, unread) = {
             let mut table = inner.table();
-            (table.progress(now, inner.settings.ack_wait / 3), table.unread(now))
+            (table.progress(now, inner.settings.options.ack_wait / 3), table.unread(now))
         };
         let client = &inner.server.client;
         for reply in progress {
@@ -157,7 +157,7 @@ impl Inner {
 
     /// Says it until the server has heard it. False where it does not within four times `ack_wait`.
     pub(super) async fn insist(&self, reply: &Subject, what: AckKind) -> bool {
-        let end = lease::now() + self.settings.ack_wait * 4;
+        let end = lease::now() + self.settings.options.ack_wait * 4;
         while lease::now() < end {
             let asked = self.server.client.request(reply.clone(), what.into());
             if matches!(tokio::time::timeout(LIMIT, asked).await, Ok(Ok(_))) {
