@@ -238,7 +238,7 @@ impl<'a, 'py> Begun<'a, 'py> {
         let engine = LiveEngine::register(info, state, engine, root_handlers, files, self.secrets);
         self.attempt.complete(py);
         drop(self.turn);
-        self.state.retire_those_before(py);
+        self.state.let_go_of_those_before(py);
         Engine::new(engine)
     }
 

@@ -249,6 +249,11 @@ impl Inner {
         retire::retire(py, state, &self.roots_of_others(py, &[state]));
     }
 
+    /// As [`retire`](Self::retire), but for the memory.
+    pub(super) fn let_go_of(&self, py: Python<'_>, state: &Arc<ImportState>) {
+        retire::let_go(py, state, &self.roots_of_others(py, &[state]));
+    }
+
     fn roots_of_others(&self, py: Python<'_>, states: &[&Arc<ImportState>]) -> Roots {
         let mut kept = self.started_from.lock().clone();
         let ids: HashSet<u64> = states.iter().map(|state| state.id()).collect();

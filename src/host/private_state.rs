@@ -139,11 +139,13 @@ impl PrivateState {
         }
     }
 
-    /// Drops the states that gave way. What is left of their code has its successor's modules.
-    pub(crate) fn retire_those_before(&self, py: Python<'_>) {
+    /// Drops the states that gave way. What is left of their code has its successor's modules. Their memory
+    /// comes back when the collector runs next, or with this one's: looking at all objects of the interpreter
+    /// takes a sixth of a bootstrap.
+    pub(crate) fn let_go_of_those_before(&self, py: Python<'_>) {
         let before = std::mem::take(&mut self.states().before);
         for state in &before {
-            self.host.inner.retire(py, state);
+            self.host.inner.let_go_of(py, state);
         }
     }
 
@@ -219,16 +221,18 @@ impl PrivateState {
     /// Drops the state for good and gives its memory back. Where a late import of a thread that is left has
     /// it in place at this moment, that thread does so when it lets go.
     pub(crate) fn retire(&self, py: Python<'_>) {
-        self.retire_those_before(py);
+        self.let_go_of_those_before(py);
         let state = {
             let mut states = self.states();
             states.ending = true;
             states.now.take()
         };
-        let Some(state) = state else { return };
-        if !retire::leave_to_its_holders(py, &state) {
-            self.host.inner.retire(py, &state);
+        if let Some(state) = state
+            && !retire::leave_to_its_holders(py, &state)
+        {
+            self.host.inner.let_go_of(py, &state);
         }
+        retire::reclaim(py);
     }
 
     /// The state that is put in place, where there is one.
