@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use sgtk_host_fixtures::{Configs, Core};
 use sgtk_pool::{Call, WorkerPool};
@@ -143,5 +143,33 @@ fn throughput(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, round_trips, throughput, starts::ready, starts::death, starts::memory);
+/// A call, and the table of all, where the pool knows 1 to 500 projects, few of which have a worker.
+fn slots(criterion: &mut Criterion) {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let mut group = criterion.benchmark_group("slots");
+    group.measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_millis(500));
+    for count in if is_test { [1, 5] } else { [1, 500] } {
+        let (configs, plugins) = studio();
+        let names: Vec<_> = (0..count).map(|number| format!("p{number:03}")).collect();
+        for name in &names {
+            configs.attached(name, &Core::newer("v0.24.0")).unwrap();
+        }
+        let builder = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path());
+        let pool = builder.templates(true).max_workers(4).build().unwrap();
+        for (name, outcome) in pool.prewarm(&names) {
+            outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let last = names.last().unwrap();
+        group.bench_function(BenchmarkId::new("pool.call, 200 B", count), |bencher| {
+            let text = "x".repeat(170);
+            bencher.iter(|| pool.call::<String>(last, Call::new("work:echo").arg(&text)).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("pool.stats", count), |bencher| {
+            bencher.iter(|| pool.stats());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, round_trips, throughput, slots, starts::ready, starts::death, starts::memory);
 criterion_main!(benches);

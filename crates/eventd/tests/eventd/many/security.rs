@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use data_encoding::BASE64URL_NOPAD;
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+
 use super::server::{Server, program};
 use super::studio::Many;
 use crate::bad_days::Authority;
@@ -99,6 +103,62 @@ def note(sg, logger, event, args):
     for secret in ["a-daemons-key", "a-nats-password"] {
         assert_eq!(found(secret), None);
     }
+}
+
+#[test]
+fn a_host_shows_its_credentials_file() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let [operator, account, system] =
+        [KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account()];
+    let user = KeyPair::new_user();
+    // Without these an account has no JetStream.
+    let unlimited = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
+        "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    });
+    let of_operator = json!({"type": "operator", "version": 2});
+    let of_account = json!({"type": "account", "version": 2, "limits": unlimited});
+    let of_system = json!({"type": "account", "version": 2, "limits": {"subs": -1, "conn": -1, "data": -1}});
+    let of_user = json!({
+        "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1,
+        "pub": {"allow": ["sgtk.>", "$JS.API.>", "$JS.ACK.>", "$KV.SGTK_STATE.>", "_INBOX.>"]},
+        "sub": {"allow": ["sgtk.>", "_INBOX.>"]},
+    });
+    let lines = format!(
+        "operator: {}\nsystem_account: {system}\nresolver: MEMORY\nresolver_preload {{ {account}: {}\n{system}: {} }}",
+        token(&operator, &operator, &of_operator),
+        token(&operator, &account, &of_account),
+        token(&operator, &system, &of_system),
+        account = account.public_key(),
+        system = system.public_key(),
+    );
+    let server = Server::with_lines(&program, "sync_interval: always", &lines);
+    let mut many = Many::on(server, python, 2);
+    let output = many.command("a", &["serve", "--host", "a"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("authorization"), "{told}");
+    let file = many.studio.path("eventd.creds");
+    let text = format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+        token(&account, &user, &of_user),
+        user.seed().unwrap()
+    );
+    fs::write(&file, text).unwrap();
+    many.studio.set("nats", &format!("credentials: {}", file.display()));
+    let (_hosts, _publisher) = many.start();
+    many.add(2);
+    assert_eq!(many.until_all_done().again, 0);
+}
+
+/// A JSON Web Token as NATS has them: what `nats` says of `of`, signed by `by`.
+fn token(by: &KeyPair, of: &KeyPair, nats: &Value) -> String {
+    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let claims = json!({"jti": of.public_key(), "iat": 1, "iss": by.public_key(), "sub": of.public_key(), "nats": nats});
+    let signed = format!("{}.{}", part(&json!({"typ": "JWT", "alg": "ed25519-nkey"})), part(&claims));
+    let signature = by.sign(signed.as_bytes()).unwrap();
+    format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
 }
 
 fn read_all(folder: &Path, texts: &mut Vec<(PathBuf, Vec<u8>)>) {
