@@ -1,6 +1,6 @@
 //! Hosts, servers and publishers that fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::judge;
 use super::link::Link;
@@ -57,6 +57,27 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
     let verdict = many.until_all_done();
     assert!(verdict.again <= allowed, "{allowed} were in flight: {verdict:?}");
     drop::<BTreeMap<&str, Member>>(hosts);
+}
+
+#[test]
+fn the_projects_of_a_host_that_is_killed_move_and_the_others_stay_where_they_are() {
+    let Some(mut many) = Many::new(6) else { return };
+    many.studio.set("nats", "ack_wait: 4");
+    let (mut hosts, _publisher) = many.start();
+    let warm = many.warm_up();
+    many.add(2);
+    many.until_all_done();
+    let its_own = |many: &Many, host: &str| {
+        let begin = format!("start {host} ");
+        let record = many.studio.record().split_off(warm);
+        let projects = record.iter().filter_map(|line| line.strip_prefix(&begin)?.split(' ').next());
+        projects.map(str::to_owned).collect::<BTreeSet<_>>().len()
+    };
+    let (moved, killed) = ["a", "b", "c"].map(|host| (its_own(&many, host), host)).into_iter().max().unwrap();
+    hosts.remove(killed).unwrap().kill();
+    many.add(2);
+    many.until_all_done();
+    assert_eq!(many.pairs_since(warm), 6 + moved, "{killed} had {moved} projects");
 }
 
 #[test]
