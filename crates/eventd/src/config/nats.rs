@@ -18,6 +18,7 @@ pub(super) const KEYS: &[&str] = &[
     "monitor",
     "sync",
     "ack_wait",
+    "park_after",
     "replicas",
     "keep",
 ];
@@ -51,6 +52,8 @@ pub struct NatsOptions {
     pub sync_is_trusted: bool,
     /// After what silence of a host the server gives its event to another one.
     pub ack_wait: Duration,
+    /// For how long an event that cannot be run at all is tried before its project is parked.
+    pub park_after: Duration,
     /// Copies of the streams.
     pub replicas: usize,
     /// How long events are kept.
@@ -67,6 +70,7 @@ impl Default for NatsOptions {
             monitor: None,
             sync_is_trusted: false,
             ack_wait: Duration::from_secs(15),
+            park_after: Duration::from_secs(15 * 60),
             replicas: 1,
             keep: Duration::from_secs(14 * 24 * 3600),
         }
@@ -104,6 +108,7 @@ pub(super) fn read(section: Section<'_>, g: &mut Gather) -> Nats {
             monitor: g.take(section.text("monitor")),
             sync_is_trusted: g.take(section.one_of("sync", &[("checked", false), ("trusted", true)], false)),
             ack_wait: time(g, "ack_wait", default.ack_wait, 1),
+            park_after: time(g, "park_after", default.park_after, 1),
             replicas: usize::try_from(g.take(section.at_least("replicas", 1, 1))).unwrap_or(1),
             keep: time(g, "keep", default.keep, 3600),
         },

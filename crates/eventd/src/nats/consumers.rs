@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::ConsumerCreateStrictErrorKind;
 use futures_util::TryStreamExt as _;
 
 use super::names;
-use super::server::{NatsError, Server, told};
+use super::server::{NatsError, Server, is_consumer_limit, told};
 use super::settings::NatsSettings;
 
 /// The consumers that are known to be there and to be as they have to, with their filters.
@@ -134,10 +134,12 @@ impl Consumers {
             }
             Err(error) => {
                 let reason = told(&error);
-                // 10026: the stream's or the account's limit.
-                let limit = reason.contains("10026") || reason.contains("maximum consumers");
                 let consumer = wanted.name.clone();
-                return Err(if limit { NatsError::Consumers { consumer, reason } } else { refused(reason) });
+                return Err(if is_consumer_limit(&reason) {
+                    NatsError::Consumers { consumer, reason }
+                } else {
+                    refused(reason)
+                });
             }
         };
         self.lock().insert(wanted.name.clone(), wanted.filter.clone());

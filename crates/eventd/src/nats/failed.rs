@@ -27,7 +27,7 @@ struct Letter {
 
 impl Inner {
     /// Keeps an event that failed for good. The same one twice is kept once.
-    pub(super) async fn bury(
+    pub(super) async fn dead_letter(
         &self,
         lane: &LaneName,
         event: &Event,

@@ -109,6 +109,21 @@ pub enum NatsError {
         /// Where it differs: found and wanted.
         differences: Vec<String>,
     },
+    /// The account has too few consumers for the stream.
+    #[error(
+        "the NATS server {url} refuses to make the stream {stream}, whose max_consumers is {most}: {reason}. Raise the \
+         number of consumers that the account may have: each project takes one"
+    )]
+    AccountConsumers {
+        /// The server's address.
+        url: String,
+        /// The stream.
+        stream: String,
+        /// How many consumers it is to have at most.
+        most: i32,
+        /// What the server says.
+        reason: String,
+    },
     /// There is no room for another consumer.
     #[error(
         "the NATS server refuses another consumer for {consumer}: {reason}. Raise max_consumers of the stream SGTK_EV \
@@ -349,10 +364,23 @@ async fn stream(context: &Context, url: &str, wanted: Config) -> Result<Stream, 
         }
         Err(error) if error.to_string().contains("not found") || told(&error).contains("10059") => {
             let made = context.create_stream(wanted.clone()).await;
-            made.map_err(|error| refused("to make", told(&error)))
+            made.map_err(|error| {
+                let reason = told(&error);
+                // What the stream asks for is more than the account may have.
+                if is_consumer_limit(&reason) {
+                    let (stream, most) = (wanted.name.clone(), wanted.max_consumers);
+                    return NatsError::AccountConsumers { url: url.to_owned(), stream, most, reason };
+                }
+                refused("to make", reason)
+            })
         }
         Err(error) => Err(refused("to show", told(&error))),
     }
+}
+
+/// Whether the server refuses because of a limit of consumers: its error 10026.
+pub(super) fn is_consumer_limit(reason: &str) -> bool {
+    reason.contains("10026") || reason.contains("maximum consumers")
 }
 
 /// What in a stream that is there keeps this daemon from keeping its promises. How long it keeps events is

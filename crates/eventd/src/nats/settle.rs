@@ -12,11 +12,8 @@ use super::server::told;
 use super::{Inner, LIMIT, names};
 use crate::queue::{Failure, LaneName, Message, QueueError, Verdict};
 
-/// For how long an event that cannot be run at all is tried before its consumer is parked.
-const UNRUN: Duration = Duration::from_secs(15 * 60);
-
 /// Until when a consumer that is parked rests: forever.
-const FOR_EVER: &str = "2200-01-01T00:00:00Z";
+const FOREVER: &str = "2200-01-01T00:00:00Z";
 
 fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
@@ -45,7 +42,7 @@ impl Inner {
             }
             Verdict::Dead(failure) => {
                 let attempts = message.attempts + 1;
-                self.bury(&message.lane, &message.event, message.seq, attempts, failure).await?;
+                self.dead_letter(&message.lane, &message.event, message.seq, attempts, failure).await?;
                 self.lane_done(message);
             }
             Verdict::Retry { after, failure, counts } => self.retry(message, after, failure, counts).await?,
@@ -113,7 +110,7 @@ impl Inner {
             record.unrun_since = None;
         } else {
             let since = *record.unrun_since.get_or_insert_with(now_ms);
-            if now_ms() - since > UNRUN.as_millis() as i64 {
+            if now_ms() - since > self.settings.options.park_after.as_millis() as i64 {
                 return self.park(message, failure, false).await;
             }
         }
@@ -185,7 +182,7 @@ impl Inner {
     pub(super) async fn pause_consumer(&self, consumer: &str, paused: bool) -> Result<(), QueueError> {
         let failed = |reason: String| self.refused(&format!("the consumer {consumer}"), reason);
         let subject = format!("CONSUMER.PAUSE.{}.{consumer}", names::EVENTS);
-        let body = if paused { json!({ "pause_until": FOR_EVER }) } else { json!({}) };
+        let body = if paused { json!({ "pause_until": FOREVER }) } else { json!({}) };
         let asked = self.server.context.request::<_, _, serde_json::Value>(subject, &body);
         let answer = tokio::time::timeout(LIMIT, asked).await;
         let answer = answer.map_err(|_| failed("it does not answer".to_owned()))?;
@@ -215,7 +212,7 @@ impl Inner {
             let attempts = record.attempts.get(lane).copied().unwrap_or(0);
             let event = self.stored(record.place.seq).await?;
             let seq = i64::try_from(record.place.seq).unwrap_or(i64::MAX);
-            self.bury(lane, &event, seq, attempts, failure).await?;
+            self.dead_letter(lane, &event, seq, attempts, failure).await?;
             record.done.insert(lane.clone());
         }
         record.attempts.remove(lane);

@@ -241,6 +241,28 @@ fn a_project_whose_core_is_poisoned_goes_on_in_order_once_it_is_mended() {
 }
 
 #[test]
+fn a_project_that_cannot_be_run_is_parked_in_the_end_and_goes_on_in_order_when_it_is_resumed() {
+    let Some(mut many) = Many::new(2) else { return };
+    many.studio.set("nats", "park_after: 1");
+    let core = many.studio.configs.base().join("project_1/install/core/python/tank/__init__.py");
+    let text = std::fs::read_to_string(&core).unwrap();
+    std::fs::write(&core, "raise RuntimeError('poisoned')\n").unwrap();
+    let (_hosts, _publisher) = many.start();
+    many.add(2);
+    let lane = |many: &Many| {
+        let lanes = many.status("a")["lanes"].as_array().unwrap().clone();
+        lanes.into_iter().find(|lane| lane["project"] == 1 && lane["state"] == "stopped")
+    };
+    many.studio.until("it is parked", || lane(&many).is_some());
+    let lane = lane(&many).unwrap();
+    assert!(lane["failure"]["reason"].as_str().unwrap().contains("poisoned"), "{lane}");
+    std::fs::write(&core, text).unwrap();
+    many.said("c", &["resume", "note@1"]);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.again, 0, "{verdict:?}");
+}
+
+#[test]
 fn a_stream_that_was_lost_is_published_again_since_an_event() {
     let Some(mut many) = Many::new(3) else { return };
     many.studio.plugin("all.py", ALL);

@@ -105,17 +105,16 @@ def note(sg, logger, event, args):
     }
 }
 
-#[test]
-fn a_host_shows_its_credentials_file() {
-    let Some(program) = program() else { return };
-    let Some(python) = python() else { return };
+/// A server whose accounts are an operator's, one of them with no more than so many consumers, and the credentials of
+/// a user of that.
+fn with_accounts(program: &Path, consumers: i64) -> (Server, String) {
     let [operator, account, system] =
         [KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account()];
     let user = KeyPair::new_user();
     // Without these an account has no JetStream.
     let unlimited = json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
-        "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+        "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": consumers,
     });
     let of_operator = json!({"type": "operator", "version": 2});
     let of_account = json!({"type": "account", "version": 2, "limits": unlimited});
@@ -133,23 +132,45 @@ fn a_host_shows_its_credentials_file() {
         account = account.public_key(),
         system = system.public_key(),
     );
-    let server = Server::with_lines(&program, "sync_interval: always", &lines);
-    let mut many = Many::on(server, python, 2);
-    let output = many.command("a", &["serve", "--host", "a"]).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && told.contains("authorization"), "{told}");
-    let file = many.studio.path("eventd.creds");
-    let text = format!(
+    let credentials = format!(
         "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
          -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
         token(&account, &user, &of_user),
         user.seed().unwrap()
     );
-    fs::write(&file, text).unwrap();
+    (Server::with_lines(program, "sync_interval: always", &lines), credentials)
+}
+
+#[test]
+fn a_host_shows_its_credentials_file() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let (server, credentials) = with_accounts(&program, -1);
+    let mut many = Many::on(server, python, 2);
+    let output = many.command("a", &["serve", "--host", "a"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("authorization"), "{told}");
+    let file = many.studio.path("eventd.creds");
+    fs::write(&file, credentials).unwrap();
     many.studio.set("nats", &format!("credentials: {}", file.display()));
     let (_hosts, _publisher) = many.start();
     many.add(2);
     assert_eq!(many.until_all_done().again, 0);
+}
+
+#[test]
+fn an_account_with_too_few_consumers_is_told_of() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let (server, credentials) = with_accounts(&program, 1);
+    let mut many = Many::on(server, python, 2);
+    let file = many.studio.path("eventd.creds");
+    fs::write(&file, credentials).unwrap();
+    many.studio.set("nats", &format!("credentials: {}", file.display()));
+    let output = many.command("p", &["publish", "--host", "p"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = "refuses to make the stream SGTK_EV, whose max_consumers is 10000: ";
+    assert!(!output.status.success() && told.contains(words) && told.contains("10026"), "{told}");
 }
 
 /// A JSON Web Token as NATS has them: what `nats` says of `of`, signed by `by`.
