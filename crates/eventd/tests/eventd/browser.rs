@@ -9,14 +9,14 @@ use sgtk_host_fixtures::missing;
 use crate::daemon::{Studio, python};
 
 /// Chromium's driver, which ends with this value.
-struct Driver {
+pub(crate) struct Driver {
     child: Child,
     url: String,
 }
 
 impl Driver {
     /// None, with a note, where there is no Chromium.
-    fn start() -> Option<Driver> {
+    pub(crate) fn start() -> Option<Driver> {
         let found = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
@@ -37,7 +37,7 @@ impl Driver {
         Some(Driver { child, url })
     }
 
-    async fn browser(&self) -> Client {
+    pub(crate) async fn browser(&self) -> Client {
         // A container has no sandbox to offer, and little shared memory.
         let options = serde_json::json!({ "goog:chromeOptions": {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"],
@@ -80,7 +80,7 @@ def note(sg, logger, event, args):
 ";
 
 /// Waits until the text of the page has these words.
-async fn until_shown(browser: &Client, words: &[&str]) -> String {
+pub(crate) async fn until_shown(browser: &Client, words: &[&str]) -> String {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
     loop {
         let body = browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap();

@@ -6,6 +6,7 @@ mod failures;
 mod judge;
 mod link;
 mod order;
+mod page;
 mod power;
 mod refusals;
 mod security;
