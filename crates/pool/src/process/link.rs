@@ -8,6 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::child::timespec;
+use super::spin::Spin;
 use super::worker::Worker;
 use crate::wire::{END, Frame, Received, encode_text};
 
@@ -38,6 +39,7 @@ pub(crate) struct Link {
     received: Received,
     max_frame: usize,
     is_wide: bool,
+    spin: Spin,
 }
 
 /// Why a conversation cannot continue.
@@ -54,7 +56,8 @@ pub(crate) enum Fault {
 impl Link {
     /// `requests` and `answers` are the daemon's ends, which must be non-blocking.
     pub(super) fn new(worker: Arc<Worker>, requests: OwnedFd, answers: OwnedFd, max_frame: usize) -> Self {
-        Self { worker, requests, answers, received: Received::default(), max_frame, is_wide: false }
+        let received = Received::default();
+        Self { worker, requests, answers, received, max_frame, is_wide: false, spin: Spin::default() }
     }
 
     /// Has the pipes hold more, as each time that one is full costs two switches between the processes.
@@ -100,6 +103,7 @@ impl Link {
             return Err(Fault::Protocol("sent a frame without a request".to_owned()));
         }
         self.widen(frame.len());
+        let mut looks = true;
         loop {
             let rest = frame.get(*sent..).unwrap_or_default();
             let mut wanted = PollFlags::empty();
@@ -119,8 +123,18 @@ impl Link {
             if let Some(frame) = self.next_frame()? {
                 return Ok(frame);
             }
+            if std::mem::take(&mut looks) && wanted.is_empty() && self.look() {
+                continue;
+            }
             self.wait(wanted, deadline)?;
         }
+    }
+
+    /// Looks for an answer without sleeping. What else there is than bytes is left to
+    /// [`wait`](Self::wait).
+    fn look(&mut self) -> bool {
+        let Self { spin, received, answers, .. } = self;
+        spin.look(|| matches!(received.read_from(&*answers), Ok(1..)))
     }
 
     /// Sends a frame that has no answer of its own.

@@ -6,6 +6,7 @@ mod link;
 mod output;
 mod spawn;
 mod spawner;
+mod spin;
 mod supervisor;
 mod templates;
 mod terminate;
