@@ -70,6 +70,7 @@ impl Default for WorkerPoolBuilder {
             enter_timeout: Some(Duration::from_secs(300)),
             grace: Grace { asked: Some(grace), terminated: Some(grace) },
             templates: true,
+            max_templates: 8,
             settle_after: Duration::from_secs(10),
             max_frame,
             log_level: None,
@@ -199,7 +200,8 @@ impl WorkerPoolBuilder {
 
     /// How many worker processes there may be at a time, at least 1. Beyond it the least recently used idle
     /// worker is ended for a project that needs one; if none is idle, projects wait, first come, first
-    /// served. Default: no limit.
+    /// served. Templates are counted by themselves ([`max_templates`](Self::max_templates)). Default: no
+    /// limit.
     pub fn max_workers(mut self, workers: impl Into<Option<usize>>) -> Self {
         self.calls.max_workers = workers.into();
         self
@@ -332,6 +334,16 @@ impl WorkerPoolBuilder {
         self
     }
 
+    /// How many of these processes there may be, at least 1 and never more than
+    /// [`max_workers`](Self::max_workers): the one that was needed least recently, and whose workers have
+    /// ended, makes room. Where all have workers, those of another core are started as processes of their
+    /// own. So there are never more than so many processes beside the workers; one that has no workers ends
+    /// after [`idle_timeout`](Self::idle_timeout) too. Default: 8.
+    pub fn max_templates(mut self, templates: usize) -> Self {
+        self.process.max_templates = templates;
+        self
+    }
+
     /// How many bytes the arguments of a call, or its result, may have on the way, which is about as many as
     /// in JSON: at least 1024, and less than 4 GiB. Default: 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
@@ -357,6 +369,7 @@ impl WorkerPoolBuilder {
         let rules = &calls.rules;
         let at_least_one = [
             ("max_workers", calls.max_workers.map(|workers| workers as u64)),
+            ("max_templates", Some(process.max_templates as u64)),
             ("queue_limit", rules.queue_limit.map(|calls| calls as u64)),
             ("recycle_after", rules.recycle_after),
             ("circuit_after", rules.back_off.circuit.map(u64::from)),
@@ -388,6 +401,7 @@ impl WorkerPoolBuilder {
         let configs = configs.unwrap_or_else(Configs::from_env);
         process.configs = process.project_variables.known_to(configs);
         process.variables = variables(extra);
+        process.max_templates = calls.max_workers.unwrap_or(usize::MAX).min(process.max_templates);
         Ok(WorkerPool::new(Dispatcher::start(calls, process)?))
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct ProcessOptions {
     pub(crate) enter_timeout: Option<Duration>,
     pub(crate) grace: Grace,
     pub(crate) templates: bool,
+    pub(crate) max_templates: usize,
     /// How long a core of which only some files were replaced has to stay as it is.
     pub(crate) settle_after: Duration,
     pub(crate) max_frame: usize,

@@ -18,6 +18,8 @@ pub struct PoolStats {
     pub started: u64,
     /// Workers that were forked from a template.
     pub forked: u64,
+    /// Processes that workers are forked from, at present.
+    pub templates: usize,
     /// Starts that failed.
     pub failed_starts: u64,
     /// Workers that ended by themselves.
@@ -104,7 +106,7 @@ impl Counters {
 
 impl Counters {
     /// `projects` in any order.
-    pub(crate) fn stats(&self, mut projects: Vec<ProjectStats>) -> PoolStats {
+    pub(crate) fn stats(&self, templates: usize, mut projects: Vec<ProjectStats>) -> PoolStats {
         projects.sort_by(|one, other| (&one.project, &one.lane).cmp(&(&other.project, &other.lane)));
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolStats {
@@ -113,6 +115,7 @@ impl Counters {
             may_have_run: count(&self.may_have_run),
             started: count(&self.started),
             forked: count(&self.forked),
+            templates,
             failed_starts: count(&self.failed_starts),
             lost: projects.iter().map(|project| project.losses).sum(),
             timed_out: count(&self.timed_out),

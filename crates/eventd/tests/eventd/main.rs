@@ -16,4 +16,5 @@ mod many;
 mod plugins;
 mod projects;
 mod running;
+mod soak;
 mod start;

@@ -304,7 +304,7 @@ impl Dispatcher {
                 failures: figures.failures,
             }
         });
-        self.counters.stats(projects.collect())
+        self.counters.stats(self.launcher.templates(), projects.collect())
     }
 }
 
@@ -332,6 +332,9 @@ impl Timer for IdleCheck {
     fn fire(self: Box<Self>) {
         let Some(dispatcher) = self.dispatcher.upgrade() else { return };
         let now = Instant::now();
+        if let Some(since) = now.checked_sub(self.timeout) {
+            dispatcher.launcher.end_idle_templates(since);
+        }
         // A worker that becomes idle meanwhile is not due before.
         let mut next = self.timeout;
         for slot in dispatcher.slots() {

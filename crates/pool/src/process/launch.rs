@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use serde_json::{Value, json};
@@ -217,7 +217,17 @@ impl Launcher {
 
     /// Ends the templates, for a pool that is closed.
     pub(crate) fn close(&self) {
-        self.templates.end_all(&self.spawner.supervisor);
+        self.templates.end_all();
+    }
+
+    /// How many templates there are.
+    pub(crate) fn templates(&self) -> usize {
+        self.templates.count()
+    }
+
+    /// Ends templates that have no workers and have forked none since a time.
+    pub(crate) fn end_idle_templates(&self, since: Instant) {
+        self.templates.end_idle(since);
     }
 
     /// Waits for the threads of the templates, whose processes have ended.

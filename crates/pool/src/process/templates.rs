@@ -1,8 +1,12 @@
 //! Templates: processes that have imported a core, from which workers are forked in milliseconds (Linux).
 //!
-//! There is one for each core and Python, started for the first worker that needs it. A template has a single
-//! thread and forks on request. A forked worker greets and enters its project like one that was started. If a
-//! template cannot be used, for whatever reason, workers are started instead.
+//! There is one for each core and Python, started for the first worker that needs it, up to a limit. A
+//! template has a single thread and forks on request. A forked worker greets and enters its project like one
+//! that was started. If a template cannot be used, for whatever reason, workers are started instead.
+//!
+//! A template reaps its workers, so it lives as long as they do: those that are not to fork any more, as
+//! their core has changed, end with their last worker. For a core that has none the template without workers
+//! that has forked least recently makes room; where all have some, the worker is started.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rustix::fd::{AsFd, OwnedFd};
@@ -83,7 +87,11 @@ pub(super) struct Templates {
 #[derive(Debug)]
 enum State {
     Starting,
-    Ready(Arc<Template>),
+    Ready {
+        template: Arc<Template>,
+        /// When it was asked for last.
+        used: Instant,
+    },
     /// It cannot fork. Not tried again until the core's files change.
     Unfit(Fingerprint, Arc<StartError>),
 }
@@ -97,6 +105,8 @@ struct Template {
     /// The answers to requests to fork. `None` once one did not come in time, as it could be taken for the
     /// answer to the next request.
     forked: Mutex<Option<Receiver<Forked>>>,
+    /// A template's thread and workers must not keep the supervisor's pipe open.
+    supervisor: Weak<Supervisor>,
 }
 
 #[derive(Debug)]
@@ -141,7 +151,7 @@ impl Templates {
         }
         // Of the core alone: projects with the same core share its template.
         let now = files.is_none().then(|| key.files());
-        let template = self.get(spawner, key, files.or(now.as_ref())?).ok()?;
+        let template = self.get(spawner, key, files.or(now.as_ref())?).ok()??;
         let parent: Arc<dyn Reaper> = Arc::<Template>::clone(&template);
         match spawner.adopt(project, parent, |theirs| template.fork(theirs), on_end) {
             Ok(link) => Some(link),
@@ -151,7 +161,7 @@ impl Templates {
                     core = key.core,
                     "failed to fork from a template: {error}"
                 );
-                self.discard(spawner, key, &template);
+                self.discard(key, &template);
                 None
             }
         }
@@ -171,12 +181,11 @@ impl Templates {
         if !cfg!(target_os = "linux") {
             return Ok(());
         }
-        let tried = if spawner.options.templates {
-            self.get(spawner, key, files).map(drop)
-        } else {
-            let started = self.start(spawner, key, files).map_err(Arc::new);
-            started.map(|template| template.end(&spawner.supervisor))
-        };
+        let found = if spawner.options.templates { self.get(spawner, key, files) } else { Ok(None) };
+        let tried = found.and_then(|found| match found {
+            Some(template) => Ok(template),
+            None => self.start(spawner, key, files).map_err(Arc::new),
+        });
         match tried {
             Err(error) if matches!(*error, StartError::Enter { .. } | StartError::CoreChanging { .. }) => {
                 Err(error.to_string())
@@ -186,32 +195,42 @@ impl Templates {
     }
 
     /// The template of a core whose files have this fingerprint. Starts it, or waits until another thread
-    /// has.
+    /// has. `None` where there are as many as there may be, and all have workers.
     fn get(
         &self,
         spawner: &Arc<Spawner>,
         key: &Key,
         fingerprint: &Fingerprint,
-    ) -> Result<Arc<Template>, Arc<StartError>> {
+    ) -> Result<Option<Arc<Template>>, Arc<StartError>> {
         let mut known = self.known.lock();
         loop {
-            match known.get(key) {
+            match known.get_mut(key) {
                 Some(State::Starting) => self.changed.wait(&mut known),
                 Some(State::Unfit(seen, why)) if seen == fingerprint => return Err(Arc::clone(why)),
-                Some(State::Ready(template)) if template.serves(fingerprint) => {
-                    return Ok(Arc::clone(template));
+                Some(State::Ready { template, used }) if template.serves(fingerprint) => {
+                    *used = Instant::now();
+                    return Ok(Some(Arc::clone(template)));
                 }
-                Some(State::Ready(_) | State::Unfit(..)) | None => break,
+                Some(State::Ready { .. } | State::Unfit(..)) | None => break,
             }
         }
-        let outdated = known.insert(key.clone(), State::Starting);
-        drop(known);
-        if let Some(State::Ready(template)) = outdated {
-            tracing::info!(core = key.core, "replacing a template whose core has changed or which has ended");
-            template.end(&spawner.supervisor);
+        let outdated = known.remove(key);
+        let is_full = live(&known) >= spawner.options.max_templates;
+        let evicted = if is_full { take_idle(&mut known, Instant::now()) } else { None };
+        if is_full && evicted.is_none() {
+            drop(known);
+            return Ok(None);
         }
+        known.insert(key.clone(), State::Starting);
+        drop(known);
+        if let Some(State::Ready { .. }) = &outdated {
+            tracing::info!(core = key.core, "replacing a template whose core has changed or which has ended");
+        }
+        drop((outdated, evicted));
         let (state, template) = match self.start(spawner, key, fingerprint) {
-            Ok(template) => (State::Ready(Arc::clone(&template)), Ok(template)),
+            Ok(template) => {
+                (State::Ready { template: Arc::clone(&template), used: Instant::now() }, Ok(Some(template)))
+            }
             Err(error) => {
                 let (core, error) = (&key.core, Arc::new(error));
                 tracing::warn!(core, "no template, each worker imports the core itself: {error}");
@@ -260,26 +279,42 @@ impl Templates {
         }
         tracing::info!(core = key.core, pid = worker.pid(), "a template is ready");
         let fingerprint = fingerprint.clone();
-        Ok(Arc::new(Template { worker, fingerprint, socket, forked: Mutex::new(Some(receiver)) }))
+        let (forked, supervisor) = (Mutex::new(Some(receiver)), Arc::downgrade(&spawner.supervisor));
+        Ok(Arc::new(Template { worker, fingerprint, socket, forked, supervisor }))
     }
 
-    /// Ends a template that failed to fork.
-    fn discard(&self, spawner: &Spawner, key: &Key, template: &Arc<Template>) {
+    /// Ends a template that failed to fork: it may not be able to reap either.
+    fn discard(&self, key: &Key, template: &Arc<Template>) {
         let mut known = self.known.lock();
-        if matches!(known.get(key), Some(State::Ready(ready)) if Arc::ptr_eq(ready, template)) {
-            known.remove(key);
-        }
+        let is_it =
+            matches!(known.get(key), Some(State::Ready { template: ready, .. }) if Arc::ptr_eq(ready, template));
+        let removed = is_it.then(|| known.remove(key));
         drop(known);
-        template.end(&spawner.supervisor);
+        drop(removed);
+        template.end();
     }
 
-    pub(super) fn end_all(&self, supervisor: &Supervisor) {
-        let known = std::mem::take(&mut *self.known.lock());
-        for state in known.into_values() {
-            if let State::Ready(template) = state {
-                template.end(supervisor);
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        live(&self.known.lock())
+    }
+
+    /// Ends those without workers that have not been asked for since a time.
+    pub(super) fn end_idle(&self, since: Instant) {
+        let mut ended = Vec::new();
+        {
+            let mut known = self.known.lock();
+            while let Some(template) = take_idle(&mut known, since) {
+                ended.push(template);
             }
         }
+        drop(ended);
+    }
+
+    /// Has none of them fork any more: each ends with its last worker.
+    pub(super) fn end_all(&self) {
+        let known = std::mem::take(&mut *self.known.lock());
+        drop(known);
         self.changed.notify_all();
     }
 
@@ -292,6 +327,27 @@ impl Templates {
             }
         }
     }
+}
+
+/// How many processes there are, or are about to be.
+fn live(known: &HashMap<Key, State>) -> usize {
+    known.values().filter(|state| !matches!(state, State::Unfit(..))).count()
+}
+
+/// Takes the template without workers that was asked for least recently, and not after `since`. It ends when
+/// it is dropped.
+fn take_idle(known: &mut HashMap<Key, State>, since: Instant) -> Option<State> {
+    let idle = known.iter().filter_map(|(key, state)| match state {
+        // Workers have it until they are reaped, and so has whoever is about to fork one.
+        State::Ready { template, used } if Arc::strong_count(template) == 1 && *used <= since => {
+            Some((*used, key))
+        }
+        _ => None,
+    });
+    let (_, key) = idle.min_by_key(|(used, _)| *used)?;
+    let key = key.clone();
+    tracing::debug!(core = key.core, "a template that has no workers is ended");
+    known.remove(&key)
 }
 
 /// Has the process import the core.
@@ -361,9 +417,18 @@ impl Template {
         rustix::net::send(&self.socket, &frame, flags).is_ok_and(|sent| sent == frame.len())
     }
 
-    fn end(&self, supervisor: &Supervisor) {
-        let step = if self.say(END) { Step::Ask } else { Step::Terminate };
-        supervisor.end(&self.worker, None, step);
+    fn end(&self) {
+        // Without the supervisor there is no process any more.
+        if let Some(supervisor) = self.supervisor.upgrade() {
+            let step = if self.say(END) { Step::Ask } else { Step::Terminate };
+            supervisor.end(&self.worker, None, step);
+        }
+    }
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -77,6 +77,78 @@ fn an_upgraded_core_is_forked_from_a_new_template() {
     assert_eq!(pool.stats().started, 0, "{:?}", pool.stats());
 }
 
+/// A configuration for each of these projects, with a core of its own.
+fn localized(projects: &[&str]) -> Configs {
+    let configs = Configs::new().unwrap();
+    for project in projects {
+        configs.localized(project, &Core::newer("v0.24.0")).unwrap();
+    }
+    configs
+}
+
+#[test]
+fn a_template_without_workers_makes_room_for_another_and_one_with_workers_stays() {
+    let configs = localized(&["a", "b", "c"]);
+    let options = WorkerPool::builder().configs(configs.base()).plugin_path(misbehaving_plugins());
+    let pool = options.max_templates(2).build().unwrap();
+    let [a, b] = ["a", "b"].map(|project| identity(&pool, project)["pid"].clone());
+    identity(&pool, "c");
+    let stats = pool.stats();
+    assert_eq!((stats.forked, stats.started, stats.templates), (2, 1, 2));
+    pool.evict("b");
+    until("the third has a template", || {
+        pool.evict("c");
+        identity(&pool, "c");
+        assert_eq!(pool.stats().templates, 2);
+        pool.stats().forked == 3
+    });
+    // That of the first has not ended: another one can be forked.
+    assert_eq!(identity(&pool, "a")["pid"], a);
+    pool.evict("a");
+    assert_ne!(identity(&pool, "a")["pid"], a);
+    assert_ne!(identity(&pool, "b")["pid"], b);
+    assert_eq!(pool.stats().templates, 2);
+}
+
+#[test]
+fn there_are_no_more_templates_than_there_may_be_workers() {
+    let projects = ["a", "b", "c", "d"];
+    let configs = localized(&projects);
+    let options = WorkerPool::builder().configs(configs.base()).plugin_path(misbehaving_plugins());
+    let pool = options.max_workers(1).build().unwrap();
+    for project in projects {
+        identity(&pool, project);
+        assert_eq!(pool.stats().templates, 1);
+    }
+    assert_eq!(pool.stats().evicted, 3);
+}
+
+#[test]
+fn templates_that_are_not_needed_for_long_end_too() {
+    let configs = localized(&["a"]);
+    let options = WorkerPool::builder().configs(configs.base()).plugin_path(misbehaving_plugins());
+    let pool = options.idle_timeout(std::time::Duration::from_millis(50)).build().unwrap();
+    identity(&pool, "a");
+    until("both have ended", || pool.stats().templates == 0 && pool.stats().idle_ended == 1);
+    identity(&pool, "a");
+    assert_eq!(pool.stats().forked, 2);
+}
+
+#[test]
+fn a_worker_whose_template_was_replaced_is_still_reaped_by_it() {
+    let configs = Configs::new().unwrap();
+    configs.attached("a", &Core::newer("v0.24.0")).unwrap();
+    configs.attached("b", &Core::newer("v0.24.0")).unwrap();
+    let options = WorkerPool::builder().configs(configs.base()).plugin_path(misbehaving_plugins());
+    let pool = options.revalidate_after(None).build().unwrap();
+    identity(&pool, "a");
+    configs.upgrade("a", &Core::newer("v0.24.1")).unwrap();
+    identity(&pool, "b");
+    assert_eq!((pool.stats().forked, pool.stats().templates), (2, 1));
+    let error = pool.call::<Value>("a", Call::new("bad_exits:at_once").arg(7)).unwrap_err();
+    assert!(error.to_string().contains("status 7"), "{error}");
+}
+
 #[test]
 fn a_core_that_cannot_be_forked_has_its_workers_started() {
     let configs = Configs::new().unwrap();
