@@ -30,6 +30,13 @@ const AGENTS: [(&str, &str); 9] = [
 /// The name in the pool under which workers enter no core; each of them is a lane of its own there.
 const PLAIN: &str = "sgtk-eventd";
 
+/// How long a project with much to do keeps its worker while others wait for one: several times what it takes
+/// to start one with its plugins.
+const SLICE: Duration = Duration::from_secs(2);
+
+/// How long what was run may take to be written down, until the next of the same project is asked for.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// A worker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Worker {
@@ -176,7 +183,8 @@ impl Workers {
         let Workers { plain, home, .. } = self;
         let pool = |projects: &Projects| {
             let builder = builder(&home, &options, projects.configs().clone());
-            builder.max_workers(options.max_workers).idle_timeout(options.idle).build()
+            let builder = builder.max_workers(options.max_workers).idle_timeout(options.idle);
+            builder.slice(SLICE).linger(LINGER).build()
         };
         let pool = options.projects.as_ref().map(pool).transpose()?;
         let projects = options.projects.zip(pool);

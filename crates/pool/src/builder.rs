@@ -38,6 +38,7 @@ impl Default for WorkerPoolBuilder {
             retries: 0,
             recycle_after: None,
             slice: Some(Duration::from_millis(250)),
+            linger: Duration::ZERO,
             back_off,
         };
         let calls = CallOptions {
@@ -211,6 +212,14 @@ impl WorkerPoolBuilder {
     /// until its queue is empty. Default: 250 ms.
     pub fn slice(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.calls.rules.slice = time.into();
+        self
+    }
+
+    /// How long a worker that has nothing to do stays though other projects wait for one, as long as its
+    /// slice is not over. For a caller that makes each call of a project after the one before: without it the
+    /// project would lose its worker with each. Default: not at all.
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.calls.rules.linger = time;
         self
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) retries: u32,
     pub(crate) recycle_after: Option<u64>,
     pub(crate) slice: Option<Duration>,
+    /// How long a worker that has nothing to do stays within its slice though others wait.
+    pub(crate) linger: Duration,
     pub(crate) back_off: BackOff,
 }
 

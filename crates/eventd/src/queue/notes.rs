@@ -25,11 +25,10 @@ const LENGTH: usize = 8;
 const CHECKSUM: usize = 16;
 const MESSAGES: usize = 24;
 
-/// The notes of one worker.
+/// The notes of one worker. The file is open only for moments: there may be thousands of lanes.
 #[derive(Debug)]
 pub struct Notes {
     path: PathBuf,
-    file: File,
     state: Arc<str>,
 }
 
@@ -75,8 +74,8 @@ impl Notes {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Notes { path, file, state: Arc::clone(state) })
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Notes { path, state: Arc::clone(state) })
     }
 
     /// The file.
@@ -101,7 +100,11 @@ impl Notes {
         let (length, checksum) = (given.len() as u64, checksum(&given));
         let head = [[0; LENGTH], length.to_le_bytes(), checksum.to_le_bytes()];
         let whole = [head.as_flattened(), &given].concat();
-        self.file.write_all_at(&whole, 0)
+        self.write(&whole, 0)
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        OpenOptions::new().write(true).open(&self.path)?.write_all_at(bytes, at)
     }
 
     /// How far the worker is.
@@ -109,7 +112,7 @@ impl Notes {
     pub fn progress(&self) -> Progress {
         let mut numbers = [0; NUMBERS];
         // A file that cannot be read says that nothing is done: it is run again.
-        if self.file.read_exact_at(&mut numbers, 0).is_err() {
+        if File::open(&self.path).and_then(|file| file.read_exact_at(&mut numbers, 0)).is_err() {
             return Progress::default();
         }
         Progress::of(numbers)
@@ -119,7 +122,7 @@ impl Notes {
     #[must_use]
     pub fn end(&self) -> Progress {
         // Where this cannot be written the worker has ended, or is about to be.
-        let _ = self.file.write_all_at(&[1], STOP);
+        let _ = self.write(&[1], STOP);
         self.progress()
     }
 }
@@ -174,14 +177,14 @@ mod tests {
         let messages: Vec<Message> = (1..=5).map(message).collect();
         notes.begin(&messages.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(notes.progress(), Progress::default());
-        notes.file.write_all_at(&[2, 3, 1], 0).unwrap();
+        notes.write(&[2, 3, 1], 0).unwrap();
         assert_eq!(notes.end(), Progress { done: 2, begun: 3, callback: 1 });
         let seqs =
             |state| done(notes.path(), state).map(|done| done.iter().map(|one| one.seq).collect::<Vec<_>>());
         assert_eq!(seqs("one"), Some(vec![1, 2]));
         assert_eq!(seqs("another"), None);
         // Written by half.
-        notes.file.write_all_at(b"x", MESSAGES as u64 + 9).unwrap();
+        notes.write(b"x", MESSAGES as u64 + 9).unwrap();
         assert_eq!(seqs("one"), None);
     }
 }

@@ -229,11 +229,19 @@ fn a_long_load_on_many_projects_needs_no_more_than_a_short_one_on_few() {
     note(&samples);
     let mut again = record.judge("all", &ids);
     for project in 1001..=1000 + projects {
-        let its: Vec<i64> =
-            ids.iter().copied().zip(&entries).filter(|(_, event)| event["project"]["id"] == project).map(|(id, _)| id).collect();
+        let its: Vec<i64> = ids
+            .iter()
+            .copied()
+            .zip(&entries)
+            .filter(|(_, event)| event["project"]["id"] == project)
+            .map(|(id, _)| id)
+            .collect();
         again += record.judge(&format!("project-{project}"), &its);
     }
-    eprintln!("{total} events of {projects} projects in {:?}, {again} came again; at most {most:?}", begun.elapsed());
+    eprintln!(
+        "{total} events of {projects} projects in {:?}, {again} came again; at most {most:?}",
+        begun.elapsed()
+    );
     // The client's worker, the plain plugins' and the project workers; templates are processes of that limit
     // as well. A worker that ends makes room only once it has ended; plugins start some by themselves.
     let workers = 2 + WORKERS;
@@ -254,7 +262,11 @@ fn note(samples: &[(Duration, usize, Needs)]) {
     let mut text = String::new();
     for (at, done, Needs { memory, descriptors, processes }) in samples {
         let at = at.as_secs();
-        writeln!(text, "{at:5} s {done:8} done {memory:8} KiB {descriptors:5} descriptors {processes:4} processes").unwrap();
+        writeln!(
+            text,
+            "{at:5} s {done:8} done {memory:8} KiB {descriptors:5} descriptors {processes:4} processes"
+        )
+        .unwrap();
     }
     fs::write(path, text).unwrap();
 }

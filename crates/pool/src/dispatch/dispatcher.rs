@@ -17,7 +17,7 @@ use super::slot::{Job, Real, Slot};
 use super::state::State;
 use crate::error::PoolError;
 use crate::lane::Lane;
-use crate::options::{CallOptions, ProcessOptions, after};
+use crate::options::{CallOptions, ProcessOptions, after, later};
 use crate::process::{Launcher, Step, Supervisor, Timer};
 use crate::stats::{Counters, PoolStats, ProjectStats};
 
@@ -149,6 +149,7 @@ impl Dispatcher {
                 let timer = Retry { dispatcher: Arc::downgrade(self), slot: Arc::clone(slot) };
                 self.supervisor.at(at, timer);
             }
+            Effect::MakeRoomAt(at) => self.supervisor.at(at, MakeRoom { dispatcher: Arc::downgrade(self) }),
             Effect::Dispatch { link: mut session, call } => {
                 // The worker begins while the thread that makes the call wakes up, unless that has to look at
                 // the core's files first.
@@ -185,18 +186,25 @@ impl Dispatcher {
                 dispatcher.update(&waiting, |state, effects| state.permitted(permit, effects));
             }
         });
-        if !granted && self.capacity.is_short() {
-            self.evict_idle();
+        if !granted {
+            self.make_room();
         }
     }
 
-    /// Retires the idle worker that was used least recently, for a slot that waits.
-    fn evict_idle(self: &Arc<Self>) {
-        let idle = self.slots().into_iter().filter_map(|slot| {
-            let since = slot.state.lock().idle_since()?;
-            Some((since, slot))
-        });
-        if let Some((since, slot)) = idle.min_by_key(|(since, _)| *since) {
+    /// Retires idle workers for slots that wait, the one first that was used least recently; later, where it
+    /// may be about to get its next call.
+    fn make_room(self: &Arc<Self>) {
+        while self.capacity.is_short() {
+            let idle = self.slots().into_iter().filter_map(|slot| {
+                let since = slot.state.lock().idle_since()?;
+                Some((since, slot))
+            });
+            let Some((since, slot)) = idle.min_by_key(|(since, _)| *since) else { return };
+            let due = later(since, self.options.rules.linger);
+            if due > Instant::now() {
+                self.supervisor.at(due, MakeRoom { dispatcher: Arc::downgrade(self) });
+                return;
+            }
             // If it is busy by now, it sees that others wait when it has finished.
             self.update(&slot, |state, effects| state.retire_idle(since, Retirement::Evicted, effects));
         }
@@ -318,6 +326,19 @@ impl Timer for Retry {
     fn fire(self: Box<Self>) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.update(&self.slot, |state, effects| state.retry_due(Instant::now(), effects));
+        }
+    }
+}
+
+/// Ends workers that have nothing to do, where others wait for their place.
+struct MakeRoom {
+    dispatcher: Weak<Dispatcher>,
+}
+
+impl Timer for MakeRoom {
+    fn fire(self: Box<Self>) {
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.make_room();
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum Effect<T: Types> {
     Start(T::Permit),
     /// Call `State::retry_due` at this time.
     RetryAt(Instant),
+    /// The worker has nothing to do. If others still wait at this time, end workers that have not.
+    MakeRoomAt(Instant),
     /// Make the call, then call `State::released` or `State::given_up` with the link.
     Dispatch {
         link: T::Link,

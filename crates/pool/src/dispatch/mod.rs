@@ -46,6 +46,7 @@ mod outdated;
 mod pending;
 mod queue;
 mod runner;
+mod service;
 mod session;
 mod slot;
 mod state;

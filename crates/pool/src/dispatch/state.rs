@@ -14,6 +14,7 @@ use super::effects::{
 };
 use super::failures::Failures;
 use super::queue::Queue;
+use super::service::Service;
 use crate::error::StartError;
 use crate::options::Rules;
 use crate::stats::WorkerState;
@@ -46,15 +47,6 @@ enum Phase<T: Types> {
         service: Service,
         running: Running<T>,
     },
-}
-
-/// A worker's service so far.
-#[derive(Clone, Copy)]
-struct Service {
-    /// Calls that it has answered.
-    answered: u64,
-    /// When it became idle, or was no longer so: when its slice began.
-    since: Instant,
 }
 
 /// The call that a worker runs.
@@ -100,7 +92,7 @@ impl<T: Types> State<T> {
         if let (Waiting::Call(call), MadeBy::Caller, Phase::Idle { .. }) = (&waiting, made_by, &self.phase)
             && let Phase::Idle { link, service } = mem::replace(&mut self.phase, Phase::Absent)
         {
-            self.run(&link, Service { since: now, ..service }, call.clone());
+            self.run(&link, service.resume(&self.rules, now), call.clone());
             return Admission::Dispatched(link);
         }
         if self.is_full() && matches!(waiting, Waiting::Call(_)) {
@@ -109,7 +101,7 @@ impl<T: Types> State<T> {
         self.queue.push(waiting);
         match mem::replace(&mut self.phase, Phase::Absent) {
             Phase::Idle { link, service } => {
-                self.dispatch(link, Service { since: now, ..service }, now, others_wait, effects);
+                self.dispatch(link, service.resume(&self.rules, now), now, others_wait, effects);
             }
             phase => {
                 self.phase = phase;
@@ -158,7 +150,7 @@ impl<T: Types> State<T> {
     ) {
         self.figures.starts += 1;
         let replace = matches!(self.phase, Phase::Starting { replace: true, .. });
-        let service = Service { answered: 0, since: now };
+        let service = Service::new(now);
         if self.closed {
             self.retire(link, Retirement::ShutDown, now, effects);
         } else if replace {
@@ -188,7 +180,7 @@ impl<T: Types> State<T> {
         let phase = mem::replace(&mut self.phase, Phase::Absent);
         let (running, service) = match phase {
             Phase::Busy { service, running, .. } => (Some(Waiting::Call(running.call)), service),
-            _ => (None, Service { answered: 0, since: now }),
+            _ => (None, Service::new(now)),
         };
         let all = running.into_iter().chain(self.queue.take_all());
         Self::fail(all, why, effects);
@@ -215,9 +207,7 @@ impl<T: Types> State<T> {
             // Nobody but the holder of the link ends `Busy`.
             return self.retire(link, Retirement::Protocol, now, effects);
         };
-        service.answered += 1;
-        let slice_is_over = self.rules.slice.is_some_and(|slice| now.duration_since(service.since) >= slice);
-        let worn_out = self.rules.recycle_after.is_some_and(|calls| service.answered >= calls);
+        service.answer();
         if running.ended {
             self.figures.losses += 1;
             effects.push(Effect::Discard(link));
@@ -228,9 +218,9 @@ impl<T: Types> State<T> {
             self.retire(link, Retirement::Aborted, now, effects);
         } else if running.replace {
             self.retire(link, Retirement::Replaced, now, effects);
-        } else if worn_out || unfit {
+        } else if service.is_worn_out(&self.rules) || unfit {
             self.retire(link, Retirement::Recycled, now, effects);
-        } else if others_wait && slice_is_over {
+        } else if others_wait && service.slice_is_over(&self.rules, now) {
             self.retire(link, Retirement::Evicted, now, effects);
         } else {
             self.dispatch(link, service, now, others_wait, effects);
@@ -404,9 +394,12 @@ impl<T: Types> State<T> {
             }
         }
         if others_wait {
-            return self.retire(link, Retirement::Evicted, now, effects);
+            match service.lingers(&self.rules, now) {
+                Some(until) => effects.push(Effect::MakeRoomAt(until)),
+                None => return self.retire(link, Retirement::Evicted, now, effects),
+            }
         }
-        self.phase = Phase::Idle { link, service: Service { since: now, ..service } };
+        self.phase = Phase::Idle { link, service: service.rest(now) };
     }
 
     fn run(&mut self, link: &T::Link, service: Service, call: T::Call) {
@@ -423,7 +416,7 @@ impl<T: Types> State<T> {
     /// Counts a worker that has ended by itself: as a failure if it has not answered a call.
     fn lose(&mut self, service: Service, cause: Arc<StartError>, now: Instant) {
         self.figures.losses += 1;
-        if service.answered == 0 && !self.closed {
+        if !service.has_answered() && !self.closed {
             self.failures.add(cause, &self.rules.back_off, now);
         }
     }
@@ -465,7 +458,7 @@ impl<T: Types> State<T> {
     /// Since when the worker is idle, if it is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle { service, .. } => Some(service.since),
+            Phase::Idle { service, .. } => Some(service.idle_since()),
             _ => None,
         }
     }

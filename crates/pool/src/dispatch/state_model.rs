@@ -174,8 +174,9 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(linger: u64) -> Self {
         let rules = Rules {
+            linger: Duration::from_millis(linger),
             queue_limit: Some(QUEUE_LIMIT),
             retries: 1,
             recycle_after: Some(RECYCLE_AFTER),
@@ -450,6 +451,10 @@ impl World {
                 self.permits_inside -= 1;
                 self.starting = Some(permit);
             }
+            Effect::MakeRoomAt(at) => {
+                assert!(self.others_wait && at > self.now);
+                assert!(self.state.idle_since().is_some(), "it lingers with nothing to do");
+            }
             Effect::RetryAt(at) => {
                 assert!(at > self.now);
                 self.timers.push(at);
@@ -541,8 +546,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_happens_each_call_ends_once_and_nothing_is_lost(events in prop::collection::vec(event(), 0..80)) {
-        let mut world = World::new();
+    fn whatever_happens_each_call_ends_once_and_nothing_is_lost(
+        linger in prop_oneof![Just(0u64), Just(10)],
+        events in prop::collection::vec(event(), 0..80),
+    ) {
+        let mut world = World::new(linger);
         for event in events {
             world.happen(event);
         }

@@ -286,8 +286,7 @@ impl Templates {
     /// Ends a template that failed to fork: it may not be able to reap either.
     fn discard(&self, key: &Key, template: &Arc<Template>) {
         let mut known = self.known.lock();
-        let is_it =
-            matches!(known.get(key), Some(State::Ready { template: ready, .. }) if Arc::ptr_eq(ready, template));
+        let is_it = matches!(known.get(key), Some(State::Ready { template: ready, .. }) if Arc::ptr_eq(ready, template));
         let removed = is_it.then(|| known.remove(key));
         drop(known);
         drop(removed);

@@ -355,6 +355,45 @@ fn a_busy_project_lets_others_have_its_place_after_its_slice() {
 }
 
 #[test]
+fn a_project_that_makes_its_next_call_at_once_keeps_its_worker_though_others_wait() {
+    let studio = Studio::of(&["a", "b"]);
+    let pool = studio.options().max_workers(1).slice(None).linger(LONG).build().unwrap();
+    let a: u32 = pool.call("a", Call::new("work:pid")).unwrap();
+    let b = pool.submit::<u32>("b", Call::new("work:pid")).unwrap();
+    for _ in 0..5 {
+        assert_eq!(pool.call::<u32>("a", Call::new("work:pid")).unwrap(), a);
+    }
+    assert_eq!(pool.stats().evicted, 0);
+    pool.evict("a");
+    assert_ne!(b.wait().unwrap(), a);
+}
+
+#[test]
+fn a_project_that_makes_no_further_call_gives_up_its_worker_after_a_moment() {
+    let studio = Studio::of(&["a", "b"]);
+    let linger = Duration::from_millis(50);
+    let pool = studio.options().max_workers(1).slice(None).linger(linger).build().unwrap();
+    for project in ["a", "b", "a"] {
+        pool.call::<u32>(project, Call::new("work:pid")).unwrap();
+    }
+    assert_eq!(pool.stats().evicted, 2);
+}
+
+#[test]
+fn a_project_that_makes_its_calls_one_after_the_other_has_a_slice_too() {
+    let studio = Studio::of(&["a", "b"]);
+    let slice = Duration::from_millis(20);
+    let pool = studio.options().max_workers(1).slice(slice).linger(LONG).build().unwrap();
+    pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+    let b = pool.submit::<u32>("b", Call::new("work:pid")).unwrap();
+    until("the slice is over", || {
+        pool.call::<f64>("a", Call::new("work:sleep").arg(0.01)).unwrap();
+        pool.stats().evicted > 0
+    });
+    b.wait().unwrap();
+}
+
+#[test]
 fn a_shutdown_fails_waiting_calls_lets_running_ones_end_and_accepts_no_more() {
     let studio = Studio::of(&["a"]);
     let pool = studio.pool();

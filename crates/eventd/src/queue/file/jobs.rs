@@ -198,10 +198,10 @@ fn open(connection: &Connection, memory: MutexGuard<'_, Memory>, lanes: Vec<Lane
 
 fn fill(connection: &Connection, memory: MutexGuard<'_, Memory>, name: LaneName) -> Written {
     let Some(lane) = memory.lanes.get(&name) else { return Ok((Outcome::Nothing, nothing())) };
-    let (site, project, after) = (Arc::clone(&lane.site), lane.project, lane.read_from());
+    let (subject, after, most) = ((Arc::clone(&lane.site), lane.project), lane.read_from(), memory.room());
     drop(memory);
-    let (read, complete) = rows::read(connection, &site, project, after)?;
-    let effect = move |memory: &mut Memory| memory.filled(&name, read, complete);
+    let (read, complete) = rows::read(connection, &subject.0, subject.1, after, most)?;
+    let effect = move |memory: &mut Memory| memory.filled(&subject, after, &read, complete);
     Ok((Outcome::Nothing, Box::new(effect)))
 }
 

@@ -10,8 +10,11 @@ use crate::event::Event;
 use crate::queue::{Failure, LaneName, LaneState, Message};
 use crate::source::window::Window;
 
-/// How many events of a lane are in memory; others stay in the file until there is room.
+/// How many events are in memory for all lanes, and for one of them at most and at least; others stay in the
+/// file until there is room.
+const ALL: usize = 8192;
 const MOST: usize = 1024;
+const LEAST: usize = 32;
 
 /// An event with its place.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Memory {
     pub(super) lanes: HashMap<LaneName, LaneMemory>,
     /// The open lanes of a site, and of a project.
     readers: HashMap<(Arc<str>, Option<i64>), Vec<LaneName>>,
+    /// How many these are.
+    open: usize,
     pub(super) windows: HashMap<Arc<str>, Window>,
     /// The place of the last event.
     pub(super) end: i64,
@@ -136,6 +141,17 @@ impl LaneMemory {
 }
 
 impl Memory {
+    /// How many events of a lane may be in memory.
+    pub(super) fn room(&self) -> usize {
+        (ALL / self.open.max(1)).clamp(LEAST, MOST)
+    }
+
+    /// How many events are in memory, those of several lanes as often.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.lanes.values().map(|lane| lane.next.len()).sum()
+    }
+
     /// Begins to read a lane that is known.
     pub(super) fn open(&mut self, name: &LaneName) {
         let end = self.end;
@@ -144,6 +160,7 @@ impl Memory {
         lane.behind = lane.done < end;
         let readers = self.readers.entry((Arc::clone(&lane.site), lane.project)).or_default();
         readers.push(name.clone());
+        self.open += 1;
         lane.wake();
     }
 
@@ -157,11 +174,13 @@ impl Memory {
         if let Some(readers) = self.readers.get_mut(&(Arc::clone(&lane.site), lane.project)) {
             readers.retain(|reader| reader != name);
         }
+        self.open = self.open.saturating_sub(1);
         lane.wake();
     }
 
     /// Gives an event that is in the file now to the lanes that read it.
     pub(super) fn appended(&mut self, placed: &Placed) {
+        let room = self.room();
         self.end = self.end.max(placed.seq);
         let site = &placed.event.site;
         let subjects = match placed.event.project {
@@ -172,7 +191,7 @@ impl Memory {
             let Some(readers) = self.readers.get(&(Arc::clone(site), subject)) else { continue };
             for name in readers {
                 let Some(lane) = self.lanes.get_mut(name) else { continue };
-                if lane.behind || lane.next.len() >= MOST {
+                if lane.behind || lane.next.len() >= room {
                     lane.behind = true;
                 } else if lane.wants(name, placed) {
                     lane.next.push_back(placed.clone());
@@ -182,21 +201,35 @@ impl Memory {
         }
     }
 
-    /// Takes what was read from the file for a lane, in order. `complete`: there is no more.
-    pub(super) fn filled(&mut self, name: &LaneName, read: Vec<Placed>, complete: bool) {
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        let from = lane.read_from();
+    /// Takes what was read from the file after a place, in order, for all lanes of the subject that are behind
+    /// and have come so far: they have the events in common. `complete`: there is no more.
+    pub(super) fn filled(
+        &mut self,
+        subject: &(Arc<str>, Option<i64>),
+        after: i64,
+        read: &[Placed],
+        complete: bool,
+    ) {
+        let room = self.room();
         let last = read.last().map(|placed| placed.seq);
-        for placed in read {
-            if placed.seq > from && lane.wants(name, &placed) {
-                lane.next.push_back(placed);
+        for name in self.readers.get(subject).into_iter().flatten() {
+            let Some(lane) = self.lanes.get_mut(name) else { continue };
+            let from = lane.read_from();
+            if !lane.behind || from < after || lane.next.len() >= room {
+                continue;
             }
+            for placed in read {
+                if placed.seq > from && lane.wants(name, placed) {
+                    lane.next.push_back(placed.clone());
+                }
+            }
+            if lane.next.is_empty() {
+                // None of them was for this lane.
+                lane.done = lane.done.max(last.unwrap_or(lane.done));
+            }
+            lane.behind = !complete;
+            lane.wake();
         }
-        if lane.next.is_empty() {
-            // None of them was for this lane.
-            lane.done = lane.done.max(last.unwrap_or(lane.done));
-        }
-        lane.behind = !complete;
     }
 
     /// The earliest events of these lanes whose time has come, at most `most`.

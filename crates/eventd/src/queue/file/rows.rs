@@ -73,23 +73,33 @@ pub(super) fn load(connection: &Connection) -> Result<Memory> {
     Ok(memory)
 }
 
-/// How many events are read for a lane at once.
-const READ: usize = 256;
+/// The statement that reads events, by the index of projects or by their place: without the sign SQLite would
+/// sort all events of the site each time.
+fn reading(project: Option<i64>) -> &'static str {
+    match project {
+        Some(_) => {
+            "SELECT seq, id, project, late, lanes, body FROM event
+             WHERE site = ?1 AND seq > ?2 AND project = ?3 ORDER BY seq LIMIT ?4"
+        }
+        None => {
+            "SELECT seq, id, project, late, lanes, body FROM event
+             WHERE +site = ?1 AND seq > ?2 AND ?3 IS NULL ORDER BY seq LIMIT ?4"
+        }
+    }
+}
 
-/// The next events of a lane's subject after a place, and whether these are all.
+/// The next events of a lane's subject after a place, at most `most`, and whether these are all.
 pub(super) fn read(
     connection: &Connection,
     site: &Arc<str>,
     project: Option<i64>,
     after: i64,
+    most: usize,
 ) -> Result<(Vec<Placed>, bool)> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, id, project, late, lanes, body FROM event
-         WHERE site = ?1 AND seq > ?2 AND (?3 IS NULL OR project = ?3) ORDER BY seq LIMIT ?4",
-    )?;
-    let rows = statement.query_map(params![&**site, after, project, READ], |row| placed(site, row))?;
+    let mut statement = connection.prepare_cached(reading(project))?;
+    let rows = statement.query_map(params![&**site, after, project, most], |row| placed(site, row))?;
     let read = rows.collect::<Result<Vec<_>>>()?;
-    let complete = read.len() < READ;
+    let complete = read.len() < most;
     Ok((read, complete))
 }
 
@@ -106,10 +116,11 @@ fn placed(site: &Arc<str>, row: &Row<'_>) -> Result<Placed> {
 
 /// How many events of a lane's subject there are after a place.
 pub(super) fn count(connection: &Connection, site: &str, project: Option<i64>, after: i64) -> Result<u64> {
-    let mut statement = connection.prepare_cached(
-        "SELECT count(*) FROM event WHERE site = ?1 AND seq > ?2 AND (?3 IS NULL OR project = ?3)",
-    )?;
-    statement.query_row(params![site, after, project], |row| row.get(0))
+    let statement = match project {
+        Some(_) => "SELECT count(*) FROM event WHERE site = ?1 AND seq > ?2 AND project = ?3",
+        None => "SELECT count(*) FROM event WHERE site = ?1 AND seq > ?2 AND ?3 IS NULL",
+    };
+    connection.prepare_cached(statement)?.query_row(params![site, after, project], |row| row.get(0))
 }
 
 /// Writes an event. None where it is there already.
@@ -254,4 +265,26 @@ pub(super) fn find(connection: &Connection, site: &Arc<str>, event: i64) -> Resu
         Event::new(site, body).map_err(|error| bad(0, error))
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_a_lane_sorts_nothing_and_looks_at_its_own_events_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = super::super::schema::open(&folder.path().join("state.db")).unwrap();
+        let plan = |project: Option<i64>| {
+            let sql = format!("EXPLAIN QUERY PLAN {}", reading(project));
+            let mut statement = connection.prepare(&sql).unwrap();
+            let steps =
+                statement.query_map(params!["shotgun", 0, project, 10], |row| row.get::<_, String>(3));
+            steps.unwrap().collect::<Result<Vec<_>>>().unwrap()
+        };
+        let [all] = &plan(None)[..] else { panic!("{:?}", plan(None)) };
+        assert!(all.contains("INTEGER PRIMARY KEY (rowid>?)"), "{all}");
+        let [one] = &plan(Some(7))[..] else { panic!("{:?}", plan(Some(7))) };
+        assert!(one.contains("event_project (site=? AND project=? AND"), "{one}");
+    }
 }

@@ -348,3 +348,47 @@ async fn a_clock_that_is_set_back_keeps_no_retry_waiting_for_long() {
     let state = queue.state().await.unwrap();
     assert!(state.lanes[0].retry_in_ms.is_some_and(|ms| ms <= 3_600_000), "{state:?}");
 }
+
+#[tokio::test]
+async fn of_what_waits_only_so_much_is_in_memory_however_many_lanes_there_are() {
+    let place = Place::new();
+    let queue = place.open();
+    let lanes = 100;
+    let name = |project: i64| name(&format!("lane-{project}"));
+    queue
+        .open((0..lanes).map(|project| lane(&format!("lane-{project}"), Some(project))).collect())
+        .await
+        .unwrap();
+    let count = 200;
+    for round in 0..count {
+        let events = (0..lanes).map(|project| event(1 + round * lanes + project, Some(project)));
+        append(&queue, events.collect()).await;
+    }
+    assert!(queue.memory().held() <= 8192, "{}", queue.memory().held());
+    for project in 0..lanes {
+        let mut done = Vec::new();
+        while done.len() < count as usize {
+            let taken = queue.take(&[name(project)], 50).await.unwrap();
+            done.extend(taken.iter().map(|message| message.event.id));
+            queue.settle_all(&taken, Verdict::Done).await.unwrap();
+            assert!(queue.memory().held() <= 8192, "{}", queue.memory().held());
+        }
+        assert_eq!(done, (0..count).map(|round| 1 + round * lanes + project).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn lanes_of_one_subject_have_what_is_read_in_common() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    append(&queue, (1..=10).map(|id| event(id, None)).collect()).await;
+    drop(queue);
+    // What was appended before is in the file alone.
+    let queue = reopened(&place);
+    queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
+    let taken = queue.take(&[name("a"), name("b")], 20).await.unwrap();
+    let order: Vec<_> = taken.iter().map(|message| (message.event.id, message.lane.clone())).collect();
+    assert_eq!(order, (1..=10).flat_map(|id| [(id, name("a")), (id, name("b"))]).collect::<Vec<_>>());
+    assert!(taken.chunks(2).all(|pair| Arc::ptr_eq(&pair[0].event, &pair[1].event)));
+}
