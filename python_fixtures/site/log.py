@@ -200,5 +200,5 @@ def candidates(entries, order, condition):
         low, high = (wanted if len(wanted) == 2 else wanted[0])
         return order[bisect.bisect_left(order, low):bisect.bisect_right(order, high)]
     if relation in ("in", "is"):
-        return [number for number in wanted if number in entries]
+        return sorted(number for number in wanted if number in entries)
     return None

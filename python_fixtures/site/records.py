@@ -1,7 +1,7 @@
 """What the site knows: entities, who may ask, and which entities a filter means."""
 
 import bisect
-import copy
+import itertools
 import secrets
 
 from log import FIELDS as LOG_FIELDS, candidates
@@ -23,6 +23,9 @@ FIELDS = {
     "EventLogEntry": LOG_FIELDS,
 }
 
+
+#: The order that nobody has to ask for.
+BY_ID = [{"field_name": "id", "direction": "asc"}]
 
 #: The fields that have any number of links.
 LISTS = ("users",)
@@ -99,18 +102,23 @@ class Records(object):
         if kind not in FIELDS and kind not in self.entities:
             raise Refused(104, "API read() invalid/missing string entity 'type': %s" % kind)
         filters = params.get("filters")
+        sorts = params.get("sorts") or BY_ID
+        paging = params.get("paging") or {"entities_per_page": 500, "current_page": 1}
+        size = paging["entities_per_page"]
+        start = size * (paging["current_page"] - 1)
         entities = self.entities.get(kind, {})
         if params.get("return_only") == "retired":
             found = []
         else:
             some = candidates(entities, self.order, filters) if kind == "EventLogEntry" else None
-            looked = entities.values() if some is None else [entities[number] for number in some]
-            found = [one for one in looked if self.matches(one, filters)]
-        for sort in reversed(params.get("sorts") or [{"field_name": "id", "direction": "asc"}]):
+            looked = entities.values() if some is None else (entities[number] for number in some)
+            found = (one for one in looked if self.matches(one, filters))
+            if some is not None and sorts == BY_ID and not params.get("return_paging_info"):
+                # A page of very many: in order already, and what comes after it need not be looked at.
+                found = itertools.islice(found, start + size + 1)
+            found = list(found)
+        for sort in reversed(sorts):
             found.sort(key=lambda one: order_of(self.value(one, sort["field_name"])), reverse=sort["direction"] == "desc")
-        paging = params.get("paging") or {"entities_per_page": 500, "current_page": 1}
-        size = paging["entities_per_page"]
-        start = size * (paging["current_page"] - 1)
         page = [self.shown(one, params.get("return_fields") or []) for one in found[start:start + size]]
         answer = {"entities": page}
         if params.get("return_paging_info_without_counts"):
@@ -124,7 +132,7 @@ class Records(object):
         answer = {"type": entity["type"], "id": entity["id"]}
         for field in fields:
             if "." in field or field in entity or field in FIELDS.get(entity["type"], ()):
-                value = copy.deepcopy(self.value(entity, field))
+                value = copied(self.value(entity, field))
                 answer[field] = [] if value is None and field in LISTS else self.named(value)
         return answer
 
@@ -161,6 +169,15 @@ class Records(object):
         if relation in RELATIONS:
             return RELATIONS[relation](value, wanted)
         raise Refused(104, "API read() invalid relation: %s" % relation)
+
+
+def copied(value):
+    """A copy of a value as JSON has them."""
+    if isinstance(value, dict):
+        return {key: copied(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [copied(one) for one in value]
+    return value
 
 
 def wrong_key(name):

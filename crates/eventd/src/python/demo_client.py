@@ -34,7 +34,10 @@ class ProtocolError(ShotgunError):
 class Shotgun(object):
     """A connection to the site."""
 
-    def __init__(self, base_url, script_name=None, api_key=None, http_proxy=None, connect=True):
+    def __init__(
+        self, base_url, script_name=None, api_key=None, convert_datetimes_to_utc=True, http_proxy=None, connect=True,
+    ):
+        self._zone = _LOCAL if convert_datetimes_to_utc else None
         self.base_url = base_url.rstrip("/")
         self._auth = {"script_name": script_name, "script_key": api_key}
         if connect:
@@ -104,7 +107,7 @@ class Shotgun(object):
         if told.get("exception"):
             kind = AuthenticationFault if told.get("error_code") == 102 else Fault
             raise kind(told.get("message"))
-        return _inbound(told.get("results", told))
+        return _inbound(told.get("results", told), self._zone)
 
 
 def _fields(data):
@@ -147,12 +150,12 @@ class _Local(datetime.tzinfo):
 _LOCAL = _Local()
 
 
-def _inbound(value):
+def _inbound(value, zone):
     if isinstance(value, list):
-        return [_inbound(one) for one in value]
+        return [_inbound(one, zone) for one in value]
     if isinstance(value, dict):
-        return {key: _inbound(one) for key, one in value.items()}
+        return {key: _inbound(one, zone) for key, one in value.items()}
     if isinstance(value, str) and len(value) == 20 and _TIME.match(value):
         when = datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
-        return when.replace(tzinfo=datetime.timezone.utc).astimezone(_LOCAL)
+        return when.replace(tzinfo=datetime.timezone.utc).astimezone(zone) if zone else when
     return value

@@ -20,7 +20,10 @@ def client(setup):
         section = setup["section"]
         proxy = (parser.text(section, "proxy_server") or "").strip() or None
         server, name, script_key = (parser.get(section, key) for key in ("server", "name", "key"))
-        _clients[key] = shotgun_api3.Shotgun(server, name, script_key, http_proxy=proxy)
+        # Times as they are: each would be turned to the local time zone, and back on its way to plugins.
+        _clients[key] = shotgun_api3.Shotgun(
+            server, name, script_key, http_proxy=proxy, convert_datetimes_to_utc=False,
+        )
     return _clients[key]
 
 
