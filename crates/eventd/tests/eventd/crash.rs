@@ -88,7 +88,7 @@ def note(sg, logger, event, args):
     let all_done =
         |record: &[String]| record.iter().filter(|line| line.starts_with("done ")).count() >= 2 * total;
     // Two plugins write two lines of each event: kills come all along.
-    let step = (2 * total / kills).max(5);
+    let step = (total / kills / 2).max(5);
     while killed < kills && !all_done(&studio.record()) {
         let before = studio.record().len();
         let goes_on = || studio.record().len() > before + step || all_done(&studio.record());
@@ -123,5 +123,6 @@ def note(sg, logger, event, args):
     }
     assert!(daemon.stop().success());
     let again = judge(&studio.record(), &plugins, &ids);
+    eprintln!("{lanes}: {killed} kills, {again} of {total} events came again");
     assert!(again <= killed * plugins.len(), "{again} events came again after {killed} kills");
 }
