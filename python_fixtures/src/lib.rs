@@ -53,7 +53,7 @@ pub use core::Core;
 pub use isolated::{in_child, isolated};
 pub use missing::missing;
 pub use pythons::{Python, pythons};
-pub use release::{Change, Release};
+pub use release::{Change, Release, upgrade_by_toolkit};
 pub use site::{Fault, PipelineConfiguration, Request, Site};
 pub use sources::{
     events, host_libraries, host_packages, misbehaving_plugins, plugins, project_code, recipe,

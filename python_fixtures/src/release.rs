@@ -17,9 +17,14 @@ pub struct Release {
     _temporary: TempDir,
 }
 
+/// What Toolkit calls a backup that it has begun at some time.
+const BACKUP: &str = "20260102_030405";
+
 /// A step of an upgrade.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// The old file is copied to the backup beside the core.
+    BackUp(PathBuf),
     /// The old file goes.
     Delete(PathBuf),
     /// The new one comes.
@@ -73,6 +78,14 @@ impl Release {
     /// When the file can't be written. One that is not there is deleted already.
     pub fn change(&self, change: &Change, core: &Path, in_place: bool) -> io::Result<()> {
         match change {
+            Change::BackUp(file) => {
+                let backup = core.with_file_name("core.backup").join(BACKUP).join(file);
+                if let Some(folder) = backup.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                // With a time of its own, as Toolkit copies it.
+                fs::write(backup, fs::read(core.join(file))?)
+            }
             Change::Delete(file) => match fs::remove_file(core.join(file)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -104,9 +117,42 @@ impl Release {
                 true
             }
             Change::Delete(file) => !copied.contains(file),
+            Change::BackUp(_) => true,
         });
         deletes
     }
+}
+
+/// The steps of Toolkit's own upgrade of the core in an `install/core` folder: a backup, the end of each old
+/// file, and the new ones, each in an order that a number gives. So many files are in use somewhere and can
+/// be neither deleted nor written to, which Toolkit passes over. The old files become an hour old.
+///
+/// # Errors
+///
+/// When the folder can't be read, or a file not be dated.
+pub fn upgrade_by_toolkit(
+    core: &Path,
+    release: &Release,
+    order: u64,
+    in_use: usize,
+) -> io::Result<Vec<Change>> {
+    let mut state = order;
+    let mut old = Vec::new();
+    list(core, core, &mut old)?;
+    old.sort();
+    for file in &old {
+        let opened = fs::File::options().write(true).open(core.join(file))?;
+        opened.set_modified(SystemTime::now() - Duration::from_secs(3600))?;
+    }
+    shuffle(&mut old, &mut state);
+    let mut new = release.files.clone();
+    shuffle(&mut new, &mut state);
+    let (stuck, deleted) = old.split_at(in_use.min(old.len()));
+    let copied = new.into_iter().filter(|file| !stuck.contains(file));
+    let mut changes: Vec<_> = old.iter().cloned().map(Change::BackUp).collect();
+    changes.extend(deleted.iter().cloned().map(Change::Delete));
+    changes.extend(copied.map(Change::Copy));
+    Ok(changes)
 }
 
 /// A small generator of numbers that look random.

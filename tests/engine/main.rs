@@ -9,6 +9,7 @@ mod at_once;
 mod cycles;
 mod destroy;
 mod document;
+mod exchanged;
 mod failures;
 mod keys;
 mod late_imports;
@@ -18,6 +19,7 @@ mod lent;
 #[path = "../listener/mod.rs"]
 mod listener;
 mod locked;
+mod never_imported;
 mod off_turn;
 mod options;
 mod outcome;

@@ -350,6 +350,14 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether it was seen from files alone that this is no moment to start a worker, and no process was
+    /// harmed: the next look may find another state, so it is no failure that has others wait.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::CoreChanging { .. } | Self::Config { .. })
+    }
+}
+
 impl From<ExecutableError> for StartError {
     fn from(error: ExecutableError) -> Self {
         Self::Python { python: error.python, reason: error.reason }

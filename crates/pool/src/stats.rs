@@ -20,7 +20,7 @@ pub struct PoolStats {
     pub forked: u64,
     /// Processes that workers are forked from, at present.
     pub templates: usize,
-    /// Starts that failed.
+    /// Starts that failed, but for those that were not tried because of what is on disk at this moment.
     pub failed_starts: u64,
     /// Workers that ended by themselves.
     pub lost: u64,

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+#[cfg(test)]
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use walkdir::WalkDir;
@@ -120,13 +122,26 @@ impl Fingerprint {
         same.map(|(path, _)| path.as_path())
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Path, Stamp)> {
+        self.files.iter().map(|(path, stamp)| (path.as_path(), *stamp))
+    }
+
+    /// What the file looked like; as a missing one where this is not of it.
+    pub(crate) fn stamp(&self, file: &Path) -> Stamp {
+        let found = self.files.binary_search_by(|(other, _)| other.as_os_str().cmp(file.as_os_str()));
+        found.ok().and_then(|index| self.files.get(index)).map_or(Stamp::MISSING, |(_, stamp)| *stamp)
+    }
+
     /// What became of a file since, in words: nothing where it is still the same. For files of the folders
     /// that this is of.
     pub(crate) fn what_became_of(&self, file: &Path) -> Option<&'static str> {
-        let found = self.files.binary_search_by(|(other, _)| other.as_os_str().cmp(file.as_os_str()));
-        let before =
-            found.ok().and_then(|index| self.files.get(index)).map_or(Stamp::MISSING, |(_, stamp)| *stamp);
-        before.what_became(Stamp::at(file))
+        self.stamp(file).what_became(Stamp::at(file))
+    }
+
+    /// Files that are there only by name, and were written to at these times.
+    #[cfg(test)]
+    pub(crate) fn with_times(files: impl IntoIterator<Item = (PathBuf, SystemTime)>) -> Self {
+        Self::sorted(files.into_iter().map(|(path, at)| (path, Stamp::written(at))))
     }
 
     /// How many files it has.

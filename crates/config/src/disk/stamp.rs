@@ -64,8 +64,41 @@ impl Stamp {
         }
     }
 
+    /// When the file's entry last changed, which no copy can put back; where the system does not tell, when
+    /// the file was made or written to.
+    pub(crate) fn entry_changed(self) -> Option<SystemTime> {
+        match self.0 {
+            State::There { identity, modified, .. } => identity.changed_at(modified),
+            State::Missing | State::Unreadable => None,
+        }
+    }
+
+    fn modified(self) -> Option<SystemTime> {
+        match self.0 {
+            State::There { modified, .. } => modified,
+            State::Missing | State::Unreadable => None,
+        }
+    }
+
+    /// Whether it was last written to before the other was, and its entry changed no later. Both are asked,
+    /// as one of them is lost where a folder is copied as a whole.
+    pub(crate) fn is_older_than(self, other: Self) -> bool {
+        let is_older = matches!((self.modified(), other.modified()), (Some(one), Some(other)) if one < other);
+        is_older && self.entry_changed() <= other.entry_changed()
+    }
+
+    /// Whether it was written to, or has got its place, after the other.
+    pub(crate) fn is_newer_than(self, other: Self) -> bool {
+        self.modified() > other.modified() || self.entry_changed() > other.entry_changed()
+    }
+
+    #[cfg(test)]
+    pub(super) fn written(at: SystemTime) -> Self {
+        Self(State::There { identity: Identity::written(at), size: 0, modified: Some(at) })
+    }
+
     /// Whether there is a file.
-    pub(super) fn is_there(self) -> bool {
+    pub(crate) fn is_there(self) -> bool {
         matches!(self.0, State::There { .. })
     }
 
@@ -96,6 +129,19 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino(), changed }
     }
 
+    fn changed_at(&self, _modified: Option<SystemTime>) -> Option<SystemTime> {
+        let (seconds, nanoseconds) = self.changed;
+        let seconds = Duration::from_secs(u64::try_from(seconds).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(seconds + Duration::from_nanos(u64::try_from(nanoseconds).ok()?))
+    }
+
+    #[cfg(test)]
+    fn written(at: SystemTime) -> Self {
+        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let changed = (at.as_secs().cast_signed(), i64::from(at.subsec_nanos()));
+        Self { device: 0, inode: 0, changed }
+    }
+
     /// Whether both are one file, whatever became of its entry.
     fn is_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -113,6 +159,15 @@ struct Identity {
 impl Identity {
     fn of(metadata: &Metadata) -> Self {
         Self { created: metadata.created().ok() }
+    }
+
+    fn changed_at(&self, modified: Option<SystemTime>) -> Option<SystemTime> {
+        self.created.max(modified)
+    }
+
+    #[cfg(test)]
+    fn written(at: SystemTime) -> Self {
+        Self { created: Some(at) }
     }
 
     fn is_file(&self, other: &Self) -> bool {

@@ -41,6 +41,7 @@ mod evidence;
 mod fallback;
 mod footprint;
 mod interpreter_file;
+mod interrupted;
 mod listing;
 mod location;
 mod memory;

@@ -3,19 +3,17 @@
 //! An upgrade replaces a core file by file, in seconds on a local disk and in minutes on a network drive, and
 //! at any moment each file may be the old one, missing, or the new one. An import in between gets a mix of
 //! both. So the files of each core that was imported are remembered: where they have changed since and some
-//! are still the very same, the upgrade has not come to those yet.
+//! are still the very same, the upgrade has not come to those yet. What a core that was never imported tells
+//! by itself is in `interrupted`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
 use crate::disk::Fingerprint;
-use crate::locate::CoreLocation;
-
-/// How many files an error names.
-const NAMED: usize = 3;
+use crate::locate::{CoreLocation, interrupted};
 
 /// A core's files are being replaced, so that an import would get some of the old core and some of the new.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,9 +35,16 @@ impl CoreChanging {
     pub fn new(project: String, core: PathBuf, found: String) -> Self {
         Self { project, core, found }
     }
+
+    /// With what came of an import meanwhile.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn and(self, error: &str) -> Self {
+        Self { found: format!("{} ({error})", self.found), ..self }
+    }
 }
 
-/// The cores that were imported, by their install folders. The lock is held for moments, and no file is
+/// The cores that were imported or looked at, by their install folders. The lock is held for moments, and no file is
 /// looked at meanwhile.
 #[derive(Debug)]
 pub struct CoresOnDisk {
@@ -51,12 +56,22 @@ pub struct CoresOnDisk {
 
 #[derive(Debug)]
 struct Known {
-    marks: Marks,
-    /// The files of the last import.
-    imported: Fingerprint,
+    /// The last import.
+    imported: Option<BeforeImport>,
     /// The files at the last look that found others than at the look before.
     seen: Fingerprint,
     since: Instant,
+}
+
+impl Known {
+    /// How long the files have been what they are, as far as was looked.
+    fn quiet(&mut self, files: &Fingerprint, now: Instant) -> Duration {
+        if self.seen != *files {
+            self.seen.clone_from(files);
+            self.since = now;
+        }
+        now.duration_since(self.since)
+    }
 }
 
 /// The files of a core just before it is imported.
@@ -95,6 +110,30 @@ impl BeforeImport {
     pub fn files(&self) -> &Fingerprint {
         &self.files
     }
+
+    /// Whether the core's files are others now than before its import was tried.
+    // For `sgtk-host` and `sgtk-pool`, where the import has failed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn changed_meanwhile(&self, location: &CoreLocation) -> Option<CoreChanging> {
+        let core = location.install_core();
+        let now = Fingerprint::of_core(core);
+        let changed = interrupted::named(core, self.files.changed(&now))?;
+        let found = format!("while it was imported, {changed} changed");
+        Some(CoreChanging::new(location.project().to_owned(), core.to_owned(), found))
+    }
+
+    fn is_as(&self, now: &Self) -> bool {
+        let is_a_mark = |file: &Path| self.marks.contains(file);
+        self.files.changed(&now.files).all(is_a_mark) && self.marks == now.marks
+    }
+
+    /// Which files are others than these and which are not, where there are both.
+    fn half_replaced_by(&self, core: &Path, files: &Fingerprint) -> Option<String> {
+        let same = interrupted::named(core, self.files.same(files))?;
+        let replaced = interrupted::named(core, self.files.changed(files)).unwrap_or_default();
+        Some(format!("{replaced} changed, and {same} did not"))
+    }
 }
 
 impl CoresOnDisk {
@@ -110,10 +149,20 @@ impl CoresOnDisk {
     /// # Errors
     /// [`CoreChanging`].
     pub fn whole(&self, location: &CoreLocation) -> Result<BeforeImport, CoreChanging> {
-        let core = location.install_core();
-        let before = BeforeImport { files: Fingerprint::of_core(core), marks: Marks::of(core) };
-        self.judge(core, &before, Instant::now()).map_err(|found| changing(location, found))?;
-        Ok(before)
+        self.whole_core(location.project(), location.install_core())
+    }
+
+    /// As [`whole`](Self::whole), for a core that a bootstrap starts from, by its install folder.
+    ///
+    /// # Errors
+    /// [`CoreChanging`].
+    pub fn whole_core(&self, project: &str, install_core: &Path) -> Result<BeforeImport, CoreChanging> {
+        let files = Fingerprint::of_core(install_core);
+        let before = BeforeImport { files, marks: Marks::of(install_core) };
+        match self.judge(install_core, &before, Instant::now()) {
+            Ok(()) => Ok(before),
+            Err(found) => Err(CoreChanging::new(project.to_owned(), install_core.to_owned(), found)),
+        }
     }
 
     /// Notes that the core was imported.
@@ -122,52 +171,44 @@ impl CoresOnDisk {
     /// [`CoreChanging`] where its files have changed meanwhile: what was imported may be a mix.
     pub fn imported(&self, location: &CoreLocation, before: BeforeImport) -> Result<(), CoreChanging> {
         let core = location.install_core();
-        let now = Fingerprint::of_core(core);
-        let changed = named(core, before.files.changed(&now));
-        if let Some(changed) = changed {
-            return Err(changing(location, format!("while it was imported, {changed} changed")));
+        if let Some(changing) = before.changed_meanwhile(location) {
+            return Err(changing);
         }
-        let known = Known { marks: before.marks, imported: before.files, seen: now, since: Instant::now() };
+        let seen = before.files.clone();
+        let known = Known { imported: Some(before), seen, since: Instant::now() };
         self.known.lock().insert(core.to_owned(), known);
         Ok(())
     }
 
     fn judge(&self, core: &Path, now_there: &BeforeImport, now: Instant) -> Result<(), String> {
-        let files = &now_there.files;
-        let mut known = self.known.lock();
-        let Some(known) = known.get_mut(core) else { return Ok(()) };
-        let is_a_mark = |file: &Path| known.marks.contains(file);
-        if known.imported.changed(files).all(is_a_mark) && known.marks == now_there.marks {
+        if self.is_as_imported(core, now_there) {
             return Ok(());
         }
-        if known.seen != *files {
-            known.seen.clone_from(files);
-            known.since = now;
+        // Both look at files.
+        if let Some(found) = interrupted::by_backup(core, &now_there.files) {
+            return Err(found);
         }
-        let Some(same) = named(core, known.imported.same(files)) else { return Ok(()) };
-        if now.duration_since(known.since) >= self.settle {
-            return Ok(());
+        let by_times = interrupted::by_times(core, &now_there.files, self.settle, SystemTime::now());
+        let mut all = self.known.lock();
+        let known = all.entry(core.to_owned()).or_insert_with(|| Known {
+            imported: None,
+            seen: now_there.files.clone(),
+            since: now,
+        });
+        let found = match &known.imported {
+            None => by_times,
+            Some(imported) => imported.half_replaced_by(core, &now_there.files),
+        };
+        match found {
+            Some(found) if known.quiet(&now_there.files, now) < self.settle => Err(found),
+            _ => Ok(()),
         }
-        let replaced = named(core, known.imported.changed(files)).unwrap_or_default();
-        Err(format!("{replaced} changed, and {same} did not"))
     }
-}
 
-fn changing(location: &CoreLocation, found: String) -> CoreChanging {
-    let (project, core) = (location.project().to_owned(), location.install_core().to_owned());
-    CoreChanging { project, core, found }
-}
-
-/// The first names of files and how many more there are; nothing where there are none.
-fn named<'a>(core: &Path, files: impl Iterator<Item = &'a Path>) -> Option<String> {
-    let mut names: Vec<_> =
-        files.map(|file| file.strip_prefix(core).unwrap_or(file).display().to_string()).collect();
-    let more = names.len().saturating_sub(NAMED);
-    names.truncate(NAMED);
-    match (names.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(names.join(", ")),
-        (false, more) => Some(format!("{} and {more} more", names.join(", "))),
+    fn is_as_imported(&self, core: &Path, now_there: &BeforeImport) -> bool {
+        let known = self.known.lock();
+        let imported = known.get(core).and_then(|known| known.imported.as_ref());
+        imported.is_some_and(|imported| imported.is_as(now_there))
     }
 }
 
@@ -193,8 +234,7 @@ mod tests {
                 disk.write(file, "old");
             }
             let now = disk.now();
-            let known =
-                Known { marks: now.marks, imported: now.files.clone(), seen: now.files, since: begun };
+            let known = Known { seen: now.files.clone(), imported: Some(now), since: begun };
             disk.cores.known.lock().insert(disk.folder.path().to_owned(), known);
             disk
         }

@@ -145,7 +145,7 @@ impl Dispatcher {
     ) -> Made {
         if sent == 0
             && session.is_look_due(self.options.revalidate_after)
-            && self.is_outdated(slot, &mut session)
+            && self.is_outdated(slot, &mut session, call.run_deadline().map(|(at, _)| at))
         {
             return self.give_up_outdated(slot, session, call);
         }
@@ -257,7 +257,9 @@ impl Dispatcher {
                 }),
                 Err(error) => {
                     tracing::warn!(project = &*slot.project, "failed to start a worker: {error}");
-                    self.counters.failed_starts.fetch_add(1, Ordering::Relaxed);
+                    if !error.is_of_the_moment() {
+                        self.counters.failed_starts.fetch_add(1, Ordering::Relaxed);
+                    }
                     let cause = Arc::new(error);
                     self.update(slot, |state, effects| state.start_failed(&cause, Instant::now(), effects));
                 }

@@ -291,6 +291,7 @@ impl Dispatcher {
                 tracing::error!("a thread of the pool has panicked");
             }
         }
+        self.launcher.join_trials();
         self.supervisor.stop()?;
         self.launcher.join();
         Ok(())

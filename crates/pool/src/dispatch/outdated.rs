@@ -1,6 +1,7 @@
 //! Whether a worker is still what is on disk, and whether what is on disk can take its place.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -23,8 +24,9 @@ struct Checked {
 
 impl Dispatcher {
     /// Whether the worker is to be replaced: its files have changed, and those on disk are whole and usable.
-    /// Otherwise it goes on with what it has in memory, and a warning says why.
-    pub(super) fn is_outdated(&self, slot: &Slot, session: &mut Session) -> bool {
+    /// Otherwise it goes on with what it has in memory, and a warning says why. Takes no longer than half of
+    /// the time until `deadline`, the call's own: the call is to be made then.
+    pub(super) fn is_outdated(&self, slot: &Slot, session: &mut Session, deadline: Option<Instant>) -> bool {
         let (project, pid) = (&slot.project, session.link.worker.pid());
         let changed = session.look();
         if changed.is_empty() {
@@ -35,8 +37,13 @@ impl Dispatcher {
         }
         let files: Vec<_> = changed.files().take(NAMED).collect();
         tracing::debug!(project = &**project, pid, ?files, "files have changed on disk");
-        let usable = compiles(session, changed.rest.iter().map(PathBuf::as_path))
-            .and_then(|()| self.launcher.check_successor(project, &slot.target, &changed));
+        let now = Instant::now();
+        let until = deadline.map(|deadline| now + deadline.saturating_duration_since(now) / 2);
+        let Some(compiled) = compiles(session, changed.rest.iter().map(PathBuf::as_path)) else {
+            return true;
+        };
+        let usable =
+            compiled.and_then(|()| self.launcher.check_successor(project, &slot.target, &changed, until));
         let Err(why) = usable else { return true };
         if session.keep(Some(why.clone())) {
             tracing::warn!(project = &**project, pid, "going on with what the worker has in memory: {why}");
@@ -45,23 +52,20 @@ impl Dispatcher {
     }
 }
 
-/// Has the worker see whether the Python files among these compile in it.
-fn compiles<'a>(session: &mut Session, files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
+/// Has the worker see whether the Python files among these compile in it. `None` where it does not answer.
+fn compiles<'a>(session: &mut Session, files: impl Iterator<Item = &'a Path>) -> Option<Result<(), String>> {
     let sources: Vec<_> = files
         .filter(|file| file.extension().is_some_and(|end| end == "py"))
         .filter_map(Path::to_str)
         .collect();
     if sources.is_empty() {
-        return Ok(());
+        return Some(Ok(()));
     }
-    let Ok(request) = wire::encode(&json!({"check": sources})) else { return Ok(()) };
-    // A worker that does not answer is replaced in any case.
-    let Ok(answer) = session.link.exchange(&request, &mut 0, Some(after(CHECK_TIMEOUT))) else {
-        return Ok(());
-    };
-    let Ok(Checked { checked }) = serde_json::from_slice(answer.body()) else { return Ok(()) };
-    match checked.first() {
+    let Ok(request) = wire::encode(&json!({"check": sources})) else { return Some(Ok(())) };
+    let answer = session.link.exchange(&request, &mut 0, Some(after(CHECK_TIMEOUT))).ok()?;
+    let Checked { checked } = serde_json::from_slice(answer.body()).ok()?;
+    Some(match checked.first() {
         Some((file, reason)) => Err(format!("{}: {reason}", file.display())),
         None => Ok(()),
-    }
+    })
 }

@@ -16,7 +16,7 @@ use super::failures::Failures;
 use super::queue::Queue;
 use super::service::Service;
 use crate::error::StartError;
-use crate::options::Rules;
+use crate::options::{Rules, later};
 use crate::stats::WorkerState;
 
 pub(super) struct State<T: Types> {
@@ -162,10 +162,17 @@ impl<T: Types> State<T> {
 
     pub(super) fn start_failed(&mut self, cause: &Arc<StartError>, now: Instant, effects: &mut Effects<T>) {
         self.phase = Phase::Absent;
-        self.failures.add(Arc::clone(cause), &self.rules.back_off, now);
         let failed = self.queue.start_failed(self.rules.retries);
         Self::fail(failed, &Refusal::NotStarted(Arc::clone(cause)), effects);
-        self.want_worker(now, effects);
+        if !cause.is_of_the_moment() {
+            self.failures.add(Arc::clone(cause), &self.rules.back_off, now);
+            self.want_worker(now, effects);
+        } else if !self.closed && !self.queue.is_empty() {
+            // Files are about to change. Who has retries left gets the next look at them then, or with the
+            // next that comes; nobody else has to wait.
+            self.phase = Phase::BackingOff;
+            effects.push(Effect::RetryAt(later(now, self.rules.back_off.first)));
+        }
     }
 
     /// There is no thread to start a worker on, or to make the call of this link on. All that wait fail.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use sgtk_config::CoreChanging;
 
 use super::effects::{Admission, Effect, Fate, GiveUp, MadeBy, Refusal, Retirement, Types, Waiting};
 use super::state::State;
@@ -73,14 +74,21 @@ impl Types for Model {
 /// Something that happens. Where it needs what is not there, it does not happen.
 #[derive(Clone, Debug)]
 enum Event {
-    Call { by_caller: bool, timeout: Option<u64> },
+    Call {
+        by_caller: bool,
+        timeout: Option<u64>,
+    },
     Prewarm,
     Grant,
     Started,
     StartFailed,
+    /// Files are being replaced.
+    StartPostponed,
     NoThread,
     TimerFires,
-    Answer { unfit: bool },
+    Answer {
+        unfit: bool,
+    },
     GiveUp(Reason),
     WorkerEnds,
     Withdraw(usize),
@@ -117,6 +125,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => Just(Event::Grant),
         6 => Just(Event::Started),
         2 => Just(Event::StartFailed),
+        1 => Just(Event::StartPostponed),
         1 => Just(Event::NoThread),
         3 => Just(Event::TimerFires),
         8 => prop::bool::weighted(0.1).prop_map(|unfit| Event::Answer { unfit }),
@@ -170,6 +179,8 @@ struct World {
     /// Permits that were granted and have not come out again.
     permits_inside: usize,
     answered: BTreeMap<u64, u64>,
+    /// Times of starts that were postponed, not failed.
+    postponed: Vec<Instant>,
     failures: u32,
 }
 
@@ -210,6 +221,7 @@ impl World {
             gone: BTreeSet::new(),
             permits_inside: 0,
             answered: BTreeMap::new(),
+            postponed: Vec::new(),
             failures: 0,
         }
     }
@@ -264,6 +276,19 @@ impl World {
                 self.failures += 1;
                 self.state.start_failed(&Self::cause(), now, &mut effects);
             }
+            Event::StartPostponed if self.starting.is_some() => {
+                self.starting = None;
+                let (project, core) = ("p".to_owned(), "/core".into());
+                let changing = CoreChanging::new(project, core, "new files".to_owned());
+                self.state.start_failed(&Arc::new(changing.into()), now, &mut effects);
+                // Nobody else has to wait for this.
+                let retries = effects.iter().filter_map(|effect| match effect {
+                    Effect::RetryAt(at) => Some(*at),
+                    _ => None,
+                });
+                self.postponed.extend(retries);
+                effects.retain(|effect| !matches!(effect, Effect::RetryAt(_)));
+            }
             Event::NoThread if self.starting.is_some() => {
                 self.starting = None;
                 let why = Refusal::NoThread(Arc::new(std::io::Error::other("none")));
@@ -271,7 +296,8 @@ impl World {
                 self.expected.clear();
             }
             Event::TimerFires => {
-                let due: Vec<_> = self.timers.extract_if(.., |at| *at <= now).collect();
+                let timers = [&mut self.timers, &mut self.postponed].into_iter();
+                let due: Vec<_> = timers.flat_map(|timers| timers.extract_if(.., |at| *at <= now)).collect();
                 for _ in due {
                     self.state.retry_due(now, &mut effects);
                 }
@@ -316,7 +342,7 @@ impl World {
             }
             Event::Wait(millis) => self.now += Duration::from_millis(millis),
             Event::OthersWait(wait) => self.others_wait = wait,
-            Event::Grant | Event::Started | Event::StartFailed | Event::NoThread => {}
+            Event::Grant | Event::Started | Event::StartFailed | Event::StartPostponed | Event::NoThread => {}
         }
         for effect in effects {
             self.carry_out(effect);
@@ -518,7 +544,7 @@ impl World {
         if self.state.figures().queued > 0 {
             let on_its_way = match state {
                 WorkerState::AwaitingPermit => self.permits_requested == 1,
-                WorkerState::BackingOff => !self.timers.is_empty(),
+                WorkerState::BackingOff => !(self.timers.is_empty() && self.postponed.is_empty()),
                 WorkerState::Starting | WorkerState::Busy => true,
                 WorkerState::Idle | WorkerState::Absent => false,
             };

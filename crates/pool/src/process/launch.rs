@@ -18,6 +18,7 @@ use super::link::{Fault, Link};
 use super::spawner::{Spawner, Unready, parse};
 use super::supervisor::Supervisor;
 use super::templates::{Key, Templates};
+use super::trials::Trials;
 use super::watch::OnEnd;
 use super::worker::Worker;
 use crate::error::StartError;
@@ -42,7 +43,8 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Launcher {
     spawner: Arc<Spawner>,
-    templates: Templates,
+    templates: Arc<Templates>,
+    trials: Arc<Trials>,
     pythons: Executables,
     cores: CoresOnDisk,
     /// Bootstraps that were named after the pool was built.
@@ -112,8 +114,14 @@ impl Launcher {
     pub(crate) fn new(options: ProcessOptions, supervisor: Arc<Supervisor>) -> Self {
         let cores = CoresOnDisk::new(options.settle_after);
         let spawner = Arc::new(Spawner::new(options, supervisor));
-        let later = RwLock::default();
-        Self { spawner, templates: Templates::default(), pythons: Executables::default(), cores, later }
+        Self {
+            spawner,
+            templates: Arc::default(),
+            trials: Arc::default(),
+            pythons: Executables::default(),
+            cores,
+            later: RwLock::default(),
+        }
     }
 
     /// Has workers of this name bootstrap from their next start on.
@@ -177,10 +185,21 @@ impl Launcher {
             Err(why) => return Err(self.spawner.give_up(link, None, why)),
         };
         let Plan { location, files, .. } = &plan;
-        let entered = self.ask_to_enter(project, target, &plan, &greeting, &mut link).and_then(|()| {
-            let (Some(location), Some(files)) = (location, files) else { return Ok(()) };
-            self.cores.imported(location, files.core.clone()).map_err(|error| StartError::from(error).into())
-        });
+        let entered = self.ask_to_enter(project, target, &plan, &greeting, &mut link);
+        let entered = match (entered, location, files) {
+            (Ok(()), Some(location), Some(files)) => {
+                let imported = self.cores.imported(location, files.core.clone());
+                imported.map_err(|error| StartError::from(error).into())
+            }
+            // What its code raised, over files that were changing, says nothing of the core.
+            (Err(Unready::Failed(error @ StartError::Enter { .. })), Some(location), Some(files)) => {
+                Err(match files.core.changed_meanwhile(location) {
+                    Some(changing) => StartError::from(changing.and(&error.to_string())).into(),
+                    None => error.into(),
+                })
+            }
+            (entered, ..) => entered,
+        };
         match entered {
             Ok(()) => Ok(Ready { link, watch: plan.files.map(|files| files.watch) }),
             Err(why) => {
@@ -191,7 +210,7 @@ impl Launcher {
     }
 
     /// Whether a worker may give way to one of the project as it is on disk, where these files have changed:
-    /// its core can be found, is whole, and can be imported.
+    /// its core can be found, is whole, and can be imported, which is waited for until `until`.
     ///
     /// # Errors
     /// Why the worker is to go on with what it has in memory.
@@ -200,6 +219,7 @@ impl Launcher {
         project: &Arc<str>,
         target: &Target,
         changed: &Changed,
+        until: Option<Instant>,
     ) -> Result<(), String> {
         for file in &changed.rest {
             if file.extension().is_some_and(|end| end == "yml" || end == "yaml") {
@@ -212,11 +232,15 @@ impl Launcher {
             return Ok(());
         }
         let Some((key, Some(files))) = plan.template() else { return Ok(()) };
-        self.templates.try_import(&self.spawner, &key, &files)
+        let (spawner, templates) = (Arc::clone(&self.spawner), Arc::clone(&self.templates));
+        let (tried, its_files) = (key.clone(), files.clone());
+        let attempt = move || templates.try_import(&spawner, &tried, &its_files);
+        self.trials.outcome(&key, &files, until, attempt)
     }
 
     /// Ends the templates, for a pool that is closed.
     pub(crate) fn close(&self) {
+        self.trials.close();
         self.templates.end_all();
     }
 
@@ -228,6 +252,11 @@ impl Launcher {
     /// Ends templates that have no workers and have forked none since a time.
     pub(crate) fn end_idle_templates(&self, since: Instant) {
         self.templates.end_idle(since);
+    }
+
+    /// Waits for the trial imports that run, before the supervisor stops.
+    pub(crate) fn join_trials(&self) {
+        self.trials.join();
     }
 
     /// Waits for the threads of the templates, whose processes have ended.
@@ -262,12 +291,18 @@ impl Launcher {
         let python = self.pythons.real(&python)?;
         let core = core.as_deref().map(utf8).transpose()?;
         let files = match &location {
+            None => {
+                // What it starts from; what it bootstraps Toolkit compares itself.
+                if let (Target::Bootstrap(_), Some(core)) = (target, core.as_deref().map(Path::new)) {
+                    self.cores.whole_core(project, core.parent().unwrap_or(core))?;
+                }
+                None
+            }
             Some(location) => {
                 let plugins: Vec<_> = options.plugin_paths(project).cloned().collect();
                 let watch = ProjectWatch::before_import(location, &plugins);
                 Some(Files { core: self.cores.whole(location)?, watch })
             }
-            None => None,
         };
         Ok(Plan { location, python, core, variables: options.variables_of(project), files })
     }

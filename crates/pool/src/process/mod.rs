@@ -10,6 +10,7 @@ mod spin;
 mod supervisor;
 mod templates;
 mod terminate;
+mod trials;
 mod watch;
 mod worker;
 

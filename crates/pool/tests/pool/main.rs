@@ -9,6 +9,7 @@ mod endings;
 mod forked;
 mod keys;
 mod misbehaving;
+mod never_imported;
 mod output;
 mod own_state;
 mod prepared;
