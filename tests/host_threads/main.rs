@@ -2,6 +2,7 @@
 //! the interpreter, its import state and its environment are the process's.
 #![cfg(unix)]
 
+mod by_others;
 mod collector;
 #[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../daemon_code/mod.rs"]
@@ -19,6 +20,7 @@ mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]
 mod support;
+mod thread_pools;
 mod thread_states;
 mod threads;
 mod time_limits;
