@@ -292,6 +292,7 @@ impl HostBuilder {
             wrappers::install(py)?;
             lend::install(py)?;
             views::terminal::install(py)?;
+            views::started::install(py)?;
             views::install(py)?;
             code::open_store(py, &self.code_cache)
         })?;

@@ -75,13 +75,14 @@ fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>
             continue;
         }
         let frame = frames.get_item(ident)?;
-        let to_run = is_to_run(&thread, states);
-        if to_run && thread.is_instance(&threading.getattr("Timer")?)? {
+        // What project code has started begins with a function of its own, which is running from then on.
+        let is_its_own = is_to_run(&thread, states) || frame.is_some_and(|frame| is_running(frame, states));
+        if is_its_own && thread.is_instance(&threading.getattr("Timer")?)? {
             // It waits in C for as long as it was set to, unless it is told not to.
             // One whose own code raises is asked to end as any other thread is.
             let _ = thread.call_method0("cancel");
         }
-        if to_run || frame.is_some_and(|frame| is_running(frame, states)) {
+        if is_its_own {
             found.push(Running { ident, name: thread.getattr("name")?.str()?.to_string() });
         }
     }

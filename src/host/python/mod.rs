@@ -3,6 +3,7 @@
 //! What is used while an import state changes ([`contents`], [`names`], [`modules`], [`import_locks`]) runs
 //! no Python code.
 
+pub(crate) mod at_exit;
 pub(crate) mod bytecode;
 pub(crate) mod children;
 pub(crate) mod code;

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use super::world::{self, World};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::roots::Roots;
+use crate::host::python::at_exit;
 use crate::host::python::code;
 use crate::host::python::contents;
 use crate::host::python::import::import_for_host;
@@ -28,6 +29,7 @@ pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
 
 /// As [`retire`], but for the memory, which [`reclaim`] gives back for any number of states at once.
 pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
+    at_exit::run(py, state.id());
     state.set_retired();
     match weak_references(py, &world::modules_of(py, state)) {
         Ok(remains) => state.keep_remains(py, remains),

@@ -12,6 +12,7 @@ mod attribute;
 mod call;
 mod lists;
 mod operation;
+pub(crate) mod started;
 mod tables;
 pub(crate) mod terminal;
 mod variables;
