@@ -82,16 +82,21 @@ pub(crate) fn assert_own(engine: &Engine, version: &str) {
     assert_eq!(current_pc, engine.info().configuration);
 }
 
-/// What must not grow: names, paths, finders, handlers, threads, descriptors.
+/// What must not grow: names, paths, finders, handlers, callbacks, threads, descriptors.
 pub(crate) fn counts(py: Python<'_>) -> Vec<(String, usize)> {
     let scope = PyDict::new(py);
     let code = c"
-import gc, logging, os, sys, threading, warnings
+import atexit, gc, logging, os, sys, threading, warnings
 gc.collect()
 counts = [
     ('modules', len(sys.modules)),
     ('path', len(sys.path)),
     ('finders', len(sys.meta_path)),
+    ('path hooks', len(sys.path_hooks)),
+    ('known folders', len(sys.path_importer_cache)),
+    ('callbacks', atexit._ncallbacks()),
+    ('PATH', len(os.environ.get('PATH', ''))),
+    ('PYTHONPATH', len(os.environ.get('PYTHONPATH', ''))),
     ('loggers', len(logging.Logger.manager.loggerDict)),
     ('handlers', len(logging._handlerList)),
     ('root handlers', len(logging.root.handlers)),

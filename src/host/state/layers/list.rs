@@ -115,22 +115,27 @@ pub(super) struct OtherEntry {
 }
 
 /// How many copies of a path stay that code off its turn has put there: threads that load from one folder at
-/// a time each put it there and take it away again by its position.
+/// a time each put it there and take it away again by its position. As many of a finder or a hook stay.
 const MOST_COPIES: usize = 8;
 
 impl Found {
     /// Drops the project's strings (paths) that stand behind an equal one of the list, as nothing is ever
-    /// found by them: code that adds a folder each time it runs would make the list grow without end.
+    /// found by them, and all but a few copies of other objects (finders): code that adds a folder each time
+    /// it runs would make the list grow without end.
     fn drop_repeated(&mut self, py: Python<'_>, share: &ListShare, replaced: &mut Replaced) {
         let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut objects: HashMap<usize, usize> = HashMap::new();
         let mut keep = |entries: &mut Vec<Py<PyAny>>, seen: &mut HashMap<String, usize>| {
             let is_new = |entry: &Py<PyAny>| {
-                text(py, entry).is_none_or(|text| {
-                    let most = if share.by_hand.contains(&text) { MOST_COPIES } else { 1 };
-                    let count = seen.entry(text).or_default();
-                    *count += 1;
-                    *count <= most
-                })
+                let (most, count) = match text(py, entry) {
+                    Some(text) if share.by_hand.contains(&text) => {
+                        (MOST_COPIES, seen.entry(text).or_default())
+                    }
+                    Some(text) => (1, seen.entry(text).or_default()),
+                    None => (MOST_COPIES, objects.entry(entry.as_ptr() as usize).or_default()),
+                };
+                *count += 1;
+                *count <= most
             };
             let (kept, repeated): (Vec<_>, Vec<_>) = std::mem::take(entries).into_iter().partition(is_new);
             *entries = kept;

@@ -30,11 +30,13 @@ pub(crate) struct OverlayShare {
     /// then.
     pub(super) differs: Vec<Change>,
     entered_at: Option<u64>,
+    /// Whether the changes may be others than those that were revised last.
+    is_new: bool,
 }
 
 impl OverlayShare {
     pub(crate) fn new() -> Self {
-        Self { changes: Vec::new(), differs: Vec::new(), entered_at: None }
+        Self { changes: Vec::new(), differs: Vec::new(), entered_at: None, is_new: true }
     }
 
     /// A share with the same changes, for a state that was never in place.
@@ -61,6 +63,24 @@ impl OverlayShare {
         kept.retain(|(key, _)| !going.iter().any(|(other, _)| same_key(py, key, other)));
         kept.extend(going);
         to.changes = kept;
+    }
+
+    /// Gives changes that the last [`OverlayLayer::leave`] has found other values, where `revised` has one.
+    pub(crate) fn revise(
+        &mut self,
+        py: Python<'_>,
+        replaced: &mut Replaced,
+        revised: impl Fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> Option<Py<PyAny>>,
+    ) {
+        if !std::mem::take(&mut self.is_new) {
+            return;
+        }
+        for (key, value) in &mut self.changes {
+            let other = value.as_ref().and_then(|value| revised(key.bind(py), value.bind(py)));
+            if other.is_some() {
+                replaced.extend(std::mem::replace(value, other));
+            }
+        }
     }
 
     /// The values of the changes, to be dropped later.
@@ -232,6 +252,7 @@ impl OverlayLayer {
             let hidden = |key: &Py<PyAny>| self.hidden.iter().any(|hidden| same_key(py, hidden, key));
             let own = changes.into_iter().filter(|(key, value)| value.is_some() || !hidden(key)).collect();
             let before = std::mem::replace(&mut share.changes, own);
+            share.is_new = true;
             replaced.extend(before.into_iter().filter_map(|(_, value)| value));
         }
         Ok(restored)

@@ -6,6 +6,7 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::search_paths;
 use super::time_zone::{TimeZone, Zone};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::python::contents;
@@ -74,6 +75,7 @@ impl Part for Environment {
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
         let py = visit.py;
         let restored = self.layer.leave(py, &mut own.share, visit.replaced)?;
+        own.share.revise(py, visit.replaced, search_paths::without_copies);
         set_process_environment(py, &restored);
         if !names(py, &restored, &self.tz) {
             return Ok(());

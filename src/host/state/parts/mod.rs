@@ -10,6 +10,7 @@ pub(super) mod loggers;
 pub(super) mod modules;
 mod network_settings;
 pub(super) mod search_path;
+mod search_paths;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;
