@@ -100,6 +100,9 @@ class OwnFiles(object):
         if event == "open" and _is_writing(mode, flags):
             self._written.add(path)
             return
+        if event != "open" and _is_looking_for_modules():
+            # It reads no file without another event, and what has gone is served from what was kept.
+            return
         path = _source_of(path)
         reason = self.changed(path) if event == "open" else self._names_changed(path)
         if reason:
@@ -340,6 +343,15 @@ def _is_bootstrapping():
             return True
         frame = frame.f_back
     return False
+
+
+def _is_looking_for_modules():
+    """Whether the import system lists a folder, on its way to any module."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals is globals():
+        frame = frame.f_back
+    name = frame and frame.f_globals.get("__name__")
+    return name in ("importlib._bootstrap_external", "_frozen_importlib_external")
 
 
 def _is_writing(mode, flags):

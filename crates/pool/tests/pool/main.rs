@@ -1,6 +1,7 @@
 //! Worker processes, from calls to storms.
 #![cfg(target_os = "linux")]
 
+mod bootstrap_options;
 mod bootstrapped;
 mod calls;
 mod compiled;
