@@ -5,6 +5,12 @@ use sgtk_host_fixtures::Project;
 
 use crate::support::{PROJECTS, alone, assert_own, bootstrap, core, counts, host, resident, studio};
 
+/// How many folders and zips the import system knows.
+fn known_folders() -> usize {
+    let known = |py: Python<'_>| py.import("sys")?.getattr("path_importer_cache")?.len();
+    Python::attach(known).unwrap()
+}
+
 #[test]
 fn fifty_cycles_for_alternating_projects_take_no_more_than_three() {
     alone("cycles::fifty_cycles_for_alternating_projects_take_no_more_than_three", || {
@@ -18,8 +24,10 @@ fn fifty_cycles_for_alternating_projects_take_no_more_than_three() {
         };
         (0..3).for_each(cycle);
         let (before, memory) = (Python::attach(counts), resident());
+        let folders = known_folders();
         (3..50).for_each(cycle);
         assert_eq!(Python::attach(counts), before);
+        assert_eq!(known_folders(), folders);
         let grown = resident().saturating_sub(memory);
         assert!(grown < 3 * 1024, "{grown} KiB more");
     });

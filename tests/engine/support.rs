@@ -93,7 +93,6 @@ counts = [
     ('path', len(sys.path)),
     ('finders', len(sys.meta_path)),
     ('path hooks', len(sys.path_hooks)),
-    ('known folders', len(sys.path_importer_cache)),
     ('callbacks', atexit._ncallbacks()),
     ('PATH', len(os.environ.get('PATH', ''))),
     ('PYTHONPATH', len(os.environ.get('PYTHONPATH', ''))),
