@@ -76,9 +76,8 @@ const PROJECTS: [&str; 3] = ["project_a", "project_b", "project_d"];
 
 /// The counts that a function of the plugin gives in a lease.
 fn in_lease(host: &Host, project: &str, function: &str) -> Counts {
-    let call = |sgtk: &Bound<'_, PyModule>| {
-        sgtk.py().import("grows")?.call_method0(function)?.extract().map_err(PyErr::from)
-    };
+    let call =
+        |sgtk: &Bound<'_, PyModule>| sgtk.py().import("grows")?.call_method0(function)?.extract::<Counts>();
     host.with_sgtk(project, call).unwrap()
 }
 
