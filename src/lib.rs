@@ -58,8 +58,8 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use host::{
-    ForeignModule, Host, HostBuilder, Imported, Lease, Purpose, Resident, import_sgtk,
-    set_late_import_timeout,
+    ForeignModule, Host, HostBuilder, Imported, Interruptible, Interruption, Lease, Purpose, Resident,
+    import_sgtk, set_late_import_timeout,
 };
 pub use pyo3;
 pub use python_error::python_error;

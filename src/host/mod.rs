@@ -35,6 +35,7 @@ pub(crate) use lease::pin::Pin;
 pub(crate) use lease::turn::Turn;
 pub(crate) use private_state::PrivateState;
 pub(crate) use python::frames::running_globals;
+pub use python::interruption::{Interruptible, Interruption};
 pub(crate) use python::steps_in_python;
 pub(crate) use python::time_limit::TimeLimit;
 pub(crate) use python::warning_filters::WarningFilters;

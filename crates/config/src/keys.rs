@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
@@ -101,7 +102,21 @@ impl Learner {
                 of.learned.pop_front();
             }
         }
+        drop(in_use);
+        let told = TOLD.read().clone();
+        if let Some(tell) = told {
+            tell(secret);
+        }
     }
+}
+
+/// Who is told of secrets that are learned.
+static TOLD: RwLock<Option<Arc<dyn Fn(&str) + Send + Sync>>> = RwLock::new(None);
+
+/// Has a function be told of each secret that is [learned](Learner::learn) from now on, of whatever
+/// [`Secrets`]: for a process whose output another one shows. The last function that was given counts.
+pub fn on_learned(function: impl Fn(&str) + Send + Sync + 'static) {
+    *TOLD.write() = Some(Arc::new(function));
 }
 
 /// All that a text may hold of a secret.

@@ -28,6 +28,8 @@ pub mod config;
 pub mod control;
 pub mod delivery;
 pub mod event;
+#[cfg(feature = "embedded")]
+mod in_process;
 pub mod lanes;
 #[cfg(feature = "nats")]
 pub mod nats;

@@ -1,13 +1,15 @@
 //! Which configuration is a project's: one in the studio's folder, or one that the site names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
-use sgtk_config::{ConfigError, Configs, ProjectRef};
-use sgtk_pool::{Bootstrap, WorkerPool};
+use serde::{Deserialize, Serialize};
+use sgtk_config::{ConfigError, Configs, ProjectRef, SettingError};
+use sgtk_pool::Bootstrap;
 
 use crate::site::{Distributed, Site};
 
@@ -42,7 +44,46 @@ pub enum Found {
     /// What the pool knows by this name: the folder of a configuration, or a bootstrap of before.
     Known(String),
     /// A bootstrap, which is to have this name in the pool.
-    Bootstrap(String, Box<Bootstrap>),
+    Bootstrap(String, Box<Bootstrapped>),
+}
+
+/// How a project is bootstrapped, as it may be told to another process of the daemon's.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Bootstrapped {
+    project: u32,
+    core: PathBuf,
+    site: String,
+    script: String,
+    key: String,
+    proxy: Option<String>,
+    plugin_id: String,
+    engine: String,
+}
+
+impl Bootstrapped {
+    /// The options of the bootstrap.
+    ///
+    /// # Errors
+    /// One that cannot work.
+    pub fn build(&self) -> Result<Bootstrap, SettingError> {
+        let options = Bootstrap::project(self.project)
+            .core(&self.core)
+            .site(&self.site)
+            .script_user(&self.script, self.key.as_str())
+            .plugin_id(&self.plugin_id)
+            .engine(&self.engine);
+        match &self.proxy {
+            Some(proxy) => options.http_proxy(proxy.as_str()).build(),
+            None => options.build(),
+        }
+    }
+}
+
+impl fmt::Debug for Bootstrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key, and the password of the proxy.
+        f.debug_struct("Bootstrapped").field("project", &self.project).finish_non_exhaustive()
+    }
 }
 
 /// Whether a project has plugins.
@@ -98,18 +139,18 @@ impl Projects {
         else {
             return Err(error);
         };
-        let options = Bootstrap::project(number)
-            .core(&distributed.core)
-            .site(&site.server)
-            .script_user(&site.script, site.key.expose_secret())
-            .plugin_id(&distributed.plugin_id)
-            .engine(&distributed.engine);
-        let options = match &site.proxy {
-            Some(proxy) => options.http_proxy(proxy.expose_secret()),
-            None => options,
+        let bootstrapped = Bootstrapped {
+            project: number,
+            core: distributed.core.clone(),
+            site: site.server.clone(),
+            script: site.script.clone(),
+            key: site.key.expose_secret().to_owned(),
+            proxy: site.proxy.as_ref().map(|proxy| proxy.expose_secret().to_owned()),
+            plugin_id: distributed.plugin_id.clone(),
+            engine: distributed.engine.clone(),
         };
-        match options.build() {
-            Ok(bootstrap) => Ok(Found::Bootstrap(name, Box::new(bootstrap))),
+        match bootstrapped.build() {
+            Ok(_) => Ok(Found::Bootstrap(name, Box::new(bootstrapped))),
             Err(reason) => {
                 tracing::error!(project = id, %reason, "[sgtk]: the project cannot be bootstrapped");
                 Err(error)
@@ -198,12 +239,12 @@ impl Projects {
         Ok(found)
     }
 
-    /// The name in the pool of what was found.
-    pub fn enter(&self, pool: &WorkerPool, found: Found) -> String {
+    /// The name in the pool of what was found; `begin` makes a bootstrap known there.
+    pub fn enter(&self, found: Found, begin: impl FnOnce(&str, Bootstrapped)) -> String {
         match found {
             Found::Known(name) => name,
-            Found::Bootstrap(name, bootstrap) => {
-                pool.set_bootstrap(&name, *bootstrap);
+            Found::Bootstrap(name, bootstrapped) => {
+                begin(&name, *bootstrapped);
                 self.lock().entered.insert(name.clone());
                 name
             }

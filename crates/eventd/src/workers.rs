@@ -1,31 +1,25 @@
-//! The worker pool, as this daemon uses it. Nothing else here knows of it.
+//! What runs Python for the daemon: pools of workers and, where the configuration says so, one process for
+//! all projects. Nothing else here knows of them.
+
+mod call;
+mod home;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use sgtk_pool::{Call, Configs, Delivery, Lane, PoolError, WorkerPool, WorkerPoolBuilder};
+use sgtk_pool::{Configs, Lane, PoolError, WorkerPool, WorkerPoolBuilder};
 use tracing::level_filters::LevelFilter;
 
+#[cfg(feature = "embedded")]
+use crate::in_process::process::{self, Process};
 use crate::projects::Projects;
 
-/// The Python files of the workers.
-const AGENTS: [(&str, &str); 9] = [
-    ("__init__.py", include_str!("python/sgtk_eventd/__init__.py")),
-    ("configuration.py", include_str!("python/sgtk_eventd/configuration.py")),
-    ("mail.py", include_str!("python/sgtk_eventd/mail.py")),
-    ("plugins.py", include_str!("python/sgtk_eventd/plugins.py")),
-    ("records.py", include_str!("python/sgtk_eventd/records.py")),
-    ("site.py", include_str!("python/sgtk_eventd/site.py")),
-    ("state.py", include_str!("python/sgtk_eventd/state.py")),
-    ("worker.py", include_str!("python/sgtk_eventd/worker.py")),
-    ("values.py", include_str!("python/sgtk_eventd/values.py")),
-];
+pub use call::{Call, CallError};
+use home::Home;
 
 /// The name in the pool under which workers enter no core; each of them is a lane of its own there.
 const PLAIN: &str = "sgtk-eventd";
@@ -91,77 +85,50 @@ pub struct WorkerOptions {
     pub memory: Option<u64>,
     /// After how long without work a project's worker is ended.
     pub idle: Option<Duration>,
+    /// What keeps projects apart.
+    pub isolation: Isolation,
 }
 
-/// Why a call has no result.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct CallError {
-    /// Whether the function ran.
-    pub delivery: Delivery,
-    /// What was raised and its base classes, by name; empty where it was no exception.
-    pub classes: Vec<String>,
-    /// One line for a person.
-    pub message: String,
-    /// The traceback, or the worker's last output.
-    pub traceback: Option<String>,
-    /// Whether the worker was lost or had to be ended: what it had loaded is gone.
-    pub lost: bool,
-    /// When the pool lets a worker be started again.
-    pub next_try: Option<Duration>,
-}
-
-impl CallError {
-    /// A call that was not made.
-    #[must_use]
-    pub fn never(message: String) -> CallError {
-        CallError {
-            delivery: Delivery::NeverRan,
-            classes: Vec::new(),
-            message,
-            traceback: None,
-            lost: false,
-            next_try: None,
-        }
-    }
-
-    /// Whether a Python exception of this class was raised.
-    #[must_use]
-    pub fn is_a(&self, class: &str) -> bool {
-        self.classes.iter().any(|name| name == class)
-    }
-}
-
-impl From<PoolError> for CallError {
-    fn from(error: PoolError) -> CallError {
-        let python = error.python();
-        let classes = python.map(|error| error.mro.clone()).unwrap_or_default();
-        let traceback = match &error {
-            PoolError::WorkerLost { output, .. } if !output.is_empty() => Some(output.clone()),
-            _ => python.and_then(|error| error.traceback.clone()),
-        };
-        let message = match (&error, python) {
-            (PoolError::Python { .. }, Some(python)) => format!("{}: {}", python.type_name, python.message),
-            _ => error.to_string(),
-        };
-        let next_try = match &error {
-            PoolError::CircuitOpen { next_try, .. } => Some(*next_try),
-            _ => None,
-        };
-        let lost = matches!(
-            error,
-            PoolError::WorkerLost { .. } | PoolError::TimedOut { .. } | PoolError::Aborted { sent: true, .. }
-        );
-        CallError { delivery: error.delivery(), classes, message, traceback, lost, next_try }
-    }
+/// What keeps the plugins of projects apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// A process for each.
+    #[default]
+    Workers,
+    /// One process, with an import state for each; a build with the feature `embedded` has it.
+    #[cfg(feature = "embedded")]
+    InProcess,
 }
 
 /// The workers.
 #[derive(Debug)]
 pub struct Workers {
     plain: WorkerPool,
-    projects: Option<(Projects, WorkerPool)>,
+    projects: Option<(Projects, Runs)>,
     home: Home,
+}
+
+/// What runs the plugins of projects.
+#[derive(Debug)]
+enum Runs {
+    Pool(WorkerPool),
+    #[cfg(feature = "embedded")]
+    InProcess(Process),
+}
+
+/// Where a worker is.
+enum Place<'a> {
+    /// A pool, the project there, and its lane.
+    Pool(&'a WorkerPool, String, Option<&'a str>),
+    /// The process of the projects, and the project there.
+    #[cfg(feature = "embedded")]
+    InProcess(&'a Process, String),
+}
+
+impl Place<'_> {
+    fn lane<'a>(project: &'a str, lane: Option<&'a str>) -> Lane<'a> {
+        lane.map_or_else(|| Lane::from(project), |lane| Lane::new(project, lane))
+    }
 }
 
 impl Workers {
@@ -171,7 +138,7 @@ impl Workers {
     /// The workers' files cannot be written, or an option cannot work.
     pub fn new(options: WorkerOptions) -> Result<Workers, WorkersError> {
         let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
-        let plain = builder(&home, &options, Configs::new(&home.folder)).plain(PLAIN).build()?;
+        let plain = builder(&home, &options, Configs::new(home.folder())).plain(PLAIN).build()?;
         Workers { plain, projects: None, home }.serving(options)
     }
 
@@ -181,14 +148,38 @@ impl Workers {
     /// An option cannot work.
     pub fn serving(self, options: WorkerOptions) -> Result<Workers, WorkersError> {
         let Workers { plain, home, .. } = self;
-        let pool = |projects: &Projects| {
-            let builder = builder(&home, &options, projects.configs().clone());
-            let builder = builder.max_workers(options.max_workers).idle_timeout(options.idle);
-            builder.slice(SLICE).linger(LINGER).build()
+        let runs = |projects: &Projects| match options.isolation {
+            Isolation::Workers => {
+                let builder = builder(&home, &options, projects.configs().clone());
+                let builder = builder.max_workers(options.max_workers).idle_timeout(options.idle);
+                Ok::<_, WorkersError>(Runs::Pool(builder.slice(SLICE).linger(LINGER).build()?))
+            }
+            #[cfg(feature = "embedded")]
+            Isolation::InProcess => Ok(Runs::InProcess(Process::new(process::Options {
+                home: home.folder().to_owned(),
+                python: options.python.clone(),
+                configs: projects.configs().base().to_owned(),
+                most: options.max_workers,
+                idle: options.idle,
+                memory: options.memory,
+            }))),
         };
-        let pool = options.projects.as_ref().map(pool).transpose()?;
-        let projects = options.projects.zip(pool);
+        let runs = options.projects.as_ref().map(runs).transpose()?;
+        let projects = options.projects.zip(runs);
         Ok(Workers { plain, projects, home })
+    }
+
+    /// Has the one process of all projects be started, where there is to be one.
+    ///
+    /// # Errors
+    /// Why there cannot be one: its Python is another one than the linked one, say.
+    #[cfg_attr(not(feature = "embedded"), expect(clippy::unused_async, reason = "workers start when called"))]
+    pub async fn prepare_projects(&self) -> Result<(), CallError> {
+        match self.projects.as_ref().map(|(_, runs)| runs) {
+            #[cfg(feature = "embedded")]
+            Some(Runs::InProcess(process)) => process.ready().await,
+            Some(Runs::Pool(_)) | None => Ok(()),
+        }
     }
 
     /// Calls a function of the workers' files, `plugins:run`.
@@ -217,11 +208,18 @@ impl Workers {
         limit: Option<Duration>,
         ended: impl Future<Output = ()>,
     ) -> Result<T, CallError> {
+        let (pool, project, lane) = match self.place(worker).map_err(CallError::never)? {
+            Place::Pool(pool, project, lane) => (pool, project, lane),
+            #[cfg(feature = "embedded")]
+            Place::InProcess(process, project) => {
+                let arguments = Call::as_json(arguments)?;
+                let what = process::What { worker: worker.name(), project, function, arguments };
+                return process.call(what, limit, ended).await;
+            }
+        };
         // What is waited for before it is sent is the pool's affair: it has limits of its own for that.
-        let call = arguments(Call::new(format!("sgtk_eventd.{function}"))).run_timeout(limit);
-        let (pool, project, lane) = self.place(worker).map_err(CallError::never)?;
-        let lane = lane.map_or_else(|| Lane::from(&project), |lane| Lane::new(&project, lane));
-        let mut handle = pool.submit::<T>(lane, call)?;
+        let call = Call::by_pool(format!("sgtk_eventd.{function}"), arguments).run_timeout(limit);
+        let mut handle = pool.submit::<T>(Place::lane(&project, lane), call)?;
         tokio::select! {
             result = &mut handle => return Ok(result?),
             () = ended => handle.abort(),
@@ -229,15 +227,27 @@ impl Workers {
         Ok(handle.await?)
     }
 
-    /// The pool of a worker, and its project and lane there.
-    fn place<'a>(&'a self, worker: &'a Worker) -> Result<(&'a WorkerPool, String, Option<&'a str>), String> {
+    fn place<'a>(&'a self, worker: &'a Worker) -> Result<Place<'a>, String> {
         match worker {
-            Worker::Plain(name) => Ok((&self.plain, PLAIN.to_owned(), Some(name))),
+            Worker::Plain(name) => Ok(Place::Pool(&self.plain, PLAIN.to_owned(), Some(name))),
             Worker::Project { site, id, lane } => {
-                let (projects, pool) =
+                let (projects, runs) =
                     self.projects.as_ref().ok_or("there is no folder of pipeline configurations")?;
                 let found = projects.find(site, *id).map_err(|error| error.to_string())?;
-                Ok((pool, projects.enter(pool, found), lane.as_deref()))
+                Ok(match runs {
+                    Runs::Pool(pool) => {
+                        let project = projects.enter(found, |name, bootstrap| {
+                            // One that cannot work was found to be so.
+                            let _ = bootstrap.build().map(|bootstrap| pool.set_bootstrap(name, bootstrap));
+                        });
+                        Place::Pool(pool, project, lane.as_deref())
+                    }
+                    #[cfg(feature = "embedded")]
+                    Runs::InProcess(process) => {
+                        let begin = |name: &str, bootstrap| process.set_bootstrap(name, bootstrap);
+                        Place::InProcess(process, projects.enter(found, begin))
+                    }
+                })
             }
         }
     }
@@ -256,9 +266,14 @@ impl Workers {
 
     /// Has the next call find a new process, with nothing loaded.
     pub fn replace(&self, worker: &Worker) {
-        // One that cannot be found has nothing loaded.
-        if let Ok((pool, project, lane)) = self.place(worker) {
-            pool.evict(lane.map_or_else(|| Lane::from(&project), |lane| Lane::new(&project, lane)));
+        match self.place(worker) {
+            Ok(Place::Pool(pool, project, lane)) => {
+                pool.evict(Place::lane(&project, lane));
+            }
+            #[cfg(feature = "embedded")]
+            Ok(Place::InProcess(process, _)) => process.forget(&worker.name()),
+            // One that cannot be found has nothing loaded.
+            Err(_) => {}
         }
     }
 
@@ -270,12 +285,21 @@ impl Workers {
             let name = stats.lane.unwrap_or_default();
             found.extend(stats.pid.map(|pid| (name, pid)));
         }
-        for stats in self.projects.iter().flat_map(|(_, pool)| pool.stats().projects) {
-            let name = match stats.lane {
-                Some(lane) => format!("{} ({lane})", stats.project),
-                None => stats.project,
-            };
-            found.extend(stats.pid.map(|pid| (name, pid)));
+        match self.projects.as_ref().map(|(_, runs)| runs) {
+            Some(Runs::Pool(pool)) => {
+                for stats in pool.stats().projects {
+                    let name = match stats.lane {
+                        Some(lane) => format!("{} ({lane})", stats.project),
+                        None => stats.project,
+                    };
+                    found.extend(stats.pid.map(|pid| (name, pid)));
+                }
+            }
+            #[cfg(feature = "embedded")]
+            Some(Runs::InProcess(process)) => {
+                found.extend(process.pids().into_iter().map(|pid| (process::NAME.to_owned(), pid)));
+            }
+            None => {}
         }
         found
     }
@@ -283,16 +307,23 @@ impl Workers {
     /// Writes the workers' files again where something has cleaned up the temporary folder.
     pub fn refresh(&self) {
         if let Err(error) = self.home.write() {
-            tracing::warn!(folder = %self.home.folder.display(), %error, "the workers' files cannot be kept");
+            tracing::warn!(folder = %self.home.folder().display(), %error, "the workers' files cannot be kept");
         }
     }
 
     /// Ends all workers. Blocks.
     pub fn shut_down(&self, grace: Duration) {
-        for pool in std::iter::once(&self.plain).chain(self.projects.iter().map(|(_, pool)| pool)) {
-            if let Err(error) = pool.shutdown(grace) {
+        let report = |ended: Result<(), PoolError>| {
+            if let Err(error) = ended {
                 tracing::error!(%error, "workers are left behind");
             }
+        };
+        report(self.plain.shutdown(grace));
+        match self.projects.as_ref().map(|(_, runs)| runs) {
+            Some(Runs::Pool(pool)) => report(pool.shutdown(grace)),
+            #[cfg(feature = "embedded")]
+            Some(Runs::InProcess(process)) => process.shut_down(grace),
+            None => {}
         }
     }
 }
@@ -301,7 +332,7 @@ impl Workers {
 fn builder(home: &Home, options: &WorkerOptions, configs: Configs) -> WorkerPoolBuilder {
     let builder = WorkerPool::builder()
         .config_rules(configs)
-        .plugin_path(home.folder.clone())
+        .plugin_path(home.folder())
         .log_level(LevelFilter::TRACE)
         .circuit_after(3)
         .back_off(Duration::from_millis(200), Duration::from_secs(30));
@@ -329,51 +360,4 @@ pub enum WorkersError {
         #[from]
         source: PoolError,
     },
-}
-
-/// The folder of the workers' files: of this user alone, and by what is in it.
-#[derive(Debug)]
-struct Home {
-    folder: PathBuf,
-}
-
-impl Home {
-    fn make() -> io::Result<Home> {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-        let mut hasher = DefaultHasher::new();
-        AGENTS.hash(&mut hasher);
-        let user = rustix::process::geteuid().as_raw();
-        let folder = std::env::temp_dir().join(format!("sgtk-eventd-{user}-{:016x}", hasher.finish()));
-        let home = Home { folder };
-        home.write()?;
-        Ok(home)
-    }
-
-    fn write(&self) -> io::Result<()> {
-        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let found = fs::symlink_metadata(&self.folder)?;
-        let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
-        if !ours || found.permissions().mode() & 0o022 != 0 {
-            return Err(io::Error::other(format!("{} belongs to somebody else", self.folder.display())));
-        }
-        fs::create_dir_all(self.folder.join("sgtk_eventd"))?;
-        for (name, text) in AGENTS {
-            write_anew(&self.folder.join("sgtk_eventd").join(name), text)?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes a file unless it is so already; never half of it.
-fn write_anew(path: &Path, text: &str) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
-        return Ok(());
-    }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    fs::write(file.path(), text)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
 }

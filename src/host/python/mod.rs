@@ -14,6 +14,7 @@ pub(crate) mod frames;
 pub(crate) mod import;
 pub(crate) mod import_caches;
 pub(crate) mod import_locks;
+pub(crate) mod interruption;
 pub(crate) mod modules;
 pub(crate) mod names;
 pub(crate) mod steps_in_python;

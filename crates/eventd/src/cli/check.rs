@@ -113,6 +113,9 @@ async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Rep
     about_folders(&listing, report);
     let Some(projects) = workers.projects() else { return };
     let Some(site) = settings.sites.first() else { return };
+    if let Err(error) = workers.prepare_projects().await {
+        return report.bad(&error.message);
+    }
     let found = match projects.all() {
         Ok(found) => found,
         Err(_) if settings.distributed.is_some() => BTreeMap::new(),

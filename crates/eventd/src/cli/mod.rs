@@ -78,6 +78,10 @@ enum Command {
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "embedded")]
+    if std::env::args_os().nth(1).is_some_and(|word| word == crate::in_process::COMMAND) {
+        return crate::in_process::host::main();
+    }
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -86,6 +86,7 @@ fn options(settings: &Settings) -> WorkerOptions {
         max_workers: settings.max_workers,
         memory: settings.memory_limit,
         idle: settings.idle,
+        isolation: settings.isolation,
     }
 }
 

@@ -106,6 +106,7 @@ impl Daemon {
         for note in &settings.notes {
             tracing::info!("{note}");
         }
+        shared.workers.prepare_projects().await?;
         let lanes = Arc::new(Lanes::new(shared.clone()));
         lanes.start().await?;
         let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });

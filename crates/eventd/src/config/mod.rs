@@ -14,7 +14,7 @@ use serde_json::json;
 use sgtk_config::keys::Secrets;
 
 use crate::site::{Distributed, Site};
-use crate::workers::{CallError, Worker, Workers};
+use crate::workers::{CallError, Isolation, Worker, Workers};
 
 pub use find::{FILE_NAME, NotFound, find, likely_python};
 pub use nats::{Nats, NatsOptions};
@@ -143,6 +143,8 @@ pub struct Settings {
     pub max_workers: Option<usize>,
     /// After how long without work a project's worker ends.
     pub idle: Option<Duration>,
+    /// What keeps the plugins of projects apart.
+    pub isolation: Isolation,
     /// Mail, where it is on.
     pub emails: Option<Emails>,
     /// The state.
@@ -265,14 +267,7 @@ impl Settings {
         let configs = configs.or_else(|| {
             (!project_paths.is_empty()).then(|| sgtk_config::Configs::from_env().base().to_owned())
         });
-        let in_process = g.take(sgtk.one_of("isolation", &[("process", false), ("in-process", true)], false));
-        if in_process {
-            notes.push(
-                "[sgtk] isolation: 'in-process' needs a build with the feature `embedded`; projects have a process \
-                 each"
-                    .to_owned(),
-            );
-        }
+        let isolation = g.take(isolation(sgtk));
         let distributed = g.take(sgtk.text("core")).map(|core| Distributed {
             core: PathBuf::from(core),
             plugin_id: g.take(sgtk.text("plugin_id")).unwrap_or_else(|| "basic.eventd".to_owned()),
@@ -315,6 +310,7 @@ impl Settings {
             distributed,
             max_workers: g.take(sgtk.integer("max_workers")).and_then(|number| usize::try_from(number).ok()),
             idle: g.take(sgtk.time("idle", Some(Duration::from_secs(1800)))),
+            isolation,
             emails: mail,
             state,
             socket,
@@ -398,6 +394,24 @@ fn sites(file: &File, g: &mut Gather) -> Vec<Site> {
         }
     });
     sites.collect()
+}
+
+#[cfg(feature = "embedded")]
+fn isolation(sgtk: Section<'_>) -> Result<Isolation, KeyError> {
+    let values = [("workers", Isolation::Workers), ("in-process", Isolation::InProcess)];
+    sgtk.one_of("isolation", &values, Isolation::Workers)
+}
+
+#[cfg(not(feature = "embedded"))]
+fn isolation(sgtk: Section<'_>) -> Result<Isolation, KeyError> {
+    if sgtk.text("isolation")?.as_deref() == Some("in-process") {
+        return Err(KeyError {
+            section: "sgtk".to_owned(),
+            key: "isolation".to_owned(),
+            reason: "'in-process' needs a build of sgtk-eventd with the cargo feature `embedded`".to_owned(),
+        });
+    }
+    sgtk.one_of("isolation", &[("workers", Isolation::Workers)], Isolation::Workers)
 }
 
 /// Mail needs a server, a sender, receivers and a subject, as in shotgunEvents.

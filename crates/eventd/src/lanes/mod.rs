@@ -289,7 +289,7 @@ pub async fn named(
     let setup = json!({
         "config": settings.path, "section": site.section, "python_paths": settings.python_paths,
     });
-    let arguments = |call: sgtk_pool::Call| call.arg(setup).arg(plugin_id);
+    let arguments = |call: crate::workers::Call| call.arg(setup).arg(plugin_id);
     workers.call(&worker, "site:configurations", arguments, Some(Duration::from_secs(120))).await
 }
 

@@ -226,7 +226,7 @@ impl Runner {
             let stamp = self.files.iter().find(|file| file.key == plugin.key).map(|file| file.stamp.clone());
             let stamp = stamp.unwrap_or_default();
             let loads = self.loads();
-            let arguments = |call: sgtk_pool::Call| {
+            let arguments = |call: crate::workers::Call| {
                 call.arg(&plugin.key).arg(stamp).arg(index).arg(&message.event.body).arg(&loads)
             };
             let revoked = self.shared.queue.revoked(message);

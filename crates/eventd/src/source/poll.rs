@@ -66,7 +66,7 @@ pub async fn ask(
     limit: usize,
 ) -> Result<Vec<Box<RawValue>>, CallError> {
     let arguments =
-        |call: sgtk_pool::Call| call.arg(setup).arg(above).arg(missing.0).arg(missing.1).arg(limit);
+        |call: crate::workers::Call| call.arg(setup).arg(above).arg(missing.0).arg(missing.1).arg(limit);
     // JSON in a text: Python's C code makes it in one go.
     let text = workers.call::<String>(worker, "site:poll", arguments, Some(LIMIT)).await?;
     serde_json::from_str(&text)

@@ -5,7 +5,12 @@ use std::path::Path;
 
 use sgtk_host_fixtures::{Broken, Core};
 
-use crate::daemon::{Studio, python};
+use crate::daemon::{Studio, over_both, python};
+
+over_both!(
+    a_core_that_is_being_upgraded_keeps_its_projects_events_waiting,
+    a_project_that_is_archived_or_unknown_holds_nobody_up,
+);
 
 const NOTE: &str = "
 def registerCallbacks(reg):
@@ -129,10 +134,7 @@ fn a_certificate_that_has_expired_or_is_not_trusted_is_told_and_nothing_is_lost(
     assert!(daemon.stop().success());
 }
 
-#[test]
-fn a_core_that_is_being_upgraded_keeps_its_projects_events_waiting() {
-    let Some(python) = python() else { return };
-    let studio = Studio::new(python);
+fn a_core_that_is_being_upgraded_keeps_its_projects_events_waiting(studio: Studio) {
     let source = "
 def registerCallbacks(reg):
     reg.registerCallback('plugin', 'a-plugins-key', note)
@@ -164,10 +166,7 @@ def note(sg, logger, event, args):
     assert!(daemon.stop().success());
 }
 
-#[test]
-fn a_project_that_is_archived_or_unknown_holds_nobody_up() {
-    let Some(python) = python() else { return };
-    let studio = Studio::new(python);
+fn a_project_that_is_archived_or_unknown_holds_nobody_up(studio: Studio) {
     studio.project_plugin("note.py", NOTE);
     studio.plugin("all.py", &NOTE.replace("done(event['id'])", "done('all', event['id'])"));
     studio.configuration(176, "bunny", "v0.24.0");

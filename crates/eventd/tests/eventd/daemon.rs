@@ -36,6 +36,37 @@ def done(*words):
 
 ";
 
+/// What keeps the plugins of projects apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    Workers,
+    #[cfg(feature = "embedded")]
+    InProcess,
+}
+
+/// Tests of plugins of projects, each over what keeps them apart: workers and, with the feature `embedded`,
+/// one process. A test is a function of a studio and of which it is.
+macro_rules! over_both {
+    ($($name:ident),* $(,)?) => {
+        mod workers {
+            $(#[test] fn $name() {
+                if let Some(studio) = $crate::daemon::Studio::over($crate::daemon::Isolation::Workers) {
+                    super::$name(studio);
+                }
+            })*
+        }
+        #[cfg(feature = "embedded")]
+        mod in_process {
+            $(#[test] fn $name() {
+                if let Some(studio) = $crate::daemon::Studio::over($crate::daemon::Isolation::InProcess) {
+                    super::$name(studio);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use over_both;
+
 /// A site, folders for plugins and configurations, and a configuration file; no daemon yet.
 pub(crate) struct Studio {
     pub(crate) site: Site,
@@ -45,6 +76,7 @@ pub(crate) struct Studio {
     more: Vec<(&'static str, String)>,
     variables: Vec<(&'static str, PathBuf)>,
     python: PathBuf,
+    pub(crate) isolation: Isolation,
 }
 
 /// A daemon that runs. It is killed when this value goes.
@@ -71,7 +103,21 @@ impl Studio {
             more: Vec::new(),
             variables: Vec::new(),
             python,
+            isolation: Isolation::Workers,
         }
+    }
+
+    /// A studio whose projects are kept apart like this; none where there is no client.
+    pub(crate) fn over(isolation: Isolation) -> Option<Studio> {
+        let mut studio = Studio::new(python()?);
+        studio.isolation = isolation;
+        let name = match isolation {
+            Isolation::Workers => "workers",
+            #[cfg(feature = "embedded")]
+            Isolation::InProcess => "in-process",
+        };
+        studio.set("sgtk", &format!("isolation: {name}"));
+        Some(studio)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -233,8 +279,13 @@ impl Studio {
         daemon
     }
 
-    /// Kills the worker processes of a name, as the kernel does where memory is short.
+    /// Kills the worker processes of a project, as the kernel does where memory is short.
     pub(crate) fn kill_workers(&self, name: &str) {
+        let name = match self.isolation {
+            Isolation::Workers => name,
+            #[cfg(feature = "embedded")]
+            Isolation::InProcess => "projects",
+        };
         let status: Value = serde_json::from_str(&self.said(&["status", "--json"])).unwrap();
         let workers = status["workers"].as_object().unwrap();
         for (_, pid) in workers.iter().filter(|(worker, _)| worker.contains(name)) {

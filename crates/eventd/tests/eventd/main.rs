@@ -3,6 +3,8 @@
 //! But for `demo`, the client is `shotgun_api3` as it is on PyPI: these tests run only where
 //! `SGTK_HOST_CLIENT_PYTHON` names a Python that has it; `.ci/run` makes a virtual environment for that.
 //! Elsewhere they say that they were skipped.
+//!
+//! Tests of plugins of projects run over both of `[sgtk] isolation` with `--features embedded`.
 #![cfg(unix)]
 
 mod bad_days;

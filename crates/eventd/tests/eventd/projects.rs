@@ -4,7 +4,12 @@ use std::fs;
 
 use sgtk_host_fixtures::{Core, Project};
 
-use crate::daemon::{Studio, event, python};
+use crate::daemon::{Studio, event, over_both};
+
+over_both!(
+    with_a_lane_for_each_plugin_of_a_project_a_slow_one_delays_nobody,
+    a_project_whose_configuration_the_site_names_is_bootstrapped_by_its_id,
+);
 
 const SLOW: &str = "
 import time
@@ -28,10 +33,7 @@ def note(sg, logger, event, args):
     done('good', event['id'], sgtk.__version__)
 ";
 
-#[test]
-fn with_a_lane_for_each_plugin_of_a_project_a_slow_one_delays_nobody() {
-    let Some(python) = python() else { return };
-    let mut studio = Studio::new(python);
+fn with_a_lane_for_each_plugin_of_a_project_a_slow_one_delays_nobody(mut studio: Studio) {
     studio.set("sgtk", "lanes: plugin");
     studio.project_plugin("a_slow.py", SLOW);
     studio.project_plugin("b_good.py", GOOD);
@@ -51,9 +53,7 @@ fn with_a_lane_for_each_plugin_of_a_project_a_slow_one_delays_nobody() {
     assert!(daemon.stop().success());
 }
 
-#[test]
-fn a_project_whose_configuration_the_site_names_is_bootstrapped_by_its_id() {
-    let Some(python) = python() else { return };
+fn a_project_whose_configuration_the_site_names_is_bootstrapped_by_its_id(mut studio: Studio) {
     let distributed = sgtk_host_fixtures::Studio::new(&Core::newer("v0.24.0")).unwrap();
     for (id, name, version) in [(276, "agent", "v0.22.7"), (277, "caminandes", "v0.23.8")] {
         let core = if version < "v0.23" { Core::older(version) } else { Core::newer(version) };
@@ -63,7 +63,6 @@ fn a_project_whose_configuration_the_site_names_is_bootstrapped_by_its_id() {
     for (name, key) in [("daemon", "a-daemons-key"), ("plugin", "a-plugins-key")] {
         site.script_user(name, key).unwrap();
     }
-    let mut studio = Studio::new(python);
     studio
         .set("shotgun", &format!("server: {}", site.url()))
         .set("sgtk", &format!("core: {}", distributed.start().display()))

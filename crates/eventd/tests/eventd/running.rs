@@ -8,7 +8,9 @@ use std::process::Command;
 use serde_json::Value;
 use sgtk_host_fixtures::{Fault, Site};
 
-use crate::daemon::{Studio, event, python};
+use crate::daemon::{Studio, event, over_both, python};
+
+over_both!(check_prints_the_callbacks_and_fails_where_something_would_not_work);
 
 const NOTE: &str = "
 def registerCallbacks(reg):
@@ -180,10 +182,7 @@ fn a_site_that_is_away_slow_or_talks_garbage_loses_nothing_and_the_log_says_what
     assert!(daemon.stop().success());
 }
 
-#[test]
-fn check_prints_the_callbacks_and_fails_where_something_would_not_work() {
-    let Some(python) = python() else { return };
-    let mut studio = Studio::new(python);
+fn check_prints_the_callbacks_and_fails_where_something_would_not_work(mut studio: Studio) {
     studio.plugin("note.py", "
 def registerCallbacks(reg):
     reg.registerCallback('plugin', 'a-plugins-key', print, {'Shotgun_Shot_Change': 'sg_status_list', '*': ['a', 'b']}, None, False)

@@ -1,6 +1,8 @@
 //! From start to stop.
 
-use crate::daemon::{Studio, python};
+use crate::daemon::{Studio, over_both};
+
+over_both!(plugins_of_both_kinds_get_the_events_of_two_projects_and_a_restart_goes_on);
 
 const EVENTS: &str = "
 def registerCallbacks(reg):
@@ -23,10 +25,7 @@ def note(sg, logger, event, args):
     done('core', event['id'], event['project']['id'], sgtk.__version__)
 ";
 
-#[test]
-fn plugins_of_both_kinds_get_the_events_of_two_projects_and_a_restart_goes_on() {
-    let Some(python) = python() else { return };
-    let studio = Studio::new(python);
+fn plugins_of_both_kinds_get_the_events_of_two_projects_and_a_restart_goes_on(studio: Studio) {
     studio.plugin("note.py", EVENTS);
     studio.project_plugin("versions.py", TOOLKIT);
     studio.configuration(176, "bunny", "v0.24.0");

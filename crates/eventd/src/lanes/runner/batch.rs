@@ -143,7 +143,7 @@ impl Runner {
             what.push((place, key, &item.wanted));
         }
         let path = notes.path().to_string_lossy();
-        let arguments = |call: sgtk_pool::Call| {
+        let arguments = |call: crate::workers::Call| {
             call.arg(&path).arg(BUDGET.as_secs_f64()).arg(&stamps).arg(&events).arg(&what).arg(self.loads())
         };
         // A callback has its full time even where it is the last that is begun.

@@ -229,6 +229,9 @@ class Host(object):
                 # A child that the plugin has forked: it has nobody to answer to.
                 os._exit(1)
             told["error"] = failure(callback, error)
+            if type(error).__name__ == "TimeLimitReached":
+                # Its time is up, or nobody wants it any more: no further callback is to run.
+                raise
         if os.getpid() != self.process:
             os._exit(0)
         told.update(begun=begun, seconds=time.monotonic() - clock)

@@ -9,8 +9,9 @@ import logging
 
 NAME = "sgtk_eventd.record"
 
-#: The names of the plugins: theirs are the loggers `plugin.<name>` and those below.
-plugins = set()
+#: The names of the plugins: theirs are the loggers `plugin.<name>` and those below. Where projects share a process each has
+#: this module, and all of them one logger.
+plugins = vars(logging.getLogger(NAME)).setdefault("plugins", set())
 
 #: Characters of a message that are sent.
 LONGEST = 20000
@@ -18,6 +19,9 @@ LONGEST = 20000
 
 class ToDaemon(logging.Handler):
     """Sends each record once."""
+
+    #: The process's own handler, of whatever copy of this module, and not that of the pool's agent.
+    is_whole = True
 
     def __init__(self, below):
         super(ToDaemon, self).__init__()
@@ -72,9 +76,28 @@ def start():
     """Puts the handler in the place of the worker's own on the root logger, whose level is Python's default."""
     root = logging.getLogger()
     below = [handler for handler in root.handlers if type(handler).__name__ == "ToDaemon"]
-    if not below or isinstance(below[0], ToDaemon):
+    if not below or hasattr(below[0], "is_whole"):
         return
     for handler in below:
         root.removeHandler(handler)
     root.addHandler(ToDaemon(below))
+    root.setLevel(logging.WARNING)
+
+
+class Told(logging.Handler):
+    """Gives the text of records to a function."""
+
+    def __init__(self, tell):
+        super(Told, self).__init__()
+        self._tell = tell
+
+    def emit(self, record):
+        """JSON, so that it is ASCII."""
+        self._tell(record.getMessage())
+
+
+def begin(tell):
+    """In a process that many projects share: has the function be given each record."""
+    root = logging.getLogger()
+    root.addHandler(ToDaemon([Told(tell)]))
     root.setLevel(logging.WARNING)

@@ -35,14 +35,17 @@ pub struct Record {
     pub plugin: Option<String>,
 }
 
+/// What tells of workers, and of what the projects' process does.
+const WORKERS: [&str; 3] = ["sgtk_pool", "sgtk_host", "sgtk_eventd::in_process"];
+
 /// The agent's logger.
 const RECORDS: &str = "sgtk_eventd.record";
 
 impl Record {
     /// What an event of `tracing` is as a record. None for what is nobody's concern.
-    pub(super) fn of(event: &Event<'_>) -> Option<Record> {
+    pub(crate) fn of(event: &Event<'_>) -> Option<Record> {
         let (target, level) = (event.metadata().target(), *event.metadata().level());
-        let known = ["sgtk_eventd", "sgtk_pool", "sgtk_config", "sgtk"];
+        let known = ["sgtk_eventd", "sgtk_pool", "sgtk_host", "sgtk_config", "sgtk"];
         if !known.iter().any(|name| {
             target == *name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"))
         }) {
@@ -64,7 +67,9 @@ impl Record {
         // The pool's own affairs, and Toolkit's, are of interest where something is wrong.
         let (name, level) = match logger {
             Some(logger) => (logger.to_owned(), level),
-            None if target.starts_with("sgtk_pool") && level == 20 => ("engine.workers".to_owned(), 10),
+            None if level == 20 && WORKERS.iter().any(|of| target.starts_with(of)) => {
+                ("engine.workers".to_owned(), 10)
+            }
             None => ("engine".to_owned(), level),
         };
         let level_name = if level == 10 { "DEBUG" } else { level_name };

@@ -1,0 +1,44 @@
+//! What this process says to the daemon.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sgtk_config::keys::redacted;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+
+use crate::in_process::wire::{News, frame};
+use crate::report::log::Record;
+
+/// The way to the daemon.
+#[derive(Debug)]
+pub(super) struct Voice {
+    socket: Mutex<UnixStream>,
+}
+
+impl Voice {
+    pub(super) fn new(socket: UnixStream) -> Voice {
+        Voice { socket: Mutex::new(socket) }
+    }
+
+    /// Says something. A daemon that has ended hears nothing more.
+    pub(super) fn say(&self, news: &News) {
+        if let Ok(frame) = frame(news) {
+            let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = socket.write_all(&frame);
+        }
+    }
+}
+
+/// This process's own log, Toolkit's records among it.
+pub(super) struct ToDaemon(pub(super) Arc<Voice>);
+
+impl<S: Subscriber> Layer<S> for ToDaemon {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        if let Some(mut record) = Record::of(event) {
+            record.message = redacted(&record.message).into_owned();
+            self.0.say(&News::Logged(record));
+        }
+    }
+}
