@@ -110,8 +110,10 @@ impl Learner {
     }
 }
 
+type Told = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Who is told of secrets that are learned.
-static TOLD: RwLock<Option<Arc<dyn Fn(&str) + Send + Sync>>> = RwLock::new(None);
+static TOLD: RwLock<Option<Told>> = RwLock::new(None);
 
 /// Has a function be told of each secret that is [learned](Learner::learn) from now on, of whatever
 /// [`Secrets`]: for a process whose output another one shows. The last function that was given counts.
@@ -269,6 +271,23 @@ mod tests {
         for hidden in ["given at first", "learned token 00001", &last] {
             assert_eq!(redacted(hidden), HIDDEN);
         }
+    }
+
+    #[test]
+    fn who_wants_to_know_is_told_of_each_secret_that_is_learned_once() {
+        let told = Arc::new(RwLock::new(Vec::new()));
+        let list = Arc::clone(&told);
+        on_learned(move |secret| list.write().push(secret.to_owned()));
+        let secrets = Secrets::in_use([secret("one that was given to be told")]);
+        for text in ["one that was given to be told", "one that is learned to be told", "abc"] {
+            secrets.learner().learn(text);
+            secrets.learner().learn(text);
+        }
+        // Other tests learn as well.
+        let told = told.read().clone();
+        let told: Vec<_> =
+            told.iter().filter(|text| text.ends_with("to be told") || *text == "abc").collect();
+        assert_eq!(told, ["one that is learned to be told"]);
     }
 
     #[test]

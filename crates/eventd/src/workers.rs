@@ -113,7 +113,7 @@ pub struct Workers {
 enum Runs {
     Pool(WorkerPool),
     #[cfg(feature = "embedded")]
-    InProcess(Process),
+    InProcess(Box<Process>),
 }
 
 /// Where a worker is.
@@ -155,14 +155,14 @@ impl Workers {
                 Ok::<_, WorkersError>(Runs::Pool(builder.slice(SLICE).linger(LINGER).build()?))
             }
             #[cfg(feature = "embedded")]
-            Isolation::InProcess => Ok(Runs::InProcess(Process::new(process::Options {
+            Isolation::InProcess => Ok(Runs::InProcess(Box::new(Process::new(process::Options {
                 home: home.folder().to_owned(),
                 python: options.python.clone(),
                 configs: projects.configs().base().to_owned(),
                 most: options.max_workers,
                 idle: options.idle,
                 memory: options.memory,
-            }))),
+            })))),
         };
         let runs = options.projects.as_ref().map(runs).transpose()?;
         let projects = options.projects.zip(runs);
@@ -173,7 +173,6 @@ impl Workers {
     ///
     /// # Errors
     /// Why there cannot be one: its Python is another one than the linked one, say.
-    #[cfg_attr(not(feature = "embedded"), expect(clippy::unused_async, reason = "workers start when called"))]
     pub async fn prepare_projects(&self) -> Result<(), CallError> {
         match self.projects.as_ref().map(|(_, runs)| runs) {
             #[cfg(feature = "embedded")]

@@ -153,14 +153,14 @@ impl Process {
     ) -> Result<T, CallError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (name, project) = (what.function, what.project.clone());
-        let order = Order::Call(Request {
+        let order = Order::Call(Box::new(Request {
             id,
             worker: what.worker,
             bootstrap: self.lock().bootstraps.get(&what.project).cloned(),
             project: what.project,
             function: name.trim_start_matches("plugins:").to_owned(),
             arguments: what.arguments,
-        });
+        }));
         // One that is about to be replaced takes none.
         let (running, mut answers) = loop {
             let running = self.running()?;

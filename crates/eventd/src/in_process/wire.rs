@@ -48,7 +48,7 @@ pub(super) struct Request {
 /// What the daemon wants.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Order {
-    Call(Request),
+    Call(Box<Request>),
     /// Break off a call.
     Abort(u64),
     /// The worker of this name starts anew with its next call.

@@ -120,6 +120,12 @@ impl Studio {
         Some(studio)
     }
 
+    /// The Python with the client in it.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn python(&self) -> &Path {
+        &self.python
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

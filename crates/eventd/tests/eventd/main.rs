@@ -12,6 +12,7 @@ mod browser;
 mod crash;
 mod daemon;
 mod demo;
+mod isolation;
 mod mail;
 #[cfg(feature = "nats")]
 mod many;

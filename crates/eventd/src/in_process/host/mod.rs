@@ -59,7 +59,7 @@ pub(crate) fn main() -> ExitCode {
     let calls = Calls::new(Arc::clone(&rooms), Arc::clone(&voice));
     loop {
         match read::<Order>(&mut socket) {
-            Ok(Some(Order::Call(request))) => calls.begin(request),
+            Ok(Some(Order::Call(request))) => calls.begin(*request),
             Ok(Some(Order::Abort(id))) => calls.abort(id),
             Ok(Some(Order::Forget(worker))) => calls.forget(&worker),
             Ok(Some(Order::End)) => {
@@ -115,7 +115,12 @@ fn prepare(py: Python<'_>, voice: &Arc<Voice>) -> PyResult<()> {
         options.set_item("line_buffering", true)?;
         py.import("sys")?.getattr(stream)?.call_method("reconfigure", (), Some(&options))?;
     }
-    // A crash says where.
+    // A crash says where, and then ends the process: Rust's own handlers, to which the signal would be passed
+    // on, let one pass that somebody has sent.
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action needs no code of this process's.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     py.import("faulthandler")?.call_method0("enable")?;
     let code = std::ffi::CString::new(RECORDS)?;
     let records = PyModule::from_code(py, &code, c"records.py", c"eventd_records")?;

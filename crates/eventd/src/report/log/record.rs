@@ -70,6 +70,7 @@ impl Record {
             None if level == 20 && WORKERS.iter().any(|of| target.starts_with(of)) => {
                 ("engine.workers".to_owned(), 10)
             }
+            None if target.starts_with("sgtk_host") => ("engine.workers".to_owned(), level),
             None => ("engine".to_owned(), level),
         };
         let level_name = if level == 10 { "DEBUG" } else { level_name };
