@@ -1,7 +1,7 @@
 //! What runs Python for the daemon: pools of workers and, where the configuration says so, one process for
 //! all projects. Nothing else here knows of them.
 
-mod call;
+pub(crate) mod call;
 mod home;
 
 use std::collections::BTreeMap;

@@ -8,13 +8,15 @@
 //! | --- | --- |
 //! | `wire` | what the two say to each other |
 //! | `process` | the daemon's side: starts the process, makes calls in it, replaces it |
-//! | `link` | what comes from the process: answers, log records, output, its end |
+//! | `running` | one such process: its calls, and their answers |
+//! | `link`, `output` | what is said to it, and what comes from it: answers, log records, prints, its end |
 //! | `host` | the process itself |
 
 pub(crate) mod host;
 mod link;
+mod output;
 pub(crate) mod process;
+mod running;
 mod wire;
 
-/// The command by which the daemon starts the process. Nobody else gives it.
-pub(crate) const COMMAND: &str = "host-projects";
+pub(crate) use wire::COMMAND;

@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sgtk_pool::Delivery;
 
-use super::link::{Answer, Running};
+use super::link;
+use super::running::{Answer, Running};
 use super::wire::{Failed, How, Order, Request, Setup};
 use crate::projects::Bootstrapped;
-use crate::workers::CallError;
+use crate::workers::call::CallError;
 
 /// What it is called among the workers.
 pub(crate) const NAME: &str = "projects";
@@ -128,7 +129,7 @@ impl Process {
             most: self.options.most,
             idle: self.options.idle.map(|idle| idle.as_secs_f64()),
         };
-        match Running::start(&setup, self.options.memory) {
+        match link::start(&setup, self.options.memory) {
             Ok(running) => {
                 now.running = Some(Arc::clone(&running));
                 Ok(running)

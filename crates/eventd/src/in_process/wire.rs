@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use crate::projects::Bootstrapped;
 use crate::report::log::Record;
 
+/// The command by which the daemon starts the process. Nobody else gives it.
+pub(crate) const COMMAND: &str = "host-projects";
+
 /// More than this is no frame.
 const LARGEST: usize = 256 << 20;
 

@@ -12,7 +12,6 @@ use sgtk_config::keys::redacted;
 use sgtk_host::pyo3::prelude::*;
 use sgtk_host::{Interruptible, Interruption};
 
-use super::chain;
 use super::rooms::Rooms;
 use super::voice::Voice;
 use crate::in_process::wire::{Failed, How, News, Request};
@@ -227,4 +226,16 @@ fn raised(error: PythonError, how: How) -> Failed {
         classes: error.mro,
         traceback: error.traceback,
     }
+}
+
+/// An error with what has caused it.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

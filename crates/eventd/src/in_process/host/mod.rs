@@ -18,7 +18,7 @@ use sgtk_host::pyo3::types::PyCFunction;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::wire::{News, Order, Setup, read};
-use calls::Calls;
+use calls::{Calls, chain};
 use rooms::Rooms;
 use voice::Voice;
 
@@ -133,16 +133,4 @@ fn prepare(py: Python<'_>, voice: &Arc<Voice>) -> PyResult<()> {
     })?;
     records.call_method1("begin", (tell,))?;
     Ok(())
-}
-
-/// An error with what has caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

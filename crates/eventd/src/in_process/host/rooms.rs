@@ -122,43 +122,40 @@ impl Rooms {
     ) -> sgtk_host::Result<Stay> {
         let same =
             |room: &&Arc<Room>| room.project == project && room.bootstrap.is_some() == bootstrap.is_some();
-        let place = {
+        {
             let mut inner = self.lock();
             if let Some(room) = inner.homes.get(worker).filter(same).cloned() {
                 return Ok(inner.stay(self, room));
             }
+        }
+        self.leave(worker);
+        loop {
+            let place = self.lock().free_place(project);
+            let host = self.host(place)?;
+            let mut inner = self.lock();
             if let Some(room) = inner.newest(worker, |room| same(&room)) {
                 let room = inner.move_in(worker, room);
                 return Ok(inner.stay(self, room));
             }
-            inner.free_place(project)
-        };
-        self.leave(worker);
-        let host = self.host(place)?;
-        let mut inner = self.lock();
-        // Another worker may have made one meanwhile.
-        let room = inner.newest(worker, |room| same(&room)).unwrap_or_else(|| {
-            inner.next += 1;
-            let guests = Guests { now: HashSet::new(), ever: HashSet::new(), busy: 0, used: Instant::now() };
-            let id = inner.next;
-            inner.guests.insert(id, guests);
-            let room = Arc::new(Room {
-                id,
-                project: project.to_owned(),
-                host,
-                place,
-                bootstrap,
-                engine: Mutex::new(Alive::No),
-                changed: Condvar::new(),
-            });
-            inner.rooms.push(Arc::clone(&room));
-            room
-        });
-        let room = inner.move_in(worker, room);
-        Ok(inner.stay(self, room))
+            // Another worker may have come first, and gone on to a room of its own.
+            if inner.free_place(project) == place {
+                let room = inner.add(Room {
+                    id: 0,
+                    project: project.to_owned(),
+                    host,
+                    place,
+                    bootstrap,
+                    engine: Mutex::new(Alive::No),
+                    changed: Condvar::new(),
+                });
+                let room = inner.move_in(worker, room);
+                return Ok(inner.stay(self, room));
+            }
+        }
     }
 
-    /// A worker's plugins are not used any more. A room that nobody is in is dropped.
+    /// A worker's plugins are not used any more. A room that nobody is in is dropped, once its last call has
+    /// ended.
     pub(super) fn leave(self: &Arc<Self>, worker: &str) {
         let empty = {
             let mut inner = self.lock();
@@ -166,7 +163,7 @@ impl Rooms {
             let guests = inner.guests.get_mut(&room.id);
             let is_empty = guests.is_some_and(|guests| {
                 guests.now.remove(worker);
-                guests.now.is_empty()
+                guests.are_gone()
             });
             is_empty.then_some(room)
         };
@@ -175,7 +172,7 @@ impl Rooms {
         }
     }
 
-    /// Drops a room once its last call has ended, on a thread of its own: that waits for its turn.
+    /// Drops a room on a thread of its own: that waits for its turn.
     fn drop_later(self: &Arc<Self>, room: Arc<Room>) {
         let rooms = Arc::clone(self);
         let ends = move || {
@@ -218,7 +215,23 @@ impl Rooms {
     }
 }
 
+impl Guests {
+    /// Nobody is there any more, and nobody comes.
+    fn are_gone(&self) -> bool {
+        self.now.is_empty() && self.busy == 0
+    }
+}
+
 impl Inner {
+    fn add(&mut self, room: Room) -> Arc<Room> {
+        self.next += 1;
+        let guests = Guests { now: HashSet::new(), ever: HashSet::new(), busy: 0, used: Instant::now() };
+        self.guests.insert(self.next, guests);
+        let room = Arc::new(Room { id: self.next, ..room });
+        self.rooms.push(Arc::clone(&room));
+        room
+    }
+
     fn stay(&mut self, rooms: &Arc<Rooms>, room: Arc<Room>) -> Stay {
         if let Some(guests) = self.guests.get_mut(&room.id) {
             guests.busy += 1;
@@ -258,9 +271,13 @@ fn kind(worker: &str) -> &str {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        if let Some(guests) = self.rooms.lock().guests.get_mut(&self.room.id) {
+        let is_empty = self.rooms.lock().guests.get_mut(&self.room.id).is_some_and(|guests| {
             guests.busy -= 1;
             guests.used = Instant::now();
+            guests.are_gone()
+        });
+        if is_empty {
+            self.rooms.drop_later(Arc::clone(&self.room));
         }
     }
 }
@@ -307,7 +324,7 @@ impl Room {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the import state, once nobody is in it. Waits for that.
+    /// Drops the import state. Waits for its turn.
     fn end(&self) {
         let engine = std::mem::replace(&mut *self.alive(), Alive::No);
         let ended = match engine {
