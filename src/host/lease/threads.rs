@@ -1,5 +1,6 @@
 //! Threads that run a project's code.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use pyo3::types::PyDict;
 use crate::error::Error;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
+use crate::host::python::collector::CollectorPaused;
+use crate::host::python::contents;
+use crate::host::python::frames::outwards;
 use crate::host::python::import::import_for_host;
 use crate::host::python::modules::function_globals;
 use crate::host::python::time_limit::raise_in;
@@ -66,7 +70,7 @@ struct Running {
 fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>> {
     let threading = import_for_host(py, "threading")?;
     let this: u64 = threading.call_method0("get_ident")?.extract()?;
-    let frames = import_for_host(py, "sys")?.call_method0("_current_frames")?.cast_into::<PyDict>()?;
+    let running = running_now(py, states)?;
     let mut found = Vec::new();
     for thread in threading.call_method0("enumerate")?.try_iter()? {
         let thread = thread?;
@@ -74,9 +78,8 @@ fn running(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<Vec<Running>
         if ident == this {
             continue;
         }
-        let frame = frames.get_item(ident)?;
         // What project code has started begins with a function of its own, which is running from then on.
-        let is_its_own = is_to_run(&thread, states) || frame.is_some_and(|frame| is_running(frame, states));
+        let is_its_own = is_to_run(&thread, states) || running.contains(&ident);
         if is_its_own && thread.is_instance(&threading.getattr("Timer")?)? {
             // It waits in C for as long as it was set to, unless it is told not to.
             // One whose own code raises is asked to end as any other thread is.
@@ -100,17 +103,23 @@ fn is_to_run(thread: &Bound<'_, PyAny>, states: &[Arc<ImportState>]) -> bool {
     })
 }
 
-/// Whether a frame, or one that called it, runs code of one of the states.
-fn is_running(frame: Bound<'_, PyAny>, states: &[Arc<ImportState>]) -> bool {
-    let mut next = Some(frame);
-    while let Some(frame) = next {
-        let globals = frame.getattr("f_globals").ok().and_then(|globals| globals.cast_into::<PyDict>().ok());
-        if globals.is_some_and(|globals| is_of(&globals, states)) {
-            return true;
+/// The numbers of the threads that run code of one of the states.
+///
+/// All of it without a moment in which another thread has the interpreter: a frame of another thread's is
+/// looked at only as long as that thread does not go on.
+fn running_now(py: Python<'_>, states: &[Arc<ImportState>]) -> PyResult<HashSet<u64>> {
+    let current_frames = import_for_host(py, "sys")?.getattr("_current_frames")?;
+    // Making frames allocates, and destructors may be any code.
+    let _paused = CollectorPaused::new(py);
+    let frames = current_frames.call0()?.cast_into::<PyDict>()?;
+    let mut running = HashSet::new();
+    for (ident, frame) in contents::items(&frames) {
+        let globals = outwards(frame).filter_map(|frame| frame.globals());
+        if globals.into_iter().any(|globals| is_of(&globals, states)) {
+            running.insert(ident.extract()?);
         }
-        next = frame.getattr("f_back").ok().filter(|back| !back.is_none());
     }
-    false
+    Ok(running)
 }
 
 fn is_of(globals: &Bound<'_, PyDict>, states: &[Arc<ImportState>]) -> bool {

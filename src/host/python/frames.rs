@@ -3,7 +3,7 @@
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyFrame};
 
 /// The globals of the Python code that is calling us.
 pub(crate) fn running_globals(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
@@ -27,6 +27,12 @@ fn running_frame(py: Python<'_>) -> Option<Frame<'_>> {
 /// The frames of this thread, from the code that is calling us outwards.
 pub(crate) fn frames(py: Python<'_>) -> impl Iterator<Item = Frame<'_>> {
     std::iter::successors(running_frame(py), Frame::back)
+}
+
+/// A frame and those that have called it, outwards.
+pub(crate) fn outwards(frame: Bound<'_, PyAny>) -> impl Iterator<Item = Frame<'_>> {
+    let is_frame = frame.is_instance_of::<PyFrame>();
+    std::iter::successors(is_frame.then_some(Frame(frame)), Frame::back)
 }
 
 /// A place in Python code.

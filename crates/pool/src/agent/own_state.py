@@ -430,12 +430,34 @@ def _runs_code_of(thread, names):
         function = getattr(function, "__func__", function)
         if id(getattr(function, "__globals__", None)) in names:
             return True
-    frame = sys._current_frames().get(thread.ident)
-    while frame is not None:
-        if id(frame.f_globals) in names:
-            return True
-        frame = frame.f_back
-    return False
+    return any(id(one) in names for one in _globals_running_on(thread.ident))
+
+
+def _globals_running_on(ident):
+    """The globals of the code that runs on another thread, from the innermost outwards.
+
+    A frame is looked at only as long as its thread does not go on: CPython 3.11 has been seen to crash otherwise. So all
+    of it is C code, in which no thread is switched: the frames, by `getattr`, and their globals.
+    """
+    import itertools
+    import operator
+
+    innermost = map(operator.methodcaller("__call__"), (sys._current_frames,))
+    innermost = map(operator.methodcaller("get", ident), innermost)
+    frames = itertools.accumulate(itertools.chain(innermost, itertools.repeat("f_back")), getattr)
+    found = []
+    # Garbage that is collected meanwhile may run code of any kind.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        found.extend(map(operator.attrgetter("f_globals"), frames))
+    except AttributeError:
+        # The outermost has None behind it.
+        pass
+    finally:
+        if collects:
+            gc.enable()
+    return found
 
 
 def _forget(roots):
