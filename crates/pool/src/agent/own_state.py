@@ -436,8 +436,8 @@ def _runs_code_of(thread, names):
 def _globals_running_on(ident):
     """The globals of the code that runs on another thread, from the innermost outwards.
 
-    A frame is looked at only as long as its thread does not go on: CPython 3.11 has been seen to crash otherwise. So all
-    of it is C code, in which no thread is switched: the frames, by `getattr`, and their globals.
+    A frame is looked at only as long as its thread does not go on: CPython 3.11 has been seen to crash
+    otherwise. So all of it is C code, in which no thread is switched: the frames, by `getattr`, and their globals.
     """
     import itertools
     import operator
