@@ -1,8 +1,9 @@
 """What a bench of bootstraps is measured against, in plain Python.
 
-Arguments: the way, the `python` folder of the core to start from, the site, the script's name and key, how many calls to
-the site a bootstrap makes, how many turns are not timed and how many are, and for each project `id=python folder of its
-core`. Turns take the projects one after another. Prints how long the timed ones took, in nanoseconds.
+Arguments: the way, the `python` folder of the core to start from, the site, the script's name and key, how
+many calls to the site a bootstrap makes, how many turns are not timed and how many are, and for each project
+`id=python folder of its core`. Turns take the projects one after another. Prints how long the timed ones
+took, in nanoseconds.
 """
 
 # What a daemon has loaded anyway, the host's as well, is not a core's to count.
@@ -19,7 +20,9 @@ PROJECTS = [(int(number), core) for number, core in (project.split("=", 1) for p
 
 
 def document(turn):
-    """The document's second listing, line by line: with its first import in the first turn, and the next project after."""
+    """The document's second listing, line by line: with its first import in the first turn, and the next
+    project after.
+    """
     number, _ = PROJECTS[turn % len(PROJECTS)]
     start = time.perf_counter_ns()
     if turn == 0:

@@ -23,7 +23,9 @@ class Callback:
     def __init__(self, function, wanted, args, stop_on_error, logger):
         self.function, self.args, self.stop_on_error, self.logger = function, args, stop_on_error, logger
         self.name = getattr(function, "__name__", type(function).__name__)
-        self.wanted = wanted and {kind: [names] if isinstance(names, str) else names for kind, names in wanted.items()}
+        self.wanted = wanted and {
+            kind: [names] if isinstance(names, str) else names for kind, names in wanted.items()
+        }
 
     def wants(self, kind, attribute):
         if not self.wanted:
@@ -73,7 +75,9 @@ class Plugin:
 
 def _failure(plugin, error):
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+    name = (
+        kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+    )
     text = "".join(traceback.format_exception(kind, error, error.__traceback__)).rstrip()
     return {"plugin": plugin, "type": name, "message": str(error), "traceback": text}
 
@@ -107,9 +111,15 @@ def handle(sgtk, project, files, kind, attribute, event):
                 if plugin.stopped:
                     break
     seen = [("'sgtk'", sgtk), ("'tank'", sys.modules.get("tank"))]
-    seen += [("'sgtk' of plugin %s" % plugin.name, getattr(plugin.module, "sgtk", None)) for plugin in _plugins]
+    seen += [
+        ("'sgtk' of plugin %s" % plugin.name, getattr(plugin.module, "sgtk", None)) for plugin in _plugins
+    ]
     cores = [
-        {"what": what, "file": getattr(module, "__file__", None), "version": getattr(module, "__version__", None)}
+        {
+            "what": what,
+            "file": getattr(module, "__file__", None),
+            "version": getattr(module, "__version__", None),
+        }
         for what, module in seen
         if module is not None
     ]

@@ -1,4 +1,6 @@
-"""Lets a test stop the import of a core (`Broken::Hangs`) or of its module `tank.late_gated`, and let it go on."""
+"""Lets a test stop the import of a core (`Broken::Hangs`) or of its module `tank.late_gated`, and let it go
+on.
+"""
 
 import threading
 

@@ -17,7 +17,9 @@ def registerCallbacks(reg):
 
 
 def core_yaml(sg, logger, event, args):
-    """Returns a setting of the project's configuration (None where the environment names none) and the library."""
+    """Returns a setting of the project's configuration (None where the environment names none) and the
+    library.
+    """
     setting = None
     configuration = os.environ.get("TANK_CURRENT_PC")
     if configuration:

@@ -14,7 +14,8 @@ def registerCallbacks(reg):
 
 
 def counts(sg, logger, event, args):
-    """Returns how many events of each project this copy of the plugin has seen: there should be one project."""
+    """Returns how many events of each project this copy of the plugin has seen: there should be one project.
+    """
     seen[event["project"]] = seen.get(event["project"], 0) + 1
     sgtk.set_authenticated_user(event["project"])
     logger.debug("event %d: %s", event["id"], seen)

@@ -1,6 +1,7 @@
 """Says for each new version which core handles it.
 
-Hazard: `import sgtk` at the top runs once, when the daemon loads its plugins, and binds one project's core for all.
+Hazard: `import sgtk` at the top runs once, when the daemon loads its plugins, and binds one project's core
+for all.
 """
 
 import sgtk

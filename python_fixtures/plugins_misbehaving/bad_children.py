@@ -10,7 +10,8 @@ _SLEEP = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 
 
 def holds_pipes():
-    """A grandchild that has the worker's standard output and error, and outlives it. Returns its process id."""
+    """A grandchild that has the worker's standard output and error, and outlives it. Returns its process id.
+    """
     return subprocess.Popen(_SLEEP).pid
 
 
@@ -27,7 +28,8 @@ def holds_pipes_and_dies():
 
 
 def escapes_and_floods():
-    """A grandchild out of reach that writes to the pipes of a worker that is gone, as long as somebody reads."""
+    """A grandchild out of reach that writes to the pipes of a worker that is gone, as long as somebody reads.
+    """
     begun, begins = os.pipe()
     flood = "import os\nlines = bytes([10]) * 65536\nos.write(1, lines)\nos.write(%d, lines[:1])\n" % begins
     flood += "while True: os.write(1, lines)"

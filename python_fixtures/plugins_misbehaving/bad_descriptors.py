@@ -13,7 +13,9 @@ def closes_all():
 def closes_and_opens(folder):
     """Then opens files, which get the numbers that were free."""
     os.closerange(3, 256)
-    opened = [os.open(os.path.join(folder, "file%d" % number), os.O_RDWR | os.O_CREAT) for number in range(20)]
+    opened = [
+        os.open(os.path.join(folder, "file%d" % number), os.O_RDWR | os.O_CREAT) for number in range(20)
+    ]
     return opened
 
 

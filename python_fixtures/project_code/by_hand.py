@@ -1,7 +1,8 @@
 """Code of a project that works on the import system by hand, as bundles and studio tools do.
 
-Hazards: everything here counts on `sys.path`, `sys.modules` and the loggers being the project's own at that moment, on
-whatever thread it runs. Each function gives what it found in the end; what it changed is undone by it.
+Hazards: everything here counts on `sys.path`, `sys.modules` and the loggers being the project's own at that
+moment, on whatever thread it runs. Each function gives what it found in the end; what it changed is undone by
+it.
 """
 
 import importlib

@@ -1,5 +1,5 @@
-"""Code of a project that has others run what is not its own code: functions of C and of the standard library, on threads
-and timers that it starts and in executors.
+"""Code of a project that has others run what is not its own code: functions of C and of the standard library,
+on threads and timers that it starts and in executors.
 
 Hazards: nothing of the project's is among the functions that were called on the way, on such a thread.
 """
@@ -118,7 +118,9 @@ def children():
     told = {}
     for way in WAYS:
         told[way.__name__] = _child(lambda command: way(os.system, command), line)
-        told[way.__name__ + " call"] = _child(lambda command: way(subprocess.call, ["sh", "-c", command]), line)
+        told[way.__name__ + " call"] = _child(
+            lambda command: way(subprocess.call, ["sh", "-c", command]), line
+        )
     return told
 
 
@@ -165,4 +167,6 @@ def changed(name):
 
 def given(executor):
     """A child by an executor of somebody else's."""
-    return _child(lambda command: executor.submit(os.system, command), "echo $TANK_CURRENT_PC $GIT_TERMINAL_PROMPT")
+    return _child(
+        lambda command: executor.submit(os.system, command), "echo $TANK_CURRENT_PC $GIT_TERMINAL_PROMPT"
+    )

@@ -1,4 +1,6 @@
-"""The site's event log: events in transactions, whose ids are given out before they can be seen; and writes that cause events."""
+"""The site's event log: events in transactions, whose ids are given out before they can be seen; and writes
+that cause events.
+"""
 
 import bisect
 import copy
@@ -7,11 +9,26 @@ import uuid
 
 #: The fields of an entry, null where nothing was said.
 FIELDS = (
-    "event_type", "attribute_name", "meta", "entity", "user", "project", "session_uuid", "created_at", "description",
+    "event_type",
+    "attribute_name",
+    "meta",
+    "entity",
+    "user",
+    "project",
+    "session_uuid",
+    "created_at",
+    "description",
 )
 
 #: What a field is, by the type of its value.
-TYPES = {"bool": "checkbox", "int": "number", "float": "float", "dict": "entity", "list": "multi_entity", "str": "text"}
+TYPES = {
+    "bool": "checkbox",
+    "int": "number",
+    "float": "float",
+    "dict": "entity",
+    "list": "multi_entity",
+    "str": "text",
+}
 
 
 def now():
@@ -69,12 +86,17 @@ class Log(object):
         link = {"type": entity["type"], "id": entity["id"], "name": entity.get("name") or entity.get("code")}
         about = {"entity_type": entity["type"], "entity_id": entity["id"]}
         about.update(meta or {}, type=event)
-        self.enter({
-            "event_type": "Shotgun_%s_%s" % (entity["type"], kind), "attribute_name": attribute, "meta": about,
-            "entity": link, "user": {"type": "ApiUser", "id": self.records.script_id(who), "name": who},
-            "project": project and {"type": "Project", "id": project["id"], "name": project.get("name")},
-            "session_uuid": auth.get("session_uuid") or str(uuid.uuid4()),
-        })
+        self.enter(
+            {
+                "event_type": "Shotgun_%s_%s" % (entity["type"], kind),
+                "attribute_name": attribute,
+                "meta": about,
+                "entity": link,
+                "user": {"type": "ApiUser", "id": self.records.script_id(who), "name": who},
+                "project": project and {"type": "Project", "id": project["id"], "name": project.get("name")},
+                "session_uuid": auth.get("session_uuid") or str(uuid.uuid4()),
+            }
+        )
 
 
 class Writes(object):
@@ -87,7 +109,9 @@ class Writes(object):
     def call(self, method, auth, who, params):
         """The results of a call."""
         if method == "batch":
-            before = copy.deepcopy({kind: all for kind, all in self.records.entities.items() if kind != Log.kind})
+            before = copy.deepcopy(
+                {kind: all for kind, all in self.records.entities.items() if kind != Log.kind}
+            )
             seen = self.log.last
             try:
                 return [self.call(one["request_type"], auth, who, one) for one in params]
@@ -110,9 +134,15 @@ class Writes(object):
             self.log.wrote(auth, who, "Revival", retired, "entity_revival")
             return True
         if entity is None:
-            raise self.refused(104, "API %s() CRUD ERROR: Entity of type %s with id=%s does not exist" % (
-                method, kind, params.get("id"),
-            ))
+            raise self.refused(
+                104,
+                "API %s() CRUD ERROR: Entity of type %s with id=%s does not exist"
+                % (
+                    method,
+                    kind,
+                    params.get("id"),
+                ),
+            )
         if method == "delete":
             self.records.retired[kind, entity["id"]] = entity
             self.records.remove(kind, entity["id"])
@@ -148,7 +178,9 @@ class Writes(object):
             answer[name] = copy.deepcopy(value)
             if old != value:
                 meta = {
-                    "attribute_name": name, "old_value": old, "new_value": value,
+                    "attribute_name": name,
+                    "old_value": old,
+                    "new_value": value,
                     "field_data_type": TYPES.get(type(value).__name__, "text"),
                 }
                 self.log.wrote(auth, who, "Change", entity, "attribute_change", name, meta)
@@ -158,7 +190,9 @@ class Writes(object):
         """What fields there are, by what entities have."""
         fields = {}
         for entity in self.records.entities.get(kind, {}).values():
-            fields.update({key: value for key, value in entity.items() if value is not None or key not in fields})
+            fields.update(
+                {key: value for key, value in entity.items() if value is not None or key not in fields}
+            )
         for key in self.records.fields_of(kind):
             fields.setdefault(key, None)
         if name is not None:
@@ -180,7 +214,9 @@ class Writes(object):
 
 
 def candidates(entries, order, condition):
-    """The ids that a condition on ids leaves, of entries whose ids are sorted in `order`; None where it says nothing."""
+    """The ids that a condition on ids leaves, of entries whose ids are sorted in `order`; None where it says
+    nothing.
+    """
     if not condition:
         return None
     if "conditions" in condition:
@@ -195,10 +231,10 @@ def candidates(entries, order, condition):
         return None
     relation, wanted = condition["relation"], condition["values"]
     if relation == "greater_than":
-        return order[bisect.bisect_right(order, wanted[0]):]
+        return order[bisect.bisect_right(order, wanted[0]) :]
     if relation == "between":
-        low, high = (wanted if len(wanted) == 2 else wanted[0])
-        return order[bisect.bisect_left(order, low):bisect.bisect_right(order, high)]
+        low, high = wanted if len(wanted) == 2 else wanted[0]
+        return order[bisect.bisect_left(order, low) : bisect.bisect_right(order, high)]
     if relation in ("in", "is"):
         return sorted(number for number in wanted if number in entries)
     return None

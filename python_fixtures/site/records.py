@@ -10,7 +10,14 @@ from log import FIELDS as LOG_FIELDS, candidates
 FIELDS = {
     "Project": ("name", "code", "tank_name", "archived", "is_template", "users"),
     "PipelineConfiguration": (
-        "code", "project", "users", "plugin_ids", "linux_path", "mac_path", "windows_path", "descriptor",
+        "code",
+        "project",
+        "users",
+        "plugin_ids",
+        "linux_path",
+        "mac_path",
+        "windows_path",
+        "descriptor",
         "uploaded_config",
     ),
     "LocalStorage": ("code", "linux_path", "mac_path", "windows_path"),
@@ -118,8 +125,11 @@ class Records(object):
                 found = itertools.islice(found, start + size + 1)
             found = list(found)
         for sort in reversed(sorts):
-            found.sort(key=lambda one: order_of(self.value(one, sort["field_name"])), reverse=sort["direction"] == "desc")
-        page = [self.shown(one, params.get("return_fields") or []) for one in found[start:start + size]]
+            found.sort(
+                key=lambda one: order_of(self.value(one, sort["field_name"])),
+                reverse=sort["direction"] == "desc",
+            )
+        page = [self.shown(one, params.get("return_fields") or []) for one in found[start : start + size]]
         answer = {"entities": page}
         if params.get("return_paging_info_without_counts"):
             answer["paging_info"] = {"has_next_page": start + size < len(found)}
@@ -128,7 +138,9 @@ class Records(object):
         return answer
 
     def shown(self, entity, fields):
-        """An entity with its type, its id, and the fields that were asked for; fields that nobody has are left out."""
+        """An entity with its type, its id, and the fields that were asked for; fields that nobody has are
+        left out.
+        """
         answer = {"type": entity["type"], "id": entity["id"]}
         for field in fields:
             if "." in field or field in entity or field in FIELDS.get(entity["type"], ()):
@@ -153,7 +165,9 @@ class Records(object):
             return value
         kind, _, rest = rest.partition(".")
         links = value if isinstance(value, list) else [value]
-        linked = [self.entities.get(kind, {}).get(link["id"]) for link in links if link and link["type"] == kind]
+        linked = [
+            self.entities.get(kind, {}).get(link["id"]) for link in links if link and link["type"] == kind
+        ]
         values = [self.value(one, rest) for one in linked if one is not None]
         return values if isinstance(value, list) else (values or [None])[0]
 
@@ -186,7 +200,9 @@ def wrong_key(name):
 
 
 def same(value, wanted):
-    """Whether a value is the wanted one, or a list has it; links are the same by type and id, nothing is an empty list."""
+    """Whether a value is the wanted one, or a list has it; links are the same by type and id, nothing is an
+    empty list.
+    """
     if isinstance(value, list):
         return any(same(one, wanted) for one in value) if wanted is not None else not value
     if isinstance(value, dict) and isinstance(wanted, dict):

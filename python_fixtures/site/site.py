@@ -2,27 +2,28 @@
 
     python -I -S site.py
 
-It listens on a free port of 127.0.0.1 and says which on standard output: `{"port": 12345}`. From then on it takes orders
-on standard input, one JSON object a line, and answers each with one on standard output. It ends when standard input does.
+It listens on a free port of 127.0.0.1 and says which on standard output: `{"port": 12345}`. From then on it
+takes orders on standard input, one JSON object a line, and answers each with one on standard output. It ends
+when standard input does.
 
     {"add": [{"type": "Project", "id": 176, ...}, ...]}      {"remove": {"type": "Project", "id": 176}}
     {"script": {"name": "daemon", "key": "..."}}              {"forget_script": "daemon"}
     {"fault": {"kind": KIND, "does": DOES, "times": 2}}       {"clear_faults": true}
-    {"release": true}     lets go of what hangs               {"stop_hanging": true}: the same, for later requests too
-    {"entities": "Shot"}  those that there are
-    {"record": true}      the requests so far                 {"forget_record": true}
-    {"events": [{"event_type": ..., "hold": true}, ...]}      new entries of the event log: their ids
-    {"hold": true}        entries get ids, and cannot be seen {"commit": [ids] or null}, {"roll_back": [ids]}
-    {"wait": {"kind": KIND, "count": 1, "seconds": 60}}       until so many requests of the kind have come
-    {"tls": {"chain": "chain.pem", "key": "key.pem"}}         serves over TLS as well: its port; again: another certificate
+    {"release": true}     lets go of what hangs               {"stop_hanging": true}: the same, for later
+    requests too {"entities": "Shot"}  those that there are {"record": true}      the requests so far
+    {"forget_record": true} {"events": [{"event_type": ..., "hold": true}, ...]}      new entries of the event
+    log: their ids {"hold": true}        entries get ids, and cannot be seen {"commit": [ids] or null},
+    {"roll_back": [ids]} {"wait": {"kind": KIND, "count": 1, "seconds": 60}}       until so many requests of
+    the kind have come {"tls": {"chain": "chain.pem", "key": "key.pem"}}         serves over TLS as well: its
+    port; again: another certificate
 
-A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metrics`; `read` means every read, `*` every
-request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong), `{"refuse": [code, message]}`
-(another exception of the site), `{"status": 502}`, `{"delay": seconds}` (and then answers), `"hang"` (until released, and
-then answers), `"hang_up"` (in the middle of the answer), `"garbage"` (an answer that is no JSON), `"page"`
-(HTML with the status 200), `"no_http"` (one that is
-no HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and kept,
-never told.
+A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metrics`; `read` means every read,
+`*` every request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong),
+`{"refuse": [code, message]}` (another exception of the site), `{"status": 502}`, `{"delay": seconds}` (and
+then answers), `"hang"` (until released, and then answers), `"hang_up"` (in the middle of the answer),
+`"garbage"` (an answer that is no JSON), `"page"` (HTML with the status 200), `"no_http"` (one that is no
+HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and
+kept, never told.
 """
 
 import http.server
@@ -67,7 +68,9 @@ class Site(object):
                 if meant(fault["kind"], kind) and fault["times"] != 0:
                     if fault["times"] is not None:
                         fault["times"] -= 1
-                    request["fault"] = fault["does"] if isinstance(fault["does"], str) else list(fault["does"])[0]
+                    request["fault"] = (
+                        fault["does"] if isinstance(fault["does"], str) else list(fault["does"])[0]
+                    )
                     return fault["does"]
         return None
 
@@ -250,12 +253,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send(self, status, body, kind, cut=False):
         """Sends an answer in one go, or half of it and then the end of the connection."""
         head = "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" % (
-            status, self.responses.get(status, ("Unknown",))[0], kind, len(body),
+            status,
+            self.responses.get(status, ("Unknown",))[0],
+            kind,
+            len(body),
         )
         answer = head.encode("latin-1") + body
         if cut:
             self.close_connection = True
-            answer = answer[:len(answer) - len(body) // 2 - 1]
+            answer = answer[: len(answer) - len(body) // 2 - 1]
         self.wfile.write(answer)
 
     def log_message(self, *arguments):
@@ -274,13 +280,17 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request, client_address):
-        """A client that went away is none of the site's business; a mistake of the site is, without its locals."""
+        """A client that went away is none of the site's business; a mistake of the site is, without its
+        locals.
+        """
         if not isinstance(sys.exc_info()[1], OSError):
             super(Server, self).handle_error(request, client_address)
 
 
 class Tls(Server):
-    """The same over TLS, with a certificate that can be replaced. Each handshake is made on its connection's own thread."""
+    """The same over TLS, with a certificate that can be replaced. Each handshake is made on its connection's
+    own thread.
+    """
 
     def __init__(self):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,6 @@
-"""An engine that waits for `fixture_gate.proceed` when it begins; in between it hears what is raised in its thread."""
+"""An engine that waits for `fixture_gate.proceed` when it begins; in between it hears what is raised in its
+thread.
+"""
 
 import fixture_gate
 import sgtk

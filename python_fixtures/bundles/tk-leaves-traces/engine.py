@@ -19,7 +19,9 @@ class Finder(object):
 
 
 class LeavesTraces(sgtk.platform.Engine):
-    """Leaves a thread, a timer, handlers, an open file, environment variables, a finder, paths, a function for the end."""
+    """Leaves a thread, a timer, handlers, an open file, environment variables, a finder, paths, a function
+    for the end.
+    """
 
     def init_engine(self):
         def work():

@@ -1,4 +1,6 @@
-"""An app whose commands load code by hand: `load` once as bundles do, `load_again` each time under a new name."""
+"""An app whose commands load code by hand: `load` once as bundles do, `load_again` each time under a new
+name.
+"""
 
 import sys
 import threading
@@ -36,7 +38,9 @@ class PayloadApp(sgtk.platform.Application):
             logging.getLogger("sgtk.late.%s.%d" % (name, number)).warning("%s", AT_IMPORT)
 
     def start(self, command, go):
-        """Runs a command on a thread that waits for an event first. Gives the thread and a list for the outcome."""
+        """Runs a command on a thread that waits for an event first. Gives the thread and a list for the
+        outcome.
+        """
         outcome = []
 
         def work():

@@ -1,6 +1,7 @@
 """Calls of the standard library that wait for something outside the process.
 
-A bootstrap that makes one lets others have their turns meanwhile. On all other threads they are what they were.
+A bootstrap that makes one lets others have their turns meanwhile. On all other threads they are what they
+were.
 """
 
 import functools
@@ -22,7 +23,8 @@ def install(lends, call_lending, let_others_go):
     Wraps the calls.
 
     :param lends: whether the calling thread lends its turn.
-    :param call_lending: calls a function with a tuple and a dictionary of arguments while others have their turns.
+    :param call_lending: calls a function with a tuple and a dictionary of arguments while others have their
+        turns.
     :param let_others_go: has those take their turns who wait for them.
     """
 

@@ -1,8 +1,8 @@
-"""What project code has others run: threads that it starts, what it gives to the threads of an executor, and what is to
-be called at the end.
+"""What project code has others run: threads that it starts, what it gives to the threads of an executor, and
+what is to be called at the end.
 
-Whose code is running shows by the functions that were called on the way. On a thread of its own nothing was, so it
-begins with a function of its project's: the target itself may be anybody's.
+Whose code is running shows by the functions that were called on the way. On a thread of its own nothing was,
+so it begins with a function of its project's: the target itself may be anybody's.
 """
 
 import _thread
@@ -11,10 +11,10 @@ import functools
 import threading
 from concurrent.futures.thread import ThreadPoolExecutor
 
-# There when this is loaded: `thread_for` and `item_for`, which give a function that runs the one they are given on
-# behalf of the project whose code is running; and that one itself where none is. `note_exit` takes
-# the callbacks for the end that are a project's, `forget_exit` is told of those that are not to be called, `run_exits`
-# calls those of all projects that are left.
+# There when this is loaded: `thread_for` and `item_for`, which give a function that runs the one they are
+# given on behalf of the project whose code is running; and that one itself where none is. `note_exit` takes
+# the callbacks for the end that are a project's, `forget_exit` is told of those that are not to be called,
+# `run_exits` calls those of all projects that are left.
 
 
 def run(*args, _sgtk_host_function, **kwargs):

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 
-# There when this is loaded: `unattended_variables` of `unattended.py`, `is_projects`, whether the code that is running is a project's, and `started`, called with the
-# number of each process that a project's code has started.
+# There when this is loaded: `unattended_variables` of `unattended.py`, `is_projects`, whether the code that
+# is running is a project's, and `started`, called with the number of each process that a project's code has
+# started.
 
 
 def asks_nobody(original):
@@ -79,7 +80,9 @@ def system(command):
 def _system_without_terminal(command):
     """C's `system` with no standard input, in a session of its own. Returns the status of `wait`."""
     try:
-        status = subprocess.Popen([b"/bin/sh", b"-c", command], stdin=subprocess.DEVNULL, start_new_session=True).wait()
+        status = subprocess.Popen(
+            [b"/bin/sh", b"-c", command], stdin=subprocess.DEVNULL, start_new_session=True
+        ).wait()
     except OSError:
         return 127 << 8
     # As `wait` has it: the number of a signal, or an exit status.

@@ -1,8 +1,9 @@
 """The lock of a project's folder in the site's cache.
 
-A bootstrap rewrites that folder in place, and reads configuration and core from it to its end. So those of one folder come
-one after the other, whichever processes of this library they are in. The lock is an advisory one on a file beside the
-folder (`flock`; on Windows a locked byte), so it ends with whoever holds it. The file itself stays.
+A bootstrap rewrites that folder in place, and reads configuration and core from it to its end. So those of
+one folder come one after the other, whichever processes of this library they are in. The lock is an advisory
+one on a file beside the folder (`flock`; on Windows a locked byte), so it ends with whoever holds it. The
+file itself stays.
 """
 
 import os
@@ -10,7 +11,8 @@ import socket
 import sys
 import time
 
-#: How often a lock that somebody else holds is tried again, in seconds: the system has no wait with a limit for it.
+#: How often a lock that somebody else holds is tried again, in seconds: the system has no wait with a limit
+#: for it.
 _TRY_AGAIN = 0.05
 
 
@@ -69,7 +71,10 @@ class CacheLock(object):
                 raise CacheLocked(text % (self.path, self.holder(), waited))
             if not told:
                 told = True
-                tell("waiting for another bootstrap of the same folder: %s holds %s" % (self.holder(), self.path))
+                tell(
+                    "waiting for another bootstrap of the same folder: %s holds %s"
+                    % (self.holder(), self.path)
+                )
             time.sleep(_TRY_AGAIN)
 
     def release(self):
@@ -85,7 +90,8 @@ class CacheLock(object):
 
 
 def lock_of(folder):
-    """The lock of a configuration's folder, `…/p176c12.basic/cfg`: a file beside the folder that it lies in."""
+    """The lock of a configuration's folder, `…/p176c12.basic/cfg`: a file beside the folder that it lies in.
+    """
     return CacheLock(os.path.dirname(os.path.abspath(folder)) + ".lock")
 
 
@@ -124,7 +130,8 @@ class FolderTurn(object):
     def __init__(self, lock=None, busy=None, seconds=None):
         """
         :param lock: the lock that is held already, of an attempt before.
-        :param busy: called with the lock's path where somebody else holds it, instead of waiting; it has to raise.
+        :param busy: called with the lock's path where somebody else holds it, instead of waiting; it has to
+            raise.
         :param seconds: how long to wait at most; None forever.
         """
         self._lock = lock
@@ -167,7 +174,9 @@ class FolderTurn(object):
                 self._busy(lock.path)
         except OSError as error:
             # A disk without locks, or that cannot be written to: the bootstrap itself will tell.
-            log.warning("cannot lock %s, so bootstraps of it by others may disturb this one: %s", lock.path, error)
+            log.warning(
+                "cannot lock %s, so bootstraps of it by others may disturb this one: %s", lock.path, error
+            )
             return
         self._lock = lock
 

@@ -1,4 +1,5 @@
-"""Bootstraps that code runs by itself, with a core that it was lent: in a lease of the daemon's, or in a worker's call.
+"""Bootstraps that code runs by itself, with a core that it was lent: in a lease of the daemon's, or in a
+worker's call.
 
 What such code starts and leaves, an engine above all, is to end with the lease or the call.
 """
@@ -10,11 +11,12 @@ import sys
 
 def serve_bootstraps(exchange, started):
     """
-    Has bootstraps with the loaded core exchange it for another one by `exchange`, and has `started` called with each engine.
-    Nothing of it fails where the core lacks something.
+    Has bootstraps with the loaded core exchange it for another one by `exchange`, and has `started` called
+    with each engine. Nothing of it fails where the core lacks something.
 
-    :param exchange: puts the core with this `python` folder in place of the one that is loaded, which stays whole. A bootstrap
-        while an engine runs exchanges the core in any case, as each copy of a core has one engine.
+    :param exchange: puts the core with this `python` folder in place of the one that is loaded, which stays
+        whole. A bootstrap while an engine runs exchanges the core in any case, as each copy of a core has one
+        engine.
     :param started: called with each engine that is started, when it has started.
     """
     handler = getattr(_module("tank.bootstrap.import_handler"), "CoreImportHandler", None)
@@ -82,8 +84,8 @@ def _current_engine():
 
 def end_left_engine(ends_log=True):
     """
-    Destroys the engine of the loaded core that still runs. Returns what it is and what its end has raised, as texts; `None` for
-    nothing.
+    Destroys the engine of the loaded core that still runs. Returns what it is and what its end has raised, as
+    texts; `None` for nothing.
 
     :param ends_log: whether the core's log file ends with it.
     """

@@ -1,7 +1,8 @@
-"""The files of an engine's configuration and core, as they were when it was bootstrapped; or those of a worker's core.
+"""The files of an engine's configuration and core, as they were when it was bootstrapped; or those of a
+worker's core.
 
-Another bootstrap, or an upgrade, rewrites the folder that they lie in, while the engine lives on. What it imports late it
-then gets from memory; whatever else it reads there is an error, unless it is what it was.
+Another bootstrap, or an upgrade, rewrites the folder that they lie in, while the engine lives on. What it
+imports late it then gets from memory; whatever else it reads there is an error, unless it is what it was.
 """
 
 import hashlib
@@ -26,13 +27,13 @@ SHOWS_LINES = ("linecache", "tokenize")
 _LARGE = 32 * 1024 * 1024
 
 _OF_AN_ENGINE = (
-    "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has rewritten its "
-    "folder. Destroy it and bootstrap it anew"
+    "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has rewritten "
+    "its folder. Destroy it and bootstrap it anew"
 )
 
 _OF_A_CORE = (
-    "a process with the core in %s cannot use %s: %s since the core was imported, as an upgrade has rewritten its folder. "
-    "It is replaced once the upgrade is over"
+    "a process with the core in %s cannot use %s: %s since the core was imported, as an upgrade has rewritten its "
+    "folder. It is replaced once the upgrade is over"
 )
 
 #: Set on threads that look at files themselves.
@@ -58,7 +59,8 @@ class OwnFiles(object):
         :param label: what errors call the engine.
         :param folders: the folders that are the engine's; one in another counts once.
         :param text: what errors say, with places for the label, the file and what has become of it.
-        :param newcomers: whether files that come are used as long as all others are what they were: an upgrade's last.
+        :param newcomers: whether files that come are used as long as all others are what they were: an
+            upgrade's last.
         """
         folders = sorted({os.path.abspath(folder) for folder in folders}, key=len)
         self.label = label
@@ -130,7 +132,9 @@ class OwnFiles(object):
         return None if same else "it was replaced"
 
     def find_spec(self, name, path=None, target=None):
-        """A spec for a module whose file is another one now: its code is what it was. None for what is as it was."""
+        """A spec for a module whose file is another one now: its code is what it was. None for what is as it
+        was.
+        """
         del target
         tail = name.rpartition(".")[2]
         others = []
@@ -176,7 +180,7 @@ class OwnFiles(object):
         archive = self._archive_of(path)
         if archive:
             try:
-                return self._archives[archive].member(path[len(archive) + 1:])
+                return self._archives[archive].member(path[len(archive) + 1 :])
             except KeyError:
                 return None
         kept = self._sources.get(path)
@@ -209,7 +213,10 @@ class OwnFiles(object):
             now = {name for name in _listed(folder) if _counts(name)}
         except OSError:
             return "it has gone"
-        names, now = ({name for name in found if os.path.join(folder, name) not in self._written} for found in (names, now))
+        names, now = (
+            {name for name in found if os.path.join(folder, name) not in self._written}
+            for found in (names, now)
+        )
         gone, come = names - now, now - names
         if gone:
             return "%s has gone from it" % sorted(gone)[0]
@@ -332,7 +339,9 @@ def _stamp(path):
 
 
 def _counts(name):
-    return name not in ("__pycache__", "core.backup", "config.backup") and not name.endswith((".pyc", ".lock"))
+    return name not in ("__pycache__", "core.backup", "config.backup") and not name.endswith(
+        (".pyc", ".lock")
+    )
 
 
 def _is_bootstrapping():

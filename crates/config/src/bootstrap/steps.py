@@ -20,7 +20,8 @@ _watching = []
 
 
 class UnexpectedOutcome(Exception):
-    """The engine that was bootstrapped is not what was asked for, and the options say that this is an error."""
+    """The engine that was bootstrapped is not what was asked for, and the options say that this is an error.
+    """
 
 
 def bootstrap(
@@ -33,16 +34,20 @@ def bootstrap(
     :param options: what `Bootstrap::to_json` gives: Toolkit's names, `None` for what was not set.
     :param enter: called with the name of each step when it begins.
     :param progress: Toolkit's progress callback, `(value, message)`.
-    :param swap_core: puts the core with this `python` folder in place of the starting one and imports `tank` from it;
-        without it, `swap_in_this_process`.
-    :param make_user: given `sgtk`, makes the user; without it, the options' script user, else the starting core's own.
-    :param before_engine: called with the engine's context just before the engine starts, after the options' own hook.
+    :param swap_core: puts the core with this `python` folder in place of the starting one and imports `tank`
+        from it; without it, `swap_in_this_process`.
+    :param make_user: given `sgtk`, makes the user; without it, the options' script user, else the starting
+        core's own.
+    :param before_engine: called with the engine's context just before the engine starts, after the options'
+        own hook.
     :param learn: called with each key that comes up: see `learn_keys`.
     :param turn: the `FolderTurn` of this bootstrap, which the caller ends; without it, one that ends here.
     """
     own = FolderTurn(seconds=options.get("timeout")) if turn is None else None
     try:
-        engine = _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own)
+        engine = _bootstrap(
+            sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn or own
+        )
         if own is not None:
             _keep_own_files(engine, own)
         return engine
@@ -56,7 +61,9 @@ def _bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engi
     set_variables(options)
     hurry(options.get("timeout"))
     try:
-        return _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn)
+        return _hurried_bootstrap(
+            sgtk, options, enter, progress, swap_core, make_user, before_engine, learn, turn
+        )
     finally:
         relax()
 
@@ -82,7 +89,9 @@ def _hurried_bootstrap(sgtk, options, enter, progress, swap_core, make_user, bef
 
 
 def own_files(engine, turn):
-    """The engine's `OwnFiles`: its core's, and its configuration's where bootstraps rewrite that. Within the turn."""
+    """The engine's `OwnFiles`: its core's, and its configuration's where bootstraps rewrite that. Within the
+    turn.
+    """
     core = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["tank"].__file__))))
     path = os.path.abspath(pipeline_configuration_path(engine))
     folders = [core, path] if path == turn.folder else [core]
@@ -93,7 +102,9 @@ def own_files(engine, turn):
 
 
 def _keep_own_files(engine, turn):
-    """Has this process, which is one engine's, read nothing that another bootstrap has put into the engine's folders."""
+    """Has this process, which is one engine's, read nothing that another bootstrap has put into the engine's
+    folders.
+    """
     # A bootstrap before in this process had its own.
     del _suspended[:]
     _watched[:] = [own_files(engine, turn)]
@@ -117,8 +128,8 @@ def keep_own_core(core):
 
 def suspend_watch():
     """
-    Has the process read what is there, as another core takes the place of its own: project code bootstraps by itself,
-    perhaps the very folder that the process's own engine has.
+    Has the process read what is there, as another core takes the place of its own: project code bootstraps by
+    itself, perhaps the very folder that the process's own engine has.
     """
     if _watched and not _suspended:
         _suspended[:], _watched[:] = _watched, ()
@@ -126,7 +137,9 @@ def suspend_watch():
 
 
 def watch_again():
-    """Has the process keep its own files again, now that what project code has bootstrapped by itself is gone."""
+    """Has the process keep its own files again, now that what project code has bootstrapped by itself is
+    gone.
+    """
     if _suspended:
         _watched[:], _suspended[:] = _suspended, ()
         sys.meta_path[:0] = [finder for finder in _watched if finder not in sys.meta_path]
@@ -169,7 +182,9 @@ def _engine(sgtk, user, options, enter, progress, swap_core, before_engine, erro
 
 
 def set_variables(options):
-    """Has the environment hold what this project's options say, and nothing that somebody else's would steer it by."""
+    """Has the environment hold what this project's options say, and nothing that somebody else's would steer
+    it by.
+    """
     for name in options.get("steering_variables") or ():
         if name != "TK_BOOTSTRAP_CONFIG_OVERRIDE" or not options.get("allow_config_overrides"):
             os.environ.pop(name, None)
@@ -237,8 +252,8 @@ class _Errors(logging.Handler):
 
 def _watch_updates(errors):
     """
-    Notes where a configuration's update ends without an exception and has logged an error: Toolkit restores the
-    configuration that was there before, and goes on with it.
+    Notes where a configuration's update ends without an exception and has logged an error: Toolkit restores
+    the configuration that was there before, and goes on with it.
     """
     from tank.bootstrap.cached_configuration import CachedConfiguration as kind
 
@@ -293,7 +308,10 @@ def _differences(engine, options, errors, starting):
         name, number = _text(lambda: tank.configuration_name), _number(lambda: tank.configuration_id)
         if asked not in (name, number):
             told = "%r (%s)" % (name, number)
-            yield "configuration", "pipeline configuration %r was asked for, and the engine has %s" % (asked, told)
+            yield (
+                "configuration",
+                "pipeline configuration %r was asked for, and the engine has %s" % (asked, told),
+            )
     if errors.not_updated:
         told = "the configuration could not be brought up to date, and what was there before is used: %s"
         yield "restored", told % errors.not_updated
@@ -315,7 +333,9 @@ def _differences(engine, options, errors, starting):
 
 
 def _left_out(engine, errors):
-    """The apps of the engine's environment that it has not loaded, each with the reason as far as it was logged."""
+    """The apps of the engine's environment that it has not loaded, each with the reason as far as it was
+    logged.
+    """
     name = _ask(lambda: engine.environment["name"])
     if name is None:
         return
@@ -350,7 +370,8 @@ def set_script_user(sgtk, user):
 
 
 def _replace_swap(swap_core, enter, site_timeout, errors, learn=None):
-    """Toolkit's own swap leaves the first core's libraries and finders to the second. This one's replaces it."""
+    """Toolkit's own swap leaves the first core's libraries and finders to the second. This one's replaces it.
+    """
     from tank.bootstrap.import_handler import CoreImportHandler
 
     def swap(core_path):
@@ -378,8 +399,8 @@ def swap_in_this_process(core_path):
     """
     Puts a core in place of the one that is loaded, with libraries of its own.
 
-    For a process with one project. What still runs of the core before finds the new one's modules when it imports, as
-    after Toolkit's own swap.
+    For a process with one project. What still runs of the core before finds the new one's modules when it
+    imports, as after Toolkit's own swap.
     """
     import tank
 
@@ -416,14 +437,23 @@ def swap_in_this_process(core_path):
 
 #: The attributes of a connection's settings that nobody is to see.
 _SECRET_SETTINGS = frozenset(
-    ("api_key", "session_token", "user_password", "auth_token", "proxy_pass", "raw_http_proxy", "authorization")
+    (
+        "api_key",
+        "session_token",
+        "user_password",
+        "auth_token",
+        "proxy_pass",
+        "raw_http_proxy",
+        "authorization",
+    )
 )
 
 
 def learn_keys(learn):
     """
-    Has `learn` called with each key, password and session token that the loaded core or its client takes from now on: as
-    the settings of a connection, as a user's, or from a `shotgun.yml`. Nothing that it raises goes further.
+    Has `learn` called with each key, password and session token that the loaded core or its client takes from
+    now on: as the settings of a connection, as a user's, or from a `shotgun.yml`. Nothing that it raises goes
+    further.
     """
     if learn is None:
         return
@@ -510,8 +540,8 @@ def pipeline_configuration_path(engine):
 
 def describe(engine):
     """
-    What there is to tell of an engine in plain values; `None` for what its core does not tell. The configuration's folder
-    has to be told: `TANK_CURRENT_PC` is that.
+    What there is to tell of an engine in plain values; `None` for what its core does not tell. The
+    configuration's folder has to be told: `TANK_CURRENT_PC` is that.
     """
     tank = engine.sgtk
     core = sys.modules["tank"]

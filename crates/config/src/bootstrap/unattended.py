@@ -24,9 +24,9 @@ def prepare_core(site_timeout, learn):
 
 def limit_site_calls(seconds):
     """
-    Gives connections that are made from now on with the loaded core's client a limit, in seconds, for each try of a
-    call. The client's own default is none: a site that hangs is waited for without end. While a bootstrap with a limit of
-    its own is on its way, none waits for longer than that.
+    Gives connections that are made from now on with the loaded core's client a limit, in seconds, for each
+    try of a call. The client's own default is none: a site that hangs is waited for without end. While a
+    bootstrap with a limit of its own is on its way, none waits for longer than that.
     """
     from tank_vendor.shotgun_api3 import shotgun
 
@@ -110,7 +110,9 @@ def ask_nobody():
     def authenticate(self, hostname, login, http_proxy):
         error = AuthenticationCancelled()
         # It takes none.
-        error.args = ("%s needs a password or a new session on %s, and a daemon has nobody to ask" % (login, hostname),)
+        error.args = (
+            "%s needs a password or a new session on %s, and a daemon has nobody to ask" % (login, hostname),
+        )
         raise error
 
     kind.authenticate = authenticate
@@ -118,8 +120,8 @@ def ask_nobody():
 
 def unattended_variables(environment):
     """
-    What keeps programs that Toolkit starts from asking questions: git, and ssh for it. What `environment` says on these
-    stays, but for the batch mode of ssh.
+    What keeps programs that Toolkit starts from asking questions: git, and ssh for it. What `environment`
+    says on these stays, but for the batch mode of ssh.
     """
     variables = {"GIT_TERMINAL_PROMPT": "0"}
     for name in ("GIT_ASKPASS", "SSH_ASKPASS"):

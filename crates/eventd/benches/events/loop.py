@@ -2,8 +2,8 @@
 
     python loop.py PLUGIN URL CURSOR
 
-With a CURSOR file it says there after each event how far it is, so that nothing is lost where it ends. Without, `-`, it is the
-floor: nothing but the client and the plugin's function.
+With a CURSOR file it says there after each event how far it is, so that nothing is lost where it ends.
+Without, `-`, it is the floor: nothing but the client and the plugin's function.
 """
 
 import importlib.util
@@ -13,7 +13,17 @@ import time
 
 import shotgun_api3
 
-FIELDS = ["id", "event_type", "attribute_name", "meta", "entity", "user", "project", "session_uuid", "created_at"]
+FIELDS = [
+    "id",
+    "event_type",
+    "attribute_name",
+    "meta",
+    "entity",
+    "user",
+    "project",
+    "session_uuid",
+    "created_at",
+]
 ORDER = [{"field_name": "id", "direction": "asc"}]
 
 

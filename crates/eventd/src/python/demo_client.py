@@ -1,4 +1,5 @@
-"""A client for the demo's site, where there is no `shotgun_api3`: what plugins use most, by the standard library.
+"""A client for the demo's site, where there is no `shotgun_api3`: what plugins use most, by the standard
+library.
 
 It is no replacement for the real one: no uploads, no proxies, no certificates of a studio's own.
 """
@@ -35,7 +36,13 @@ class Shotgun(object):
     """A connection to the site."""
 
     def __init__(
-        self, base_url, script_name=None, api_key=None, convert_datetimes_to_utc=True, http_proxy=None, connect=True,
+        self,
+        base_url,
+        script_name=None,
+        api_key=None,
+        convert_datetimes_to_utc=True,
+        http_proxy=None,
+        connect=True,
     ):
         self._zone = _LOCAL if convert_datetimes_to_utc else None
         self.base_url = base_url.rstrip("/")
@@ -58,12 +65,18 @@ class Shotgun(object):
     def find(self, entity_type, filters, fields=None, order=None, filter_operator="all", limit=0):
         """The entities that the filters mean."""
         params = {
-            "type": entity_type, "return_fields": fields or ["id"], "filters": _filters(filters, filter_operator),
+            "type": entity_type,
+            "return_fields": fields or ["id"],
+            "filters": _filters(filters, filter_operator),
             "sorts": [
-                {"field_name": one.get("field_name") or one["column"], "direction": one.get("direction", "asc")}
+                {
+                    "field_name": one.get("field_name") or one["column"],
+                    "direction": one.get("direction", "asc"),
+                }
                 for one in order or ()
             ],
-            "paging": {"entities_per_page": limit or 500, "current_page": 1}, "return_paging_info": True,
+            "paging": {"entities_per_page": limit or 500, "current_page": 1},
+            "return_paging_info": True,
         }
         found = []
         while True:
@@ -80,9 +93,14 @@ class Shotgun(object):
 
     def create(self, entity_type, data, return_fields=None):
         """Makes an entity."""
-        return self._call("create", {
-            "type": entity_type, "fields": _fields(data), "return_fields": return_fields or ["id"],
-        })
+        return self._call(
+            "create",
+            {
+                "type": entity_type,
+                "fields": _fields(data),
+                "return_fields": return_fields or ["id"],
+            },
+        )
 
     def update(self, entity_type, entity_id, data):
         """Changes fields of one."""
@@ -95,7 +113,9 @@ class Shotgun(object):
     def _call(self, method, params):
         body = {"method_name": method, "params": [self._auth] + ([] if params is None else [params])}
         request = urllib.request.Request(
-            self.base_url + "/api3/json", json.dumps(body).encode(), {"content-type": "application/json"},
+            self.base_url + "/api3/json",
+            json.dumps(body).encode(),
+            {"content-type": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

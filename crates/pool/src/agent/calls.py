@@ -131,7 +131,7 @@ def _invalid_call(data, number, error):
     if number is None:
         head = bytes(data[:40])
         start = head.find(b'"id":')
-        digits = head[start + 5:].split(b",")[0].strip() if start >= 0 else b""
+        digits = head[start + 5 :].split(b",")[0].strip() if start >= 0 else b""
         if not digits.isdigit():
             raise RuntimeError("a request cannot be read: %s" % part("errors").message(error))
         number = int(digits)
@@ -207,7 +207,7 @@ def _filled_in_by_code(function):
     for index in range(getattr(code, "co_posonlyargcount", 0), code.co_argcount):
         if code.co_varnames[index] in FILLED_IN:
             yield code.co_varnames[index], index, index >= without_default
-    for name in code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]:
+    for name in code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]:
         if name in FILLED_IN:
             yield name, None, name in (function.__kwdefaults__ or ())
 
@@ -257,12 +257,17 @@ def give_children(grace):
 
 
 def finish(status):
-    """Ends the process: destroys the engine, waits for threads for a moment, runs `atexit` functions, waits for
-    processes that were left, flushes the streams.
+    """Ends the process: destroys the engine, waits for threads for a moment, runs `atexit` functions, waits
+    for processes that were left, flushes the streams.
     """
     import atexit
 
-    for last in (part("project").destroy_engine, _wait_for_threads, atexit._run_exitfuncs, _wait_for_children):
+    for last in (
+        part("project").destroy_engine,
+        _wait_for_threads,
+        atexit._run_exitfuncs,
+        _wait_for_children,
+    ):
         try:
             last()
         except BaseException as error:
@@ -282,7 +287,9 @@ def _wait_for_children():
     names = ", ".join("%s (%d)" % (name, pid) for pid, name in left)
     logging = part("records").logging
     log = logging.getLogger("sgtk_host.worker")
-    log.warning("a worker that is to end has left processes running: %s; they have %.1f s to end", names, _children)
+    log.warning(
+        "a worker that is to end has left processes running: %s; they have %.1f s to end", names, _children
+    )
     while left and time.monotonic() < end:
         _reap()
         time.sleep(0.02)

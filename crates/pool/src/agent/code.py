@@ -1,7 +1,7 @@
 """Compiled code of a core and its plugins on disk, by the contents of the sources.
 
-Python keeps none for sources in zips, and takes what lies beside a source for it by size and second. The files are those
-that the daemon writes: 16 bytes that name the format, a checksum, the code.
+Python keeps none for sources in zips, and takes what lies beside a source for it by size and second. The
+files are those that the daemon writes: 16 bytes that name the format, a checksum, the code.
 """
 
 import _frozen_importlib_external as importer
@@ -15,7 +15,9 @@ import sys
 MAGIC = b"sgtk-host code 1"
 HEAD = len(MAGIC) + 32
 
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ = (
+    os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 #: Where code is kept, once that has begun.
@@ -44,8 +46,8 @@ def start(folder):
 
 def import_core(core, do_import):
     """
-    Imports the core whose `python` folder is `core`, with the code of the functions that `dataclasses` writes as text from
-    one piece on disk, as the daemon keeps it: a newer core has two hundred data classes.
+    Imports the core whose `python` folder is `core`, with the code of the functions that `dataclasses` writes
+    as text from one piece on disk, as the daemon keeps it: a newer core has two hundred data classes.
     """
     # What an import makes is there to stay: looking for garbage in it takes a third of the time.
     threshold = gc.get_threshold()

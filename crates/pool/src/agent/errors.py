@@ -19,8 +19,8 @@ MOST_SECRETS = 256
 
 
 def conceal(secret):
-    """Registers a text that is replaced in exceptions and log records, and that the daemon is to replace in whatever
-    this process, and what it has started, prints.
+    """Registers a text that is replaced in exceptions and log records, and that the daemon is to replace in
+    whatever this process, and what it has started, prints.
     """
     if secret and len(secret) >= 4 and secret not in _secrets:
         # Before anybody can print it.
@@ -37,7 +37,8 @@ def tell_secrets():
 
 
 def _forms(secret):
-    """A secret as a text may show it: as it is, in JSON, each of them by `repr` as well, and in an address."""
+    """A secret as a text may show it: as it is, in JSON, each of them by `repr` as well, and in an address.
+    """
     import json
     import urllib.parse
 

@@ -1,7 +1,8 @@
 """The import state of the worker's project: what a call does to it is seen when the call ends, and undone.
 
 Project code may bootstrap another project by itself, purge `sgtk` and import another core, or rewrite
-`sys.path`. In a worker nobody else would put that right, and every later call would get another project's core.
+`sys.path`. In a worker nobody else would put that right, and every later call would get another project's
+core.
 """
 
 import gc
@@ -25,8 +26,8 @@ LOGGERS = ("sgtk", "tank", "")
 
 
 def version_tag(mapping):
-    """A number that changes with each change of a dictionary, as an object with `value`. None where this Python
-    has none.
+    """A number that changes with each change of a dictionary, as an object with `value`. None where this
+    Python has none.
     """
     try:
         import ctypes
@@ -71,8 +72,8 @@ class OwnState(object):
         self.note()
 
     def let_others_bootstrap(self):
-        """Has the core bootstrap further engines, as a process without one does: it refuses a second one as long as
-        the first is the current one.
+        """Has the core bootstrap further engines, as a process without one does: it refuses a second one as
+        long as the first is the current one.
         """
         manager = self.tank.bootstrap.ToolkitManager
         engine = self.engine()
@@ -107,7 +108,8 @@ class OwnState(object):
                 return
 
     def restore_engine(self, found):
-        """Ends an engine that was left, and has the own one be the current one. Returns whether that is so."""
+        """Ends an engine that was left, and has the own one be the current one. Returns whether that is so.
+        """
         if self.aside is None:
             is_there = self.engine() is not None
             if is_there == self.has_engine:
@@ -177,8 +179,8 @@ class OwnState(object):
         return any(path.startswith(core + os.sep) for core in self.core)
 
     def put_right(self):
-        """Undoes what is not in order. Returns what that was, as a list of sentences, and whether the worker can go
-        on.
+        """Undoes what is not in order. Returns what that was, as a list of sentences, and whether the worker
+        can go on.
         """
         if sys.modules is not self.modules:
             # The import system goes on with the first one.
@@ -249,7 +251,9 @@ class OwnState(object):
                 ended = _destroy(tank, found) and ended
             _end_log_file(tank)
         own = {id(module) for module in self.own.values()}
-        names = {id(one.__dict__) for one in foreign.values() if id(one) not in own and hasattr(one, "__dict__")}
+        names = {
+            id(one.__dict__) for one in foreign.values() if id(one) not in own and hasattr(one, "__dict__")
+        }
         return _end_threads(names, found) and ended
 
     def bring_back(self, foreign, cores):
@@ -291,8 +295,8 @@ class OwnState(object):
             logger.setLevel(level)
 
     def restore_path(self, cores, found):
-        """Has `sys.path` be what it was. What was added stays, each once, unless it is a core's or other entries were
-        taken away.
+        """Has `sys.path` be what it was. What was added stays, each once, unless it is a core's or other
+        entries were taken away.
         """
         if sys.path is self.path and sys.path == self.entries:
             return
@@ -362,7 +366,9 @@ def _is_of(value, modules):
     """Whether an object is of a class, or is a function or a class, of one of these modules."""
     for one in (value, type(value)):
         name = getattr(one, "__module__", None)
-        if _top(name) in TOOLKIT and any(module.__dict__.get("__name__") == name for module in modules.values()):
+        if _top(name) in TOOLKIT and any(
+            module.__dict__.get("__name__") == name for module in modules.values()
+        ):
             return True
     return False
 
@@ -408,8 +414,8 @@ def _threads():
 
 
 def _end_threads(names, found, spared=()):
-    """Waits a moment for threads that run the code of modules with these dictionaries. Returns whether all have
-    ended.
+    """Waits a moment for threads that run the code of modules with these dictionaries. Returns whether all
+    have ended.
     """
     import time
 
@@ -437,7 +443,8 @@ def _globals_running_on(ident):
     """The globals of the code that runs on another thread, from the innermost outwards.
 
     A frame is looked at only as long as its thread does not go on: CPython 3.11 has been seen to crash
-    otherwise. So all of it is C code, in which no thread is switched: the frames, by `getattr`, and their globals.
+    otherwise. So all of it is C code, in which no thread is switched: the frames, by `getattr`, and their
+    globals.
     """
     import itertools
     import operator

@@ -1,7 +1,7 @@
 """Calls and results as pickles, which are written and read in C.
 
-A call is loaded as it comes, since the daemon has made it. A result is written only if it consists of plain values; the
-daemon reads nothing else.
+A call is loaded as it comes, since the daemon has made it. A result is written only if it consists of plain
+values; the daemon reads nothing else.
 """
 
 import _io

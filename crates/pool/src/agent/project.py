@@ -87,7 +87,9 @@ def load_core(core):
 
 
 def prepare_core(request):
-    """Does to a core that is called what the pool's options say: limits, keys, the user, the daemon's functions."""
+    """Does to a core that is called what the pool's options say: limits, keys, the user, the daemon's
+    functions.
+    """
     global step
     step = "prepare"
     steps, conceal = part("bootstrap"), part("errors").conceal
@@ -107,13 +109,16 @@ def call_on_import(request, purpose):
         step, before = "on_import: " + target, step
         function, _ = part("calls").find(target)
         about = dict(about_core(), project=request.get("project"), purpose=purpose)
-        function(sys.modules["sgtk"], {name: about[name] for name in ("project", "core", "core_version", "purpose")})
+        function(
+            sys.modules["sgtk"],
+            {name: about[name] for name in ("project", "core", "core_version", "purpose")},
+        )
         step = before
 
 
 def keep_core(core):
-    """Has the process keep what it has of the core in this `python` folder, whatever becomes of the files; None
-    where it is only the one to start from.
+    """Has the process keep what it has of the core in this `python` folder, whatever becomes of the files;
+    None where it is only the one to start from.
     """
     global _kept
     if core != _kept:

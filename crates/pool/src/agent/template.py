@@ -54,8 +54,8 @@ def serve(request, hello, work):
 def _inspect():
     """Finds why forked workers would differ from started ones, and the open files of the core.
 
-    Returns the reasons (a thread that they would lack, a connection that they would share), and the descriptors
-    of files (zips of libraries).
+    Returns the reasons (a thread that they would lack, a connection that they would share), and the
+    descriptors of files (zips of libraries).
     """
     reasons, files = [], []
     threading = sys.modules.get("threading")
@@ -139,7 +139,7 @@ class Template:
         for level, kind, numbers in ancillary:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
                 whole = len(numbers) // 4 * 4
-                passed = [int.from_bytes(numbers[at:at + 4], sys.byteorder) for at in range(0, whole, 4)]
+                passed = [int.from_bytes(numbers[at : at + 4], sys.byteorder) for at in range(0, whole, 4)]
                 self.passed.append(passed)
         self.received += data
         return bool(data)

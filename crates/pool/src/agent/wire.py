@@ -1,5 +1,5 @@
-"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and a message of
-that length.
+"""The descriptors of a worker, and the frames on them: a length of four bytes, little-endian, and a message
+of that length.
 """
 
 import _signal
@@ -52,8 +52,8 @@ def take_over(numbers):
 
 
 def lead_session():
-    """Makes this process the leader of a session, and so of a group: it has no terminal at which it, or what it
-    starts, could ask anybody, and Ctrl-C in the daemon's terminal does not reach it.
+    """Makes this process the leader of a session, and so of a group: it has no terminal at which it, or what
+    it starts, could ask anybody, and Ctrl-C in the daemon's terminal does not reach it.
     """
     if os.getpgrp() != os.getpid():
         # Who leads a group cannot; a worker that was started leads a session already.
@@ -153,7 +153,9 @@ def buffer_lines():
 
 
 class _Nobody(io.TextIOWrapper):
-    """Standard input of a process whose user is not there: it is at its end, and asking is an error that says so."""
+    """Standard input of a process whose user is not there: it is at its end, and asking is an error that says
+    so.
+    """
 
     def readline(self, *limit):
         """For `input` and `getpass`."""
@@ -251,7 +253,7 @@ def send(descriptor, head, data, write=os.writev):
     """Writes all of `head` and `data`."""
     sent = write(descriptor, (head, data))
     while sent < len(head) + len(data):
-        rest = memoryview(data)[max(sent - len(head), 0):]
+        rest = memoryview(data)[max(sent - len(head), 0) :]
         sent += write(descriptor, (head[sent:], rest))
 
 

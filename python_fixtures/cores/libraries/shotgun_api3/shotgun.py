@@ -1,8 +1,8 @@
 """The client.
 
-Hazards: it waits forever unless its configuration is given a time limit before the first call; it tries again by itself
-when the site answers 502 or 504; its connection stays open until somebody closes it or it is collected; the key is in
-what it logs, which nobody sees unless somebody lowers the level of its logger.
+Hazards: it waits forever unless its configuration is given a time limit before the first call; it tries again
+by itself when the site answers 502 or 504; its connection stays open until somebody closes it or it is
+collected; the key is in what it logs, which nobody sees unless somebody lowers the level of its logger.
 """
 
 import http.client
@@ -75,7 +75,9 @@ class Shotgun(object):
     # Seconds, times the attempt's number. The real one's is 0.75; tests need not wait for it.
     BACKOFF = 0.02
 
-    def __init__(self, base_url, script_name=None, api_key=None, http_proxy=None, connect=True, session_token=None):
+    def __init__(
+        self, base_url, script_name=None, api_key=None, http_proxy=None, connect=True, session_token=None
+    ):
         self.base_url = str(base_url)
         self.config = _Config(self)
         address = urlparse(self.base_url)
@@ -136,7 +138,9 @@ class Shotgun(object):
             "return_paging_info_without_counts": True,
         }
         if order:
-            params["sorts"] = [{"field_name": one["field_name"], "direction": one["direction"]} for one in order]
+            params["sorts"] = [
+                {"field_name": one["field_name"], "direction": one["direction"]} for one in order
+            ]
         records = []
         while True:
             result = self._call_rpc("read", params)
@@ -197,7 +201,9 @@ class Shotgun(object):
 
     def _get_connection(self):
         if self._connection is None:
-            made = http.client.HTTPSConnection if self.config.scheme == "https" else http.client.HTTPConnection
+            made = (
+                http.client.HTTPSConnection if self.config.scheme == "https" else http.client.HTTPConnection
+            )
             if self.config.proxy_server:
                 self._connection = made(
                     self.config.proxy_server, self.config.proxy_port, timeout=self.config.timeout_secs

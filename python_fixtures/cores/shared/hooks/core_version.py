@@ -1,4 +1,6 @@
-"""A hook that comes with the core: says which core it was loaded by and which one it gets when it imports late."""
+"""A hook that comes with the core: says which core it was loaded by and which one it gets when it imports
+late.
+"""
 
 import sgtk
 

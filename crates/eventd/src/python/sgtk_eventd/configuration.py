@@ -1,4 +1,6 @@
-"""The studio's `shotgunEventDaemon.conf`, read as shotgunEvents reads it: by ConfigParser, the environment as defaults."""
+"""The studio's `shotgunEventDaemon.conf`, read as shotgunEvents reads it: by ConfigParser, the environment as
+defaults.
+"""
 
 import configparser
 import os
@@ -62,8 +64,8 @@ def configuration(path):
 def read(path, wanted):
     """The values of the file: `{section: {key: value or {"error": text}}}`.
 
-    `wanted` names the keys of each section that may come out of the environment, as in shotgunEvents; others are told only
-    where the file itself has them.
+    `wanted` names the keys of each section that may come out of the environment, as in shotgunEvents; others
+    are told only where the file itself has them.
     """
     parser = configuration(path)
     written = configparser.RawConfigParser()

@@ -1,4 +1,6 @@
-"""Workers that share a project's core in one process: each has plugins of its own, and a copy of `plugins.py` for them."""
+"""Workers that share a project's core in one process: each has plugins of its own, and a copy of `plugins.py`
+for them.
+"""
 
 import importlib.util
 import json

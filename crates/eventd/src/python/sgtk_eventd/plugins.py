@@ -1,7 +1,7 @@
 """Plugins as shotgunEvents has them: files of a folder, loaded by path, that register callbacks.
 
-The daemon says which files there are (`sync`) and which callback an event is for (`run`). A worker that was started anew has
-loaded nothing: it answers `run` with `{"stale": true}`, and nothing has run.
+The daemon says which files there are (`sync`) and which callback an event is for (`run`). A worker that was
+started anew has loaded nothing: it answers `run` with `{"stale": true}`, and nothing has run.
 """
 
 import importlib.machinery
@@ -22,7 +22,8 @@ LONGEST_LOCALS = 8000
 
 
 class Source(importlib.machinery.SourceFileLoader):
-    """Loads what the file says now: no bytecode of an earlier second, and none left in the studio's folder."""
+    """Loads what the file says now: no bytecode of an earlier second, and none left in the studio's folder.
+    """
 
     def get_code(self, fullname):
         """The code, compiled."""
@@ -103,11 +104,15 @@ class Registrar(object):
         else:
             raise ValueError("setEmails wants addresses, True or False, not %r" % (emails,))
 
-    def registerCallback(self, sgScriptName, sgScriptKey, callback, matchEvents=None, args=None, stopOnError=True):
+    def registerCallback(
+        self, sgScriptName, sgScriptKey, callback, matchEvents=None, args=None, stopOnError=True
+    ):
         """Registers a function for the events that the filter lets through, with a client of its own."""
         client = self._plugin.host.connect(sgScriptName, sgScriptKey)
         self._plugin.scripts.append(str(sgScriptName))
-        self._plugin.callbacks.append(Callback(self._plugin, callback, client, matchEvents, args, stopOnError))
+        self._plugin.callbacks.append(
+            Callback(self._plugin, callback, client, matchEvents, args, stopOnError)
+        )
 
 
 class Plugin(object):
@@ -145,17 +150,28 @@ class Plugin(object):
         except BaseException as error:
             trace = traceback.format_exc()
             self.callbacks = []
-            self.problem = {"step": step, "message": "%s: %s" % (type(error).__name__, error), "traceback": trace}
+            self.problem = {
+                "step": step,
+                "message": "%s: %s" % (type(error).__name__, error),
+                "traceback": trace,
+            }
             # Not the plugin's fault: the site is away.
-            self.again = any(kind.__name__ in ("OSError", "ProtocolError", "ResponseError") for kind in type(error).__mro__)
+            self.again = any(
+                kind.__name__ in ("OSError", "ProtocolError", "ResponseError") for kind in type(error).__mro__
+            )
             words = "The plugin %s could not be loaded (%s).\n\n%s"
             (self.logger.error if step == "load" else self.logger.critical)(words, self.path, step, trace)
 
     def described(self):
         """What the daemon has to know of it."""
         return {
-            "key": self.key, "name": self.name, "path": self.path, "problem": self.problem, "again": self.again,
-            "emails": self.emails, "scripts": self.scripts,
+            "key": self.key,
+            "name": self.name,
+            "path": self.path,
+            "problem": self.problem,
+            "again": self.again,
+            "emails": self.emails,
+            "scripts": self.scripts,
             "callbacks": [callback.described() for callback in self.callbacks],
         }
 
@@ -251,7 +267,9 @@ def failure(callback, error):
         inside = "cannot be told: %s" % type(second).__name__
     if len(inside) > LONGEST_LOCALS:
         inside = inside[:LONGEST_LOCALS] + " ..."
-    callback.logger.critical("The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s", trace, inside)
+    callback.logger.critical(
+        "The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s", trace, inside
+    )
     try:
         message = str(error)
     except BaseException as second:
@@ -263,7 +281,9 @@ _host = None
 
 
 def sync(setup, files, fresh=False):
-    """Makes the worker's plugins those of the files: `[{key, path, stamp}]`. `fresh` forgets all that was loaded."""
+    """Makes the worker's plugins those of the files: `[{key, path, stamp}]`. `fresh` forgets all that was
+    loaded.
+    """
     global _host
     if _host is None or fresh or _host.setup != setup:
         worker.start(setup)
@@ -271,8 +291,8 @@ def sync(setup, files, fresh=False):
     return {"pid": os.getpid(), "python": sys.version.split()[0], "plugins": _host.sync(files)}
 
 
-#: Notes by path: how far this worker is with events that it was given together, for whoever comes after it. Numbers of one
-#: byte each, which no crash can leave half written.
+#: Notes by path: how far this worker is with events that it was given together, for whoever comes after it.
+#: Numbers of one byte each, which no crash can leave half written.
 _notes = {}
 DONE, BEGUN, CALLBACK, STOP = range(4)
 
@@ -292,9 +312,11 @@ def is_loaded(key, stamp, index):
 
 
 def run_all(path, budget, stamps, events, items, loads):
-    """Runs callbacks for events, `[place in events, plugin, callbacks]`, until one raises or the time is over.
+    """Runs callbacks for events, `[place in events, plugin, callbacks]`, until one raises or the time is
+    over.
 
-    `loads`: what `sync` is given. A process that is new loads it first: a call between the two could find another one again.
+    `loads`: what `sync` is given. A process that is new loads it first: a call between the two could find
+    another one again.
     """
     wanted = [(key, stamps[key], max(indexes)) for _, key, indexes in items]
     if not all(is_loaded(*one) for one in wanted):
@@ -321,7 +343,9 @@ def run_all(path, budget, stamps, events, items, loads):
         if failed:
             return {"done": done, "failed": answers}
         notes[DONE] = number + 1
-        done.append([None if "skipped" in answer else [answer["begun"], answer["seconds"]] for answer in answers])
+        done.append(
+            [None if "skipped" in answer else [answer["begun"], answer["seconds"]] for answer in answers]
+        )
         if time.monotonic() >= end:
             break
     return {"done": done}

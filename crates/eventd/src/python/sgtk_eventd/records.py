@@ -1,7 +1,8 @@
 """Log records on their way to the daemon, which writes the files, sends the mails and keeps the formats.
 
-Each is the JSON message of a record of the logger `sgtk_eventd.record`, as the daemon's pipe for records knows loggers,
-levels and text alone, and a studio's files want the time, the level's own name and where it was said.
+Each is the JSON message of a record of the logger `sgtk_eventd.record`, as the daemon's pipe for records
+knows loggers, levels and text alone, and a studio's files want the time, the level's own name and where it
+was said.
 """
 
 import json
@@ -9,8 +10,8 @@ import logging
 
 NAME = "sgtk_eventd.record"
 
-#: The names of the plugins: theirs are the loggers `plugin.<name>` and those below. Where projects share a process each has
-#: this module, and all of them one logger.
+#: The names of the plugins: theirs are the loggers `plugin.<name>` and those below. Where projects share a
+#: process each has this module, and all of them one logger.
 plugins = vars(logging.getLogger(NAME)).setdefault("plugins", set())
 
 #: Characters of a message that are sent.
@@ -53,9 +54,15 @@ class ToDaemon(logging.Handler):
             half = LONGEST // 2
             message = "%s\n[... %d characters left out ...]\n%s" % (message[:half], left_out, message[-half:])
         told = {
-            "name": str(record.name), "level": int(record.levelno), "level_name": str(record.levelname),
-            "created": record.created, "path": str(record.pathname), "line": record.lineno,
-            "function": str(record.funcName), "message": message, "plugin": plugin_of(str(record.name)),
+            "name": str(record.name),
+            "level": int(record.levelno),
+            "level_name": str(record.levelname),
+            "created": record.created,
+            "path": str(record.pathname),
+            "line": record.lineno,
+            "function": str(record.funcName),
+            "message": message,
+            "plugin": plugin_of(str(record.name)),
         }
         self._way.log(max(record.levelno, 1), "%s", json.dumps(told))
 
@@ -64,7 +71,7 @@ def plugin_of(logger):
     """The plugin that a logger belongs to. Names may have dots in them."""
     if not logger.startswith("plugin."):
         return None
-    rest = logger[len("plugin."):]
+    rest = logger[len("plugin.") :]
     while rest not in plugins:
         rest, dot, _ = rest.rpartition(".")
         if not dot:
@@ -73,7 +80,8 @@ def plugin_of(logger):
 
 
 def start():
-    """Puts the handler in the place of the worker's own on the root logger, whose level is Python's default."""
+    """Puts the handler in the place of the worker's own on the root logger, whose level is Python's default.
+    """
     root = logging.getLogger()
     below = [handler for handler in root.handlers if type(handler).__name__ == "ToDaemon"]
     if not below or hasattr(below[0], "is_whole"):

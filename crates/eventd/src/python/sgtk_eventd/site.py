@@ -22,7 +22,11 @@ def client(setup):
         server, name, script_key = (parser.get(section, key) for key in ("server", "name", "key"))
         # Times as they are: each would be turned to the local time zone, and back on its way to plugins.
         _clients[key] = shotgun_api3.Shotgun(
-            server, name, script_key, http_proxy=proxy, convert_datetimes_to_utc=False,
+            server,
+            name,
+            script_key,
+            http_proxy=proxy,
+            convert_datetimes_to_utc=False,
         )
     return _clients[key]
 
@@ -33,17 +37,24 @@ def about(setup):
 
     site = client(setup)
     info = site.info()
-    return {"client": shotgun_api3.__version__, "site": ".".join(str(part) for part in info.get("version") or ())}
+    return {
+        "client": shotgun_api3.__version__,
+        "site": ".".join(str(part) for part in info.get("version") or ()),
+    }
 
 
 def latest(setup):
     """The id of the last event that can be seen; 0 on a site that has none."""
-    newest = client(setup).find_one("EventLogEntry", [], ["id"], order=[{"field_name": "id", "direction": "desc"}])
+    newest = client(setup).find_one(
+        "EventLogEntry", [], ["id"], order=[{"field_name": "id", "direction": "desc"}]
+    )
     return newest["id"] if newest else 0
 
 
 def configurations(setup, plugin_id):
-    """The projects for which the site has a configuration for a plug-in; None among them for one that is for all others."""
+    """The projects for which the site has a configuration for a plug-in; None among them for one that is for
+    all others.
+    """
     fields = ["project", "plugin_ids"]
     found = client(setup).find("PipelineConfiguration", [["plugin_ids", "is_not", None]], fields)
     projects = []
@@ -55,7 +66,9 @@ def configurations(setup, plugin_id):
 
 
 def poll(setup, above, ids, ranges, limit):
-    """The events above an id, and those of the ids and ranges that are missed below it: up to `limit`, ids ascending; as JSON."""
+    """The events above an id, and those of the ids and ranges that are missed below it: up to `limit`, ids
+    ascending; as JSON.
+    """
     wanted = [["id", "greater_than", above]] if above is not None else []
     if ids:
         wanted.append(["id", "in", ids])

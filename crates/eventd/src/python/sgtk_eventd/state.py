@@ -20,7 +20,9 @@ class Restricted(pickle.Unpickler):
 
 
 def read(path):
-    """What the file says: `{"all": id}`, or `{"folders": {folder: {plugin: [id, {missing id: seconds left}]}}}`."""
+    """What the file says: `{"all": id}`, or `{"folders": {folder: {plugin: [id, {missing id: seconds
+    left}]}}}`.
+    """
     with open(path, "rb") as file:
         data = file.read()
     text = data.strip()
@@ -45,7 +47,9 @@ def read(path):
         for plugin, state in plugins.items():
             last, missing = state if isinstance(state, tuple) else (state, {})
             if last is not None:
-                left = {str(int(key)): max((until - now).total_seconds(), 0) for key, until in missing.items()}
+                left = {
+                    str(int(key)): max((until - now).total_seconds(), 0) for key, until in missing.items()
+                }
                 told[str(plugin)] = [int(last), left]
     return {"folders": folders}
 
@@ -56,7 +60,10 @@ def write(path, folders):
     told = {}
     for folder, plugins in folders.items():
         told[folder] = {
-            plugin: (last, {int(key): now + datetime.timedelta(seconds=left) for key, left in missing.items()})
+            plugin: (
+                last,
+                {int(key): now + datetime.timedelta(seconds=left) for key, left in missing.items()},
+            )
             for plugin, (last, missing) in plugins.items()
         }
     number, name = tempfile.mkstemp(dir=os.path.dirname(path) or ".")

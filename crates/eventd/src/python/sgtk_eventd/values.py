@@ -1,7 +1,7 @@
 """Events between JSON and what `shotgun_api3` makes of them.
 
-On its way an event has times as the site writes them, `2025-01-31T12:00:00Z`. The client turns every such text into an aware
-`datetime` of the local time zone, inside of `meta` as well, and so it is given to plugins.
+On its way an event has times as the site writes them, `2025-01-31T12:00:00Z`. The client turns every such
+text into an aware `datetime` of the local time zone, inside of `meta` as well, and so it is given to plugins.
 """
 
 import datetime
@@ -10,7 +10,15 @@ import re
 import time
 
 FIELDS = (
-    "id", "event_type", "attribute_name", "meta", "entity", "user", "project", "session_uuid", "created_at",
+    "id",
+    "event_type",
+    "attribute_name",
+    "meta",
+    "entity",
+    "user",
+    "project",
+    "session_uuid",
+    "created_at",
 )
 
 _TIME = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
@@ -23,7 +31,9 @@ class Local(datetime.tzinfo):
     """The local time zone, where there is no client to take its own from."""
 
     def _offset(self, when):
-        local = time.localtime(time.mktime((when.year, when.month, when.day, when.hour, when.minute, when.second, 0, 0, -1)))
+        local = time.localtime(
+            time.mktime((when.year, when.month, when.day, when.hour, when.minute, when.second, 0, 0, -1))
+        )
         return datetime.timedelta(seconds=local.tm_gmtoff), local.tm_isdst > 0, local.tm_zone
 
     def utcoffset(self, when):
@@ -71,7 +81,10 @@ def from_wire(value, zone):
         return moment(value, zone) if len(value) == 20 and value[19] == "Z" else value
     if kind is dict:
         # A call for each plain value would take most of the time that an event takes.
-        return {key: item if type(item) is int or item is None else from_wire(item, zone) for key, item in value.items()}
+        return {
+            key: item if type(item) is int or item is None else from_wire(item, zone)
+            for key, item in value.items()
+        }
     if kind is list:
         return [from_wire(item, zone) for item in value]
     return value

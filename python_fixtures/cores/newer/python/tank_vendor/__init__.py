@@ -1,9 +1,9 @@
 """The libraries of the core, out of zips and under their real names.
 
-Hazards: every zip goes to `sys.path[0]`, by its real path even where the core was reached through a symbolic link; a
-library that is loaded already, whoever loaded it, is taken as it is, and its `Shotgun` gets one more wrapper; the finder
-for `tank_vendor.x` goes to the head of `sys.meta_path` once in a process, and a core that comes later leaves the first
-one's in place.
+Hazards: every zip goes to `sys.path[0]`, by its real path even where the core was reached through a symbolic
+link; a library that is loaded already, whoever loaded it, is taken as it is, and its `Shotgun` gets one more
+wrapper; the finder for `tank_vendor.x` goes to the head of `sys.meta_path` once in a process, and a core that
+comes later leaves the first one's in place.
 """
 
 import glob
@@ -29,7 +29,7 @@ class TankVendorFinder(object):
         if not fullname.startswith(_PREFIX):
             return None
         try:
-            real = importlib.import_module(fullname[len(_PREFIX):])
+            real = importlib.import_module(fullname[len(_PREFIX) :])
         except ImportError:
             return None
         spec = ModuleSpec(fullname, self, is_package=hasattr(real, "__path__"))
@@ -38,8 +38,9 @@ class TankVendorFinder(object):
         return spec
 
     def create_module(self, spec):
-        """The real module. The import system gives it this spec: its own name and origin are lost from there."""
-        return sys.modules[spec.name[len(_PREFIX):]]
+        """The real module. The import system gives it this spec: its own name and origin are lost from there.
+        """
+        return sys.modules[spec.name[len(_PREFIX) :]]
 
     def exec_module(self, module):
         """Nothing to run: it is loaded."""

@@ -1,7 +1,7 @@
 """Stands in an attached configuration for the core that lies elsewhere, and gives way to it.
 
-Hazards: only the first line of the pointer is read, `~` is not expanded, the core's folder goes to `sys.path[0]`, and
-`TANK_CURRENT_PC` is overwritten.
+Hazards: only the first line of the pointer is read, `~` is not expanded, the core's folder goes to
+`sys.path[0]`, and `TANK_CURRENT_PC` is overwritten.
 """
 
 import importlib

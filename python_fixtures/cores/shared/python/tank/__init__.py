@@ -1,7 +1,7 @@
 """A small Toolkit core.
 
-Hazards: pushes another core's `tank_vendor` aside under names of its own making, and sets `TANK_CURRENT_PC` for good
-when the core lies inside a configuration.
+Hazards: pushes another core's `tank_vendor` aside under names of its own making, and sets `TANK_CURRENT_PC`
+for good when the core lies inside a configuration.
 """
 
 import os

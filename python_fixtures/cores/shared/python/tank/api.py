@@ -107,7 +107,9 @@ Tank = Sgtk
 
 
 def sgtk_from_path(path):
-    """Toolkit for the project that `path` belongs to; an error when the current configuration is another project's."""
+    """Toolkit for the project that `path` belongs to; an error when the current configuration is another
+    project's.
+    """
     return Sgtk(path)
 
 

@@ -43,5 +43,7 @@ def from_entity(tk, entity_type, entity_id):
     entity = {"type": entity_type, "id": entity_id, "name": found[field]}
     if entity_type == "Project":
         return Context(tk, entity)
-    project = found["project"] and tk.shotgun.find_one("Project", [["id", "is", found["project"]["id"]]], ["name"])
+    project = found["project"] and tk.shotgun.find_one(
+        "Project", [["id", "is", found["project"]["id"]]], ["name"]
+    )
     return Context(tk, project and {"type": "Project", "id": project["id"], "name": project["name"]}, entity)

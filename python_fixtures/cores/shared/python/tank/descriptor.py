@@ -1,4 +1,6 @@
-"""Where a configuration, a core or a bundle comes from: `sgtk:descriptor:path?path=/a/b`, or the same as a mapping."""
+"""Where a configuration, a core or a bundle comes from: `sgtk:descriptor:path?path=/a/b`, or the same as a
+mapping.
+"""
 
 import os
 import sys
@@ -16,7 +18,9 @@ class TankDescriptorError(TankError):
 
 
 class Descriptor(object):
-    """A place. Kinds `path` and `dev` name it; others are looked for in bundle caches, as `<cache>/<type>/<name>/<version>`."""
+    """A place. Kinds `path` and `dev` name it; others are looked for in bundle caches, as
+    `<cache>/<type>/<name>/<version>`.
+    """
 
     def __init__(self, location, fallback_roots=()):
         self._dict = _from_uri(location) if isinstance(location, str) else dict(location)
@@ -46,7 +50,9 @@ class Descriptor(object):
 
     def get_uri(self):
         """The descriptor in one line."""
-        rest = "&".join("%s=%s" % (key, quote(value, "/")) for key, value in sorted(self._dict.items()) if key != "type")
+        rest = "&".join(
+            "%s=%s" % (key, quote(value, "/")) for key, value in sorted(self._dict.items()) if key != "type"
+        )
         return "sgtk:descriptor:%s?%s" % (self._dict["type"], rest)
 
     def __str__(self):

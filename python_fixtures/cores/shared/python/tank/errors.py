@@ -1,6 +1,7 @@
 """Exceptions.
 
-Hazard: every core has its own `TankError`; an `except` that names the class of another core does not catch it.
+Hazard: every core has its own `TankError`; an `except` that names the class of another core does not catch
+it.
 """
 
 CORE_VERSION = "@VERSION@"

@@ -1,8 +1,8 @@
 """Logging.
 
-Hazards: the logger `sgtk` outlives every core, so each import adds one more handler to it; it stops propagating, and
-its level changes for the whole process; the log file that one core ends and the next one takes over is not closed, so that
-every exchange of cores costs a descriptor.
+Hazards: the logger `sgtk` outlives every core, so each import adds one more handler to it; it stops
+propagating, and its level changes for the whole process; the log file that one core ends and the next one
+takes over is not closed, so that every exchange of cores costs a descriptor.
 """
 
 import logging
@@ -42,7 +42,9 @@ class LogManager(object):
 
     @staticmethod
     def get_logger(name):
-        """The logger of the module `name` (`tank.util` logs as `sgtk.core.util`), or of a bundle (`env.name`)."""
+        """The logger of the module `name` (`tank.util` logs as `sgtk.core.util`), or of a bundle
+        (`env.name`).
+        """
         if name.startswith("env."):
             return logging.getLogger("%s.%s" % (constants.ROOT_LOGGER, name))
         return logging.getLogger("%s.core.%s" % (constants.ROOT_LOGGER, name.partition(".")[2] or name))
@@ -58,7 +60,9 @@ class LogManager(object):
         """Begins a log file of that name."""
         from .util import filesystem
 
-        return self.initialize_base_file_handler_from_path(os.path.join(filesystem.home(), "logs", name + ".log"))
+        return self.initialize_base_file_handler_from_path(
+            os.path.join(filesystem.home(), "logs", name + ".log")
+        )
 
     def initialize_base_file_handler_from_path(self, path):
         """Begins a log file, and returns the one before it."""

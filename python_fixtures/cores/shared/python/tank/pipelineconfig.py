@@ -59,7 +59,9 @@ class PipelineConfiguration(object):
     def get_environment(self, name):
         """An environment."""
         caches = (self.settings.get("bundle_caches") or "").split(os.pathsep)
-        return Environment(name, os.path.join(self.path, "config", "env", name + ".yml"), [one for one in caches if one])
+        return Environment(
+            name, os.path.join(self.path, "config", "env", name + ".yml"), [one for one in caches if one]
+        )
 
 
 def current():

@@ -1,8 +1,9 @@
 """One name for what Python 2 and 3 call differently, resolved when it is first touched.
 
-Hazards: an importer is appended to `sys.meta_path` for good, and one of the same name that another core left there is
-taken out; `moves` and what is below it are not ordinary modules, have no file, and run code when an attribute is
-missing; a module of the standard library gets a second name, `tank_vendor.six.moves.queue`, and stays what it was.
+Hazards: an importer is appended to `sys.meta_path` for good, and one of the same name that another core left
+there is taken out; `moves` and what is below it are not ordinary modules, have no file, and run code when an
+attribute is missing; a module of the standard library gets a second name, `tank_vendor.six.moves.queue`, and
+stays what it was.
 """
 
 import importlib
@@ -96,7 +97,9 @@ moves = _importer.add(
 )
 _importer.add("moves.urllib", {"parse": (__name__ + ".moves.urllib.parse", None)})
 _importer.add_moved("moves.queue", "queue")
-_importer.add("moves.urllib.parse", {"urlparse": ("urllib.parse", "urlparse"), "quote": ("urllib.parse", "quote")})
+_importer.add(
+    "moves.urllib.parse", {"urlparse": ("urllib.parse", "urlparse"), "quote": ("urllib.parse", "quote")}
+)
 
 for _index, _other in enumerate(sys.meta_path):
     if type(_other).__name__ == "MovesImporter" and _other.owner == __name__:

@@ -1,6 +1,8 @@
-"""Fails now and then, so that there is something to see: it is tried again three times, and then stops at its event.
+"""Fails now and then, so that there is something to see: it is tried again three times, and then stops at its
+event.
 
-Press «Retry» or «Skip» on the page, or fix this file: take the `raise` away, and it goes on where it has stopped.
+Press «Retry» or «Skip» on the page, or fix this file: take the `raise` away, and it goes on where it has
+stopped.
 """
 
 

@@ -10,4 +10,9 @@ def registerCallbacks(reg):
 
 def make(sg, logger, event, args):
     """Stands for the making of folders."""
-    logger.info("project %d: folders for %s by core %s", event["project"]["id"], event["entity"]["name"], sgtk.__version__)
+    logger.info(
+        "project %d: folders for %s by core %s",
+        event["project"]["id"],
+        event["entity"]["name"],
+        sgtk.__version__,
+    )

@@ -1,7 +1,7 @@
 """Type hints.
 
-Hazard: `typing` keeps what it was parametrised with in caches of its own, so these classes, their modules, and all
-that those hold live as long as the process.
+Hazard: `typing` keeps what it was parametrised with in caches of its own, so these classes, their modules,
+and all that those hold live as long as the process.
 """
 
 import typing

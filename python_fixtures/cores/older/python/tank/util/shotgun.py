@@ -1,7 +1,7 @@
 """The connection to a site.
 
-Hazard: this core's library has `lib.sgsix`, a newer core's has not. Where a newer core's finder still answers for
-`tank_vendor`, the import of this module fails.
+Hazard: this core's library has `lib.sgsix`, a newer core's has not. Where a newer core's finder still answers
+for `tank_vendor`, the import of this module fails.
 """
 
 from tank_vendor import shotgun_api3

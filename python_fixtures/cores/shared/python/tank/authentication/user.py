@@ -1,6 +1,7 @@
 """Users of a site.
 
-Hazard: a core swap carries the user over as text, key included, and makes a new object of the new core's class.
+Hazard: a core swap carries the user over as text, key included, and makes a new object of the new core's
+class.
 """
 
 import json
@@ -41,7 +42,12 @@ class ScriptUser(ShotgunUser):
 
     def to_dict(self):
         """All there is to know."""
-        return {"host": self.host, "api_script": self._script, "api_key": self._key, "http_proxy": self.http_proxy}
+        return {
+            "host": self.host,
+            "api_script": self._script,
+            "api_key": self._key,
+            "http_proxy": self.http_proxy,
+        }
 
     def __repr__(self):
         return "<ScriptUser %s @ %s>" % (self._script, self.host)

@@ -33,7 +33,9 @@ class CachedConfiguration(Configuration):
         self._need(self.descriptor, "configuration")
         if self._project_id is None:
             return
-        storages = {one["code"]: one for one in self._connection.find("LocalStorage", [], ["code", "linux_path"])}
+        storages = {
+            one["code"]: one for one in self._connection.find("LocalStorage", [], ["code", "linux_path"])
+        }
         wanted = self._read("roots.yml")
         missing = [name for name in wanted if name not in storages]
         if missing:
@@ -58,7 +60,9 @@ class CachedConfiguration(Configuration):
         except Exception as error:
             if not before:
                 raise
-            log.error("%s is not installed, going on with what was there: %s", self.descriptor.get_uri(), error)
+            log.error(
+                "%s is not installed, going on with what was there: %s", self.descriptor.get_uri(), error
+            )
 
     def _install(self):
         location = self._read("core_api.yml").get("location")
@@ -77,17 +81,21 @@ class CachedConfiguration(Configuration):
         bundled = os.path.join(self.descriptor.get_path(), "bundle_cache")
         if os.path.isdir(bundled):
             self._roots.append(bundled)
-        self._write("pipeline_configuration.yml", {
-            "project_name": self._project_name,
-            "project_id": "" if self._project_id is None else self._project_id,
-            "pc_name": name,
-            "pc_id": "" if self._configuration_id is None else self._configuration_id,
-            "plugin_id": self._plugin_id or "",
-            "bundle_caches": os.pathsep.join(self._roots),
-        })
-        self._write("roots.yml", {
-            root: os.path.join(path, self._project_name) for root, path in self._storages.items()
-        })
+        self._write(
+            "pipeline_configuration.yml",
+            {
+                "project_name": self._project_name,
+                "project_id": "" if self._project_id is None else self._project_id,
+                "pc_name": name,
+                "pc_id": "" if self._configuration_id is None else self._configuration_id,
+                "plugin_id": self._plugin_id or "",
+                "bundle_caches": os.pathsep.join(self._roots),
+            },
+        )
+        self._write(
+            "roots.yml",
+            {root: os.path.join(path, self._project_name) for root, path in self._storages.items()},
+        )
         filesystem.replace_folder(core.get_path(), os.path.join(self.path, "install", "core"))
 
     def cache_bundles(self, configuration, engine, tell):

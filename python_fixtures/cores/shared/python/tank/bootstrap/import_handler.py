@@ -1,10 +1,10 @@
 """Exchanges the core that runs for another one.
 
-Hazards: the old core stays in `sys.modules` forever, under names with a new prefix each time; the finder that is put at
-the head of `sys.meta_path` answers for `tank`, `sgtk` and `tank_vendor` from then on, whoever asks and whatever is first
-on `sys.path`; libraries that have names of their own stay; this module stays too, so in later cores it is the first one's;
-`warnings.filters` becomes another list than the one that the interpreter looks at; if the new core can't be imported, the
-old one is gone all the same.
+Hazards: the old core stays in `sys.modules` forever, under names with a new prefix each time; the finder that
+is put at the head of `sys.meta_path` answers for `tank`, `sgtk` and `tank_vendor` from then on, whoever asks
+and whatever is first on `sys.path`; libraries that have names of their own stay; this module stays too, so in
+later cores it is the first one's; `warnings.filters` becomes another list than the one that the interpreter
+looks at; if the new core can't be imported, the old one is gone all the same.
 """
 
 import importlib.util
@@ -31,7 +31,9 @@ class CoreImportHandler(object):
 
     @classmethod
     def swap_core(cls, core_path):
-        """Puts the core whose `python` folder is `core_path` in the place of the one that runs, and imports `tank`."""
+        """Puts the core whose `python` folder is `core_path` in the place of the one that runs, and imports
+        `tank`.
+        """
         handler = cls._in_place()
         # The core's singletons go with it, and so would the log file.
         from ..log import LogManager

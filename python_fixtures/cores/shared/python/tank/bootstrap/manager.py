@@ -1,8 +1,8 @@
 """The way from a core that belongs to no project to an engine of one.
 
-Hazards: a callback that raises `TypeError` is called again, with other arguments; what else it raises ends the bootstrap;
-the end is told twice, as an integer; after the swap the methods here are an old core's, and nothing puts it back when
-something fails.
+Hazards: a callback that raises `TypeError` is called again, with other arguments; what else it raises ends
+the bootstrap; the end is told twice, as an integer; after the swap the methods here are an old core's, and
+nothing puts it back when something fails.
 """
 
 import os
@@ -66,7 +66,9 @@ class ToolkitManager(object):
         self._report(1, "Engine launched.")
         return engine
 
-    def bootstrap_engine_async(self, engine_name, entity=None, completed_callback=None, failed_callback=None, parent=None):
+    def bootstrap_engine_async(
+        self, engine_name, entity=None, completed_callback=None, failed_callback=None, parent=None
+    ):
         """The same without waiting, if there were Qt: there is none, so it waits."""
         phase = self.TOOLKIT_BOOTSTRAP_PHASE
         try:
@@ -86,7 +88,9 @@ class ToolkitManager(object):
         project_id = self._project_id(entity)
         self._report(0.05, "Resolving configuration...")
         roots = self.bundle_cache_fallback_paths + [
-            path for path in os.environ.get("SHOTGUN_BUNDLE_CACHE_FALLBACK_PATHS", "").split(os.pathsep) if path
+            path
+            for path in os.environ.get("SHOTGUN_BUNDLE_CACHE_FALLBACK_PATHS", "").split(os.pathsep)
+            if path
         ]
         resolver = ConfigurationResolver(self.plugin_id, project_id, roots)
         if os.environ.get("TK_BOOTSTRAP_CONFIG_OVERRIDE") and self.allow_config_overrides:

@@ -46,7 +46,9 @@ class ConfigurationResolver(object):
         if found.get("linux_path") or found.get("mac_path") or found.get("windows_path"):
             path = found.get(_PLATFORM_PATH)
             if not path:
-                raise TankBootstrapError("pipeline configuration %s has no path for this platform" % found["id"])
+                raise TankBootstrapError(
+                    "pipeline configuration %s has no path for this platform" % found["id"]
+                )
             if not os.path.isdir(path):
                 raise TankBootstrapError("pipeline configuration %s is not on disk" % found["id"])
             return InstalledConfiguration(path, Descriptor({"type": "path", "path": path}))
@@ -55,7 +57,10 @@ class ConfigurationResolver(object):
     def _candidates(self, name, connection, login):
         """The pipeline configurations of the project, and of the site, that are for the plug-in."""
         project = {"type": "Project", "id": self._project_id} if self._project_id is not None else None
-        whose = {"filter_operator": "any", "filters": [["users.HumanUser.login", "is", login], ["users", "is", None]]}
+        whose = {
+            "filter_operator": "any",
+            "filters": [["users.HumanUser.login", "is", login], ["users", "is", None]],
+        }
         filters = [
             {"filter_operator": "any", "filters": [["project", "is", project], ["project", "is", None]]},
             ["code", "is", name] if name else whose,
@@ -75,9 +80,16 @@ class ConfigurationResolver(object):
 
     @staticmethod
     def _best(candidates):
-        """A sandbox of the project, the project's, a sandbox of the site, the site's: the first one there is."""
+        """A sandbox of the project, the project's, a sandbox of the site, the site's: the first one there is.
+        """
+
         def rank(found):
-            return (found["project"] is None, found["code"] == "Primary", bool(found.get("plugin_ids")), found["id"])
+            return (
+                found["project"] is None,
+                found["code"] == "Primary",
+                bool(found.get("plugin_ids")),
+                found["id"],
+            )
 
         return min(candidates, key=rank, default=None)
 

@@ -1,7 +1,7 @@
 """What engines and apps have in common: a folder with code in it.
 
-Hazards: the `python` folder of a bundle is imported under a name that nobody can tell in advance, with the folder at
-`sys.path[0]` meanwhile; hooks get bare hexadecimal names.
+Hazards: the `python` folder of a bundle is imported under a name that nobody can tell in advance, with the
+folder at `sys.path[0]` meanwhile; hooks get bare hexadecimal names.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """One engine for each copy of the core.
 
-Hazards: an engine's log handlers, and a thread that sends metrics, last until it is destroyed, and forever where its
-initialisation raises; apps that can't be loaded are only logged; the log file stays open.
+Hazards: an engine's log handlers, and a thread that sends metrics, last until it is destroyed, and forever
+where its initialisation raises; apps that can't be loaded are only logged; the log file stays open.
 """
 
 import logging
@@ -129,7 +129,9 @@ class Engine(TankBundle):
                 log.error("app %s is not on disk", descriptor)
                 continue
             try:
-                app = application.load(self, name, environment.get_app_settings(self.instance_name, name), descriptor)
+                app = application.load(
+                    self, name, environment.get_app_settings(self.instance_name, name), descriptor
+                )
                 self._initializing = app
                 app.init_app()
             except Exception:
@@ -141,7 +143,9 @@ class Engine(TankBundle):
 
 
 def start(name, tk, context):
-    """Starts the engine `name`: of the configuration's environment, or without any where there is no configuration."""
+    """Starts the engine `name`: of the configuration's environment, or without any where there is no
+    configuration.
+    """
     global current
     if current is not None:
         raise TankError("an engine is already running: %s" % current.name)

@@ -10,7 +10,9 @@ CORE_VERSION = "@VERSION@"
 
 
 def home():
-    """The folder for all that is kept; `SHOTGUN_HOME` names it, as these are fixtures and no home should get it."""
+    """The folder for all that is kept; `SHOTGUN_HOME` names it, as these are fixtures and no home should get
+    it.
+    """
     if not os.environ.get("SHOTGUN_HOME"):
         raise TankError("SHOTGUN_HOME names no folder")
     return os.environ["SHOTGUN_HOME"]

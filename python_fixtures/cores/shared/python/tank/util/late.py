@@ -1,7 +1,8 @@
-"""Imports that run long after the core was imported, perhaps on another thread, perhaps when the core is parked.
+"""Imports that run long after the core was imported, perhaps on another thread, perhaps when the core is
+parked.
 
-Hazard: at that moment `sys.modules` may hold another core's `tank`. Each function returns the version that is baked
-into the module it got: it must be `CORE_VERSION`.
+Hazard: at that moment `sys.modules` may hold another core's `tank`. Each function returns the version that is
+baked into the module it got: it must be `CORE_VERSION`.
 """
 
 import importlib
@@ -82,7 +83,8 @@ def vendored():
     return mimetypes.CORE_VERSION
 
 
-#: The functions whose import statement goes through `builtins.__import__` with the globals of a module of this core.
+#: The functions whose import statement goes through `builtins.__import__` with the globals of a module of
+#: this core.
 THROUGH_BUILTIN = (
     "from_absolute",
     "from_relative",

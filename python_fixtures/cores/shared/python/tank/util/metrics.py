@@ -1,7 +1,7 @@
 """What is used how often, told to the site by a thread.
 
-Hazards: the thread asks the site for its version at once, for itself, so where the site is gone it ends in a traceback on
-standard error; nobody waits for its end; a session of the site's stays behind in the connection.
+Hazards: the thread asks the site for its version at once, for itself, so where the site is gone it ends in a
+traceback on standard error; nobody waits for its end; a session of the site's stays behind in the connection.
 """
 
 import collections
@@ -70,7 +70,9 @@ class MetricsDispatchWorkerThread(threading.Thread):
     def _dispatch(self, connection, metric):
         body = {"auth_args": {"session_token": connection.get_session_token()}, "metrics": [metric]}
         url = "%s://%s/api3/track_metrics/" % (connection.config.scheme, connection.config.server)
-        request = urllib.request.Request(url, json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            url, json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"}
+        )
         # By no proxy of the environment: the site is on this machine.
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
         self.dispatched += 1

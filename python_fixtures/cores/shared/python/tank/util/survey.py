@@ -10,7 +10,8 @@ def baked_versions():
     found = {}
     # A copy is made in one step; a list is not, as the collector may let others run between two items.
     for name, module in sys.modules.copy().items():
-        # Not `getattr`: it would run the code of lazy modules. An object without a dictionary has a class with one.
+        # Not `getattr`: it would run the code of lazy modules. An object without a dictionary has a class
+        # with one.
         known = module.__dict__ if _has_dict(module) else type(module).__dict__
         version = known.get("CORE_VERSION")
         if version is not None:
@@ -27,9 +28,11 @@ def _has_dict(thing):
 
 
 class Farewell(object):
-    """Tells, when it is let go of, what an import would find then: `tell(own version, version of the loaded tank)`.
+    """Tells, when it is let go of, what an import would find then: `tell(own version, version of the loaded
+    tank)`.
 
-    Hazard: while modules are taken out and put in, letting go of the wrong one runs code like this in between.
+    Hazard: while modules are taken out and put in, letting go of the wrong one runs code like this in
+    between.
     """
 
     def __init__(self, tell):
