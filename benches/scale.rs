@@ -4,10 +4,10 @@
 //! parks them again, `residents` lists them, and `audit` looks at every module of all of them, so that one is
 //! linear by what it does: it is given for each project.
 //!
-//! `threads`: 1 to 16 threads take leases of one project and of many at the same time. The time is that of one
-//! lease on the whole; `floor` has as many threads take the interpreter as often, and nothing else. `longest
-//! wait` is the longest that any lease of a run has waited, for each thread that there is: with turns in order
-//! it is about one lease of each other thread.
+//! `threads`: 1 to 16 threads take leases of one project and of many at the same time. The time is that of
+//! one lease on the whole; `floor` has as many threads take the interpreter as often, and nothing else.
+//! `longest wait` is the longest that any lease of a run has waited, for each thread that there is: with
+//! turns in order it is about one lease of each other thread.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -93,7 +93,8 @@ fn threads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Has the threads do something `times` times in all, and tells how long that took, and the longest single one.
+/// Has the threads do something `times` times in all, and tells how long that took, and the longest single
+/// one.
 fn together(threads: usize, times: u64, work: impl Fn(usize) + Sync) -> (Duration, Duration) {
     let (work, ready) = (&work, &Barrier::new(threads + 1));
     std::thread::scope(|scope| {

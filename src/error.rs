@@ -63,7 +63,8 @@ pub enum Error {
 
     /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was
     /// before. The core is damaged, or changes `sys.path` in a way that leads elsewhere.
-    #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is {found}", expected = expected.display())]
+    #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is \
+             {found}", expected = expected.display())]
     WrongCore {
         /// The project.
         project: String,

@@ -180,7 +180,8 @@ fn threads_that_race_the_start_all_see_a_complete_interpreter() {
     alone("threads_that_race_the_start_all_see_a_complete_interpreter", || {
         let folder = tempfile::tempdir().unwrap();
         // Lets go of the interpreter again and again while it is being started.
-        let slow = "import sys, time\nfor _ in range(100):\n    time.sleep(0.002)\nsys.complete = getattr(sys, 'complete', 0) + 1\n";
+        let slow = "import sys, time\nfor _ in range(100):\n    time.sleep(0.002)\nsys.complete = \
+                    getattr(sys, 'complete', 0) + 1\n";
         let chosen = virtual_environment_that_starts_with(folder.path(), slow);
         let barrier = Barrier::new(8);
         let racing = &|late: bool| {

@@ -64,7 +64,8 @@ fn projects(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
         let [number, project, id, kind, version, imported, time, modules, outcome] = cells;
         writeln!(
             out,
-            "{number:>3}  {project:<width$}  {id:>6}  {kind:<9}  {version:<9}  {imported:<9}  {time:>10}  {modules:>7}  {outcome}"
+            "{number:>3}  {project:<width$}  {id:>6}  {kind:<9}  {version:<9}  {imported:<9}  {time:>10}  \
+             {modules:>7}  {outcome}"
         )
     };
     row(["", "PROJECT", "ID", "CORE", "INFO.YML", "SGTK", "IMPORT", "MODULES", "OUTCOME"])?;
@@ -146,7 +147,8 @@ fn verdict(findings: &Findings) -> String {
     } else {
         let wrong = findings.pairs_tried - findings.pairs_right;
         format!(
-            "Something is wrong: {broken} of {} projects cannot be imported, {wrong} of {} pairs are wrong, {} errors.",
+            "Something is wrong: {broken} of {} projects cannot be imported, {wrong} of {} pairs are wrong, \
+             {} errors.",
             findings.projects.len(),
             findings.pairs_tried,
             findings.errors.len()

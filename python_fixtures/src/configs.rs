@@ -195,7 +195,8 @@ impl Configs {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
         let quote = if tank_name.chars().all(is_plain) { "" } else { "\"" };
         let text = format!(
-            "project_name: {quote}{tank_name}{quote}\nproject_id: {id}\npc_name: {configuration}\npc_id: {}\n",
+            "project_name: {quote}{tank_name}{quote}\nproject_id: {id}\npc_name: {configuration}\npc_id: \
+             {}\n",
             id + 1000
         );
         write(&file, text)

@@ -90,7 +90,8 @@ print(sys.modules['shotgun_api3'] is sys.modules['tank_vendor.shotgun_api3'], sg
     assert_eq!(
         told[..3],
         [
-            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 39), ('shotgun_api3', 4), ('tank', 39), \
+            "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 39), ('shotgun_api3', 4), \
+             ('tank', 39), \
              ('tank_vendor', 8), ('yaml', 2)]",
             "['flow_data_sdk.zip', 'pkgs.zip', 'python'] True",
             "TankVendorFinder True",
@@ -415,7 +416,8 @@ fn a_generated_core_has_exactly_the_modules_asked_for() {
         let told = run(
             &configs,
             &format!(
-                "{COUNT}before = set(sys.modules); import_sgtk('project_a'); print(sum(names(before).values()))"
+                "{COUNT}before = set(sys.modules); import_sgtk('project_a'); \
+                 print(sum(names(before).values()))"
             ),
         );
         assert_eq!(told, [modules.to_string()]);

@@ -132,7 +132,10 @@ impl Inner {
 
 fn drop_guest(py: Python<'_>, host: Option<Arc<Inner>>, guest: &Arc<ImportState>) {
     if let Err(error) = world::hand_back(py, guest) {
-        tracing::error!(project = guest.project(), %error, "failed to give back what code has changed beside its core");
+        tracing::error!(
+            project = guest.project(), %error,
+            "failed to give back what code has changed beside its core"
+        );
     }
     match host {
         Some(host) => host.retire(py, guest),

@@ -10,12 +10,14 @@
 
 #[cfg(Py_GIL_DISABLED)]
 compile_error!(
-    "sgtk-host needs a CPython with the GIL: swapping a project's modules relies on no other thread running Python \
+    "sgtk-host needs a CPython with the GIL: swapping a project's modules relies on no other thread running \
+     Python \
      meanwhile. Choose a build that is not free-threaded with PYO3_PYTHON."
 );
 #[cfg(any(PyPy, GraalPy))]
 compile_error!(
-    "sgtk-host embeds CPython through PyConfig, which PyPy and GraalPy do not have. Choose a CPython with PYO3_PYTHON."
+    "sgtk-host embeds CPython through PyConfig, which PyPy and GraalPy do not have. Choose a CPython with \
+     PYO3_PYTHON."
 );
 
 mod builder;

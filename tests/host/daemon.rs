@@ -262,7 +262,8 @@ logging.getLogger('logger.{round}')
                 daemon.remember();
                 lease_own(&host, project, version, |_| {
                     let there = format!(
-                        "['module_{round}' in sys.modules, '/path/{round}' in sys.path, 'VARIABLE_{round}' in os.environ, \
+                        "['module_{round}' in sys.modules, '/path/{round}' in sys.path, 'VARIABLE_{round}' \
+                         in os.environ, \
                          'logger.{round}' in logging.Logger.manager.loggerDict]"
                     );
                     assert_eq!(daemon.get::<Vec<bool>>(&there), [true; 4]);

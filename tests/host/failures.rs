@@ -150,7 +150,8 @@ fn a_core_that_fails_on_top_of_another_ones_lease_history_leaves_no_name_of_its_
             Python::attach(|py| host.lease(py, "project_x").map(drop)).unwrap_err();
             lease_own(&host, "project_b", "v0.22.5", |_| {
                 for trace in [
-                    "[name for name in sys.modules if name in ('sgtk_trace',) or 'core_swap' in name or name == 'tank.never']",
+                    "[name for name in sys.modules if name in ('sgtk_trace',) or 'core_swap' in name or \
+                     name == 'tank.never']",
                     "[entry for entry in sys.path if 'traces' in entry]",
                     "[name for name in vars(sys) if 'trace_finder' in name]",
                     "[name for name in os.environ if 'FIXTURE_TRACE' in name]",

@@ -53,7 +53,8 @@ fn a_stale_configuration_in_the_daemons_environment_is_seen_by_no_project_and_co
                             expected_configuration(&configs, project)
                         );
                         // A child process gets the same.
-                        let child = "__import__('subprocess').check_output(['sh', '-c', 'echo ${TANK_CURRENT_PC-none}'], text=True)";
+                        let child = "__import__('subprocess').check_output(['sh', '-c', 'echo \
+                                     ${TANK_CURRENT_PC-none}'], text=True)";
                         assert_eq!(
                             value::<String>(sgtk, child).trim(),
                             expected_configuration(&configs, project).as_deref().unwrap_or("none")
@@ -224,7 +225,8 @@ fn a_core_that_was_upgraded_or_repointed_is_imported_anew_and_objects_of_the_old
             let mixed = |old: &str, version: &str| {
                 daemon.run(&format!(
                     "told = [late({old}.util.late, name) for name in {old}.util.THROUGH_BUILTIN]\n\
-                     wrong = [got for got in told if not (list(got.values()) == ['{version}'] if isinstance(got, dict) \
+                     wrong = [got for got in told if not (list(got.values()) == ['{version}'] if \
+                     isinstance(got, dict) \
                      else got.startswith('ImportError: cannot import'))]"
                 ));
                 assert_eq!(daemon.get::<String>("repr(wrong)"), "[]", "{old}");

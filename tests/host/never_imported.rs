@@ -1,4 +1,5 @@
-//! Cores that this process has never imported, in the middle of an upgrade of Toolkit's own that stands still.
+//! Cores that this process has never imported, in the middle of an upgrade of Toolkit's own that stands
+//! still.
 
 use std::path::Path;
 use std::time::Duration;

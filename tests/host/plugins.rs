@@ -50,7 +50,8 @@ own = copies[{project:?}] is sys.modules['report_core']
                         ));
                         assert_eq!(
                             daemon.get::<Vec<String>>(
-                                "[told['version'], told['library'], yaml['version'], yaml['yaml'], counted['version'], late_import['version']]"
+                                "[told['version'], told['library'], yaml['version'], yaml['yaml'], \
+                                 counted['version'], late_import['version']]"
                             ),
                             [version; 6]
                         );
@@ -103,7 +104,10 @@ fn plugin_folders_stand_behind_the_core_and_before_the_daemons_own_path() {
             let (configs, host, daemon) = with_plugins();
             // The daemon may well have the folder on its own path too, and modules of it loaded.
             daemon.run(&format!("plugins = {:?}\nsys.path.append(plugins)", plugins()));
-            daemon.run("import types\nsys.modules['report_core'] = mine = types.ModuleType('report_core')\nmine.__file__ = plugins + '/report_core.py'");
+            daemon.run(
+                "import types\nsys.modules['report_core'] = mine = \
+                        types.ModuleType('report_core')\nmine.__file__ = plugins + '/report_core.py'",
+            );
             daemon.remember();
             for _ in 0..3 {
                 for (project, version) in bundled_versions() {
@@ -179,7 +183,10 @@ fn exempt_modules_of_a_plugin_folder_are_everybodys() {
             let daemon = Daemon::new();
             for (number, (project, version)) in bundled_versions().into_iter().enumerate() {
                 lease_own(&host, project, version, |_| {
-                    daemon.run("import shared_things, own_things\nshared_things.seen.append(1)\nown_things.seen.append(1)");
+                    daemon.run(
+                        "import shared_things, \
+                                own_things\nshared_things.seen.append(1)\nown_things.seen.append(1)",
+                    );
                     assert_eq!(daemon.get::<usize>("len(shared_things.seen)"), number + 1);
                     assert_eq!(daemon.get::<usize>("len(own_things.seen)"), 1);
                 });

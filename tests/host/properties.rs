@@ -144,7 +144,10 @@ impl Machine {
                 self.changes += 1;
                 let number = self.changes;
                 self.daemon.run(&match what % 4 {
-                    0 => format!("sys.modules['of_the_daemon_{number}'] = types.ModuleType('of_the_daemon_{number}')"),
+                    0 => format!(
+                        "sys.modules['of_the_daemon_{number}'] = \
+                                  types.ModuleType('of_the_daemon_{number}')"
+                    ),
                     1 => format!("sys.path.insert({number} % 3, '/of/the/daemon/{number}')"),
                     2 => format!("os.environ['OF_THE_DAEMON_{number}'] = '1'"),
                     _ => format!("logging.getLogger('of.the.daemon.{number}').setLevel({number})"),
@@ -157,7 +160,8 @@ impl Machine {
                 assert_eq!(self.daemon.get::<String>("yaml.CORE_VERSION"), "host");
             }
             Step::Library { import: false } => self.daemon.run(
-                "for name in [n for n in sys.modules if n.split('.')[0] in ('yaml', 'shotgun_api3')]: del sys.modules[name]",
+                "for name in [n for n in sys.modules if n.split('.')[0] in ('yaml', 'shotgun_api3')]: del \
+                 sys.modules[name]",
             ),
             Step::Late => self.late(),
         }

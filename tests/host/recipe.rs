@@ -139,7 +139,8 @@ names = {name: vars(module).get('CORE_VERSION') for name, module in sys.modules.
                 );
                 assert_eq!(
                     daemon.get::<Vec<(String, String)>>(
-                        "[(name, version) for name, version in names.items() if version not in (sgtk.__version__, None)]"
+                        "[(name, version) for name, version in names.items() if version not in \
+                         (sgtk.__version__, None)]"
                     ),
                     []
                 );
@@ -164,7 +165,8 @@ names = {name: vars(module).get('CORE_VERSION') for name, module in sys.modules.
                 assert_eq!(daemon.get::<usize>("len(logging.getLogger('sgtk').handlers)"), 1);
                 assert_eq!(
                     daemon.get::<Vec<String>>(
-                        "[f.core_version for f in sys.meta_path if hasattr(f, 'core_version') and f.core_version != sgtk.__version__]"
+                        "[f.core_version for f in sys.meta_path if hasattr(f, 'core_version') and \
+                         f.core_version != sgtk.__version__]"
                     ),
                     [""; 0]
                 );
@@ -261,10 +263,12 @@ sys.modules['daemon_module'] = types.ModuleType('daemon_module')
 logging.getLogger('daemon.log').setLevel(5)
 ",
             );
-            let kept = "['/daemon/first' in sys.path, sys.path[-1] == '/daemon/last', os.environ.get('DAEMON_NEW') == 'new', \
+            let kept = "['/daemon/first' in sys.path, sys.path[-1] == '/daemon/last', \
+                        os.environ.get('DAEMON_NEW') == 'new', \
                         'DAEMON_OLD' not in os.environ, getattr(sys, 'daemon_attribute', None) == 'mine', \
                         Finder in sys.meta_path, 'daemon_module' in sys.modules, \
-                        'daemon.log' in logging.Logger.manager.loggerDict, c_environment().get(b'DAEMON_NEW') == b'new', \
+                        'daemon.log' in logging.Logger.manager.loggerDict, \
+                        c_environment().get(b'DAEMON_NEW') == b'new', \
                         b'DAEMON_OLD' not in c_environment()]";
             for project in ["project_b", "project_a", "project_d"] {
                 import(&host, &daemon, project);
@@ -597,7 +601,8 @@ fn thirty_imports_leave_one_of_everything() {
             configs.attached("old", &Core::older("v0.22.5")).unwrap();
             let host = host(&configs);
             let daemon = Daemon::new();
-            let sizes = "[len(sys.path), len(sys.meta_path), len(sys.modules), len(logging.Logger.manager.loggerDict), \
+            let sizes = "[len(sys.path), len(sys.meta_path), len(sys.modules), \
+                         len(logging.Logger.manager.loggerDict), \
                          len(logging.getLogger('sgtk').handlers), len(os.environ)]";
             let round = |daemon: &Daemon| {
                 ["new", "old"].map(|project| {

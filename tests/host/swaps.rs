@@ -88,7 +88,8 @@ fn modules_are_the_same_objects_in_every_lease_until_the_project_is_evicted() {
             let host = host(&configs);
             let daemon = Daemon::new();
             daemon.run("held = {}");
-            let remember = "held = {name: module for name, module in sys.modules.items() if name.startswith(('tank', 'sgtk'))}";
+            let remember = "held = {name: module for name, module in sys.modules.items() if \
+                            name.startswith(('tank', 'sgtk'))}";
             let changed = "[name for name in held if sys.modules.get(name) is not held[name]]";
             for (project, version) in bundled_versions() {
                 lease_own(&host, project, version, |_| daemon.run(remember));

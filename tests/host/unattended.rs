@@ -70,7 +70,8 @@ fn a_site_that_hangs_is_not_waited_for_for_ever() {
             }
             // The default, for who sets none.
             let host = self::host(&configs);
-            let limit = "__import__('tank_vendor.shotgun_api3').shotgun_api3.Shotgun('http://127.0.0.1:1', 's', 'k', connect=False).config.timeout_secs";
+            let limit = "__import__('tank_vendor.shotgun_api3').shotgun_api3.Shotgun('http://127.0.0.1:1', \
+                         's', 'k', connect=False).config.timeout_secs";
             for project in ["project_a", "project_b"] {
                 let told = host.with_sgtk(project, |sgtk| Ok(value::<f64>(sgtk, limit)));
                 assert_eq!(told.unwrap(), 60.0, "{project}");

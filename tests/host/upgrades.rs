@@ -448,7 +448,8 @@ fn edited_hooks_and_settings_of_a_configuration_are_seen() {
             let hook = settings.join("hooks/core_version.py");
             let write_hook = |word: &str| {
                 fs::create_dir_all(hook.parent().unwrap()).unwrap();
-                let code = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, **_):\n        return ";
+                let code = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, \
+                            **_):\n        return ";
                 fs::write(&hook, format!("{code}{word}\n")).unwrap();
             };
             let run = || -> String {

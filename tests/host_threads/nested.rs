@@ -112,7 +112,8 @@ fn code_of_a_parked_project_may_call_back_for_any_project() {
             // A function of the project's own module, so that its frame is the one that calls.
             let scope = run(
                 py,
-                "exec('def through(call, project): return call(project)', sgtk.util.__dict__)\nthrough = sgtk.util.through",
+                "exec('def through(call, project): return call(project)', sgtk.util.__dict__)\nthrough = \
+                 sgtk.util.through",
                 &[("sgtk", held.sgtk().as_any())],
             );
             drop(held);

@@ -123,7 +123,8 @@ fn a_core_that_swallows_the_first_interruption_is_interrupted_again() {
         configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
         let commands = Configs::python(&configs.config("project_x")).join("tank/commands.py");
         // CPython 3.11 takes an interruption at the very beginning of a `try` for one before it.
-        let text = "import fixture_gate\ntry:\n    nothing = None\n    while True: pass\nexcept BaseException:\n    fixture_gate.entered.set()\nwhile True: pass\n";
+        let text = "import fixture_gate\ntry:\n    nothing = None\n    while True: pass\nexcept \
+                    BaseException:\n    fixture_gate.entered.set()\nwhile True: pass\n";
         std::fs::write(commands, text).unwrap();
         let error = stopped(&configs, "project_x");
         assert!(error.to_string().contains("commands.py"), "{error}");

@@ -85,7 +85,8 @@ pub enum ConfigError {
     /// One configuration is the project's and is not its `Primary`, which may be among those that cannot be
     /// read. Name the configuration, or fix the others.
     #[error(
-        "{project} has the configuration in folder {found:?}, and perhaps a primary one that cannot be read: {unreadable}"
+        "{project} has the configuration in folder {found:?}, and perhaps a primary one that cannot be \
+         read: {unreadable}"
     )]
     ProjectUndecided {
         /// The project asked for.
@@ -151,7 +152,8 @@ pub enum ConfigError {
     /// `install/core`, remove `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or
     /// start the daemon again.
     #[error(
-        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor a core pointer \
+        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor \
+         a core pointer \
          at {}; an upgrade may be running",
         core.display(), pointer.display()
     )]
@@ -180,7 +182,8 @@ pub enum ConfigError {
 
     /// The core pointer is larger than a path can be. Put one line with a path there.
     #[error(
-        "core pointer {} of project {project:?} should hold a path and is {size} bytes long, more than {limit}",
+        "core pointer {} of project {project:?} should hold a path and is {size} bytes long, more than \
+         {limit}",
         file.display()
     )]
     PointerTooLarge {
@@ -210,7 +213,8 @@ pub enum ConfigError {
     /// The configuration has no core and no pointer, and there is no studio core either. Install one there,
     /// or write the project's pointer.
     #[error(
-        "project {project:?} has no core of its own and no core pointer at {}, and there is no studio core at {}",
+        "project {project:?} has no core of its own and no core pointer at {}, and there is no studio core \
+         at {}",
         pointer.display(), core.display()
     )]
     StudioCoreMissing {

@@ -34,8 +34,8 @@ impl ScriptUser {
         [Some(self.key.clone()), self.http_proxy.clone()].into_iter().flatten()
     }
 
-    // For `sgtk-host` and `sgtk-pool`. The user as `create_script_user` of `ShotgunAuthenticator` takes it, **with
-    // the key in it**: to be handed to Python, or to a worker over its pipe, and nowhere else.
+    // For `sgtk-host` and `sgtk-pool`. The user as `create_script_user` of `ShotgunAuthenticator` takes it,
+    // **with the key in it**: to be handed to Python, or to a worker over its pipe, and nowhere else.
     #[doc(hidden)]
     #[must_use]
     pub fn to_json(&self) -> Value {

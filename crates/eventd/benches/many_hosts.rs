@@ -80,7 +80,8 @@ fn event(id: i64, projects: i64) -> Event {
     PUBLISHED.lock().unwrap().insert(id, nanos());
     let project = project_of(id, projects);
     let body = format!(
-        "{{\"id\": {id}, \"event_type\": \"Bench\", \"project\": {{\"type\": \"Project\", \"id\": {project}}}, \
+        "{{\"id\": {id}, \"event_type\": \"Bench\", \"project\": {{\"type\": \"Project\", \"id\": \
+         {project}}}, \
          \"meta\": \"{:0200}\"}}",
         id
     );
@@ -269,7 +270,8 @@ async fn measure(
     let verdict = judge::judge(&lines, &events);
     assert!(verdict.lost.is_empty() && verdict.ahead.is_empty(), "{verdict:?}");
     println!(
-        "    judged: lost 0, ahead 0, again {}, twice {}, (host, project) pairs {} of {} projects, {hosts} hosts",
+        "    judged: lost 0, ahead 0, again {}, twice {}, (host, project) pairs {} of {} projects, {hosts} \
+         hosts",
         verdict.again,
         verdict.twice,
         verdict.pairs.len(),

@@ -306,7 +306,10 @@ impl Workers {
     /// Writes the workers' files again where something has cleaned up the temporary folder.
     pub fn refresh(&self) {
         if let Err(error) = self.home.write() {
-            tracing::warn!(folder = %self.home.folder().display(), %error, "the workers' files cannot be kept");
+            tracing::warn!(
+                folder = %self.home.folder().display(), %error,
+                "the workers' files cannot be kept"
+            );
         }
     }
 

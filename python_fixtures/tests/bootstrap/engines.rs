@@ -195,12 +195,14 @@ fn bundles_of_other_kinds_are_looked_for_in_the_fallback_caches() {
     let environment = studio.configuration(176).join("env/project.yml");
     let mut text = std::fs::read_to_string(&environment).unwrap();
     text.push_str(
-        "      tk-multi-cached:\n        location:\n          type: app_store\n          name: tk-multi-cached\n          version: v1.2.3\n",
+        "      tk-multi-cached:\n        location:\n          type: app_store\n          name: \
+         tk-multi-cached\n          version: v1.2.3\n",
     );
     std::fs::write(&environment, text).unwrap();
     let script = |paths: &str| {
         format!(
-            "start(); engine = boot(176{paths}); print({{name: app.version for name, app in engine.apps.items()}})"
+            "start(); engine = boot(176{paths}); print({{name: app.version for name, app in \
+             engine.apps.items()}})"
         )
     };
     assert_eq!(run(&studio, &script("")), ["{'tk-multi-versions': 'Undefined'}"]);

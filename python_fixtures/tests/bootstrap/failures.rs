@@ -101,7 +101,8 @@ fn a_storage_that_the_site_does_not_know_and_a_core_that_is_not_there_fail_befor
     let core = studio.configuration(177).join("core/core_api.yml");
     std::fs::write(core, "location:\n  type: path\n  path: /nowhere/at/all\n").unwrap();
     let told = failing(&studio, "fail(177)");
-    let wanted = "0.1 v0.24.0 TankBootstrapError: core sgtk:descriptor:path?path=/nowhere/at/all does not exist on disk";
+    let wanted = "0.1 v0.24.0 TankBootstrapError: core sgtk:descriptor:path?path=/nowhere/at/all does not \
+                  exist on disk";
     assert_eq!(told, [wanted]);
     studio.site().remove("LocalStorage", 1).unwrap();
     let told = failing(&studio, "fail(176)");

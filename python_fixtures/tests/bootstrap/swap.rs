@@ -121,7 +121,8 @@ print(logs() in (2, 0))
             "['CoreHandler']",
             "['CoreHandler', 'CoreHandler', 'LogFileHandler', 'EngineHandler', 'StreamHandler']",
             "['CoreHandler', 'CoreHandler', 'LogFileHandler'] True",
-            "['CoreHandler', 'CoreHandler', 'CoreHandler', 'LogFileHandler', 'EngineHandler', 'StreamHandler']",
+            "['CoreHandler', 'CoreHandler', 'CoreHandler', 'LogFileHandler', 'EngineHandler', \
+             'StreamHandler']",
             "['CoreHandler', 'CoreHandler', 'CoreHandler', 'LogFileHandler'] True",
             "True",
         ]

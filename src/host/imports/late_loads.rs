@@ -40,7 +40,8 @@ impl LateLoads {
             if let Some((file, reason)) = self.changed(&folder, tail) {
                 let location = self.watch.location();
                 return Err(PyImportError::new_err(format!(
-                    "cannot import '{name}' for project '{}' (core {}): {} {reason} since the core was imported; an \
+                    "cannot import '{name}' for project '{}' (core {}): {} {reason} since the core was \
+                     imported; an \
                      upgrade may be running",
                     location.project(),
                     location.install_core().display(),

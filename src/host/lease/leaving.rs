@@ -95,7 +95,10 @@ pub(super) fn clean_up(py: Python<'_>) {
 fn end_engines_of_guests(py: Python<'_>) {
     for (guest, by) in guests::to_end() {
         if let Err(error) = place(py, Some(&guest)) {
-            tracing::error!(project = guest.project(), %error, "failed to put a core of code's own bootstrap in place again");
+            tracing::error!(
+                project = guest.project(), %error,
+                "failed to put a core of code's own bootstrap in place again"
+            );
             continue;
         }
         end_left_engine(py, &guest, &by, true);
@@ -139,7 +142,10 @@ fn end_left_engine(py: Python<'_>, state: &ImportState, by: &str, ends_log: bool
             let project = state.project();
             let problem = problem.as_deref().map(sgtk_config::keys::redacted).unwrap_or_default();
             if is_news(project, by, "engine") {
-                tracing::warn!(project, by, engine, %problem, "code has left an engine that it has started; it was destroyed");
+                tracing::warn!(
+                    project, by, engine, %problem,
+                    "code has left an engine that it has started; it was destroyed"
+                );
             } else {
                 tracing::debug!(project, by, engine, %problem, "destroyed an engine that code has left again");
             }
@@ -152,7 +158,10 @@ fn end_left_engine(py: Python<'_>, state: &ImportState, by: &str, ends_log: bool
 
 fn tell_threads(state: &ImportState, by: &str, left: &[String]) {
     if !left.is_empty() && is_news(state.project(), by, "threads") {
-        tracing::warn!(project = state.project(), by, threads = ?left, "threads of code's own bootstrap did not end");
+        tracing::warn!(
+            project = state.project(), by, threads = ?left,
+            "threads of code's own bootstrap did not end"
+        );
     }
 }
 
@@ -165,7 +174,10 @@ fn tell_damage(py: Python<'_>, state: &ImportState, damage: &Damage) {
     });
     let project = state.project();
     if is_news(project, &by, &damage.to_string()) {
-        tracing::warn!(project, by, what = %damage, "code has changed its project's import state; it was put back");
+        tracing::warn!(
+            project, by, what = %damage,
+            "code has changed its project's import state; it was put back"
+        );
     } else {
         tracing::debug!(project, by, what = %damage, "put a project's import state back again");
     }
@@ -185,7 +197,10 @@ fn end_replacement(py: Python<'_>, state: &Arc<ImportState>) {
         }
         Err(error) => {
             let error = Error::from(error);
-            tracing::warn!(project = state.project(), %error, "failed to tell another core's modules from the project's");
+            tracing::warn!(
+                project = state.project(), %error,
+                "failed to tell another core's modules from the project's"
+            );
         }
     }
 }

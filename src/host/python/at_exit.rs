@@ -39,8 +39,8 @@ pub(crate) fn forget(function: &Bound<'_, PyAny>) {
     drop(gone);
 }
 
-/// Calls, the last first, what was noted for this number, as at the end of a process of its own. What it raises
-/// goes to `tracing`.
+/// Calls, the last first, what was noted for this number, as at the end of a process of its own. What it
+/// raises goes to `tracing`.
 pub(crate) fn run(py: Python<'_>, whose: u64) {
     call(py, |noted| noted.whose == whose);
 }

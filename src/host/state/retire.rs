@@ -34,7 +34,10 @@ pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     match weak_references(py, &world::modules_of(py, state)) {
         Ok(remains) => state.keep_remains(py, remains),
         Err(error) => {
-            tracing::warn!(project = state.project(), %error, "failed to keep track of a dropped core's modules");
+            tracing::warn!(
+                project = state.project(), %error,
+                "failed to keep track of a dropped core's modules"
+            );
         }
     }
     // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.

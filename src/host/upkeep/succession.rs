@@ -89,7 +89,10 @@ impl Inner {
             }
             Err(error) => {
                 if self.residents.keep(project, Some(on_disk)) {
-                    tracing::warn!(project, %error, "failed to import what is on disk; going on with what is in memory");
+                    tracing::warn!(
+                        project, %error,
+                        "failed to import what is on disk; going on with what is in memory"
+                    );
                 }
                 None
             }

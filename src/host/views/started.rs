@@ -1,6 +1,6 @@
-//! What a project's code has run by others, threads that it starts and items of an executor, is that project's
-//! whatever the function is that it names: one in C, or the standard library's. What it registers for the end
-//! ends with its state.
+//! What a project's code has run by others, threads that it starts and items of an executor, is that
+//! project's whatever the function is that it names: one in C, or the standard library's. What it registers
+//! for the end ends with its state.
 
 use std::sync::Arc;
 

@@ -44,8 +44,8 @@ impl CoreChanging {
     }
 }
 
-/// The cores that were imported or looked at, by their install folders. The lock is held for moments, and no file is
-/// looked at meanwhile.
+/// The cores that were imported or looked at, by their install folders. The lock is held for moments, and no
+/// file is looked at meanwhile.
 #[derive(Debug)]
 pub struct CoresOnDisk {
     /// How long a core has to stay as it is before it counts as whole, although some of its files were not

@@ -198,7 +198,8 @@ mod tests {
             "{project_name: client/show, project_id: 87}",
             "\u{feff}---\n# made by Toolkit\nproject_name: \"client/show\" # on disk\nproject_id: 87\n...\n",
             "project_name: >-\n  client/show\nproject_id: 87\npublished_file_entity_type: PublishedFile\n",
-            "nested:\n  project_id: 1\n? [a, b]\n: {project_id: 2}\nproject_id: 87\nproject_name: client/show\n",
+            "nested:\n  project_id: 1\n? [a, b]\n: {project_id: 2}\nproject_id: 87\nproject_name: \
+             client/show\n",
             "project_id: 1\nproject_id: 87\nproject_name: client/show\n",
             "a: &x 1\n*x : 2\nproject_id: 87\nproject_name: client/show\n",
         ] {

@@ -60,7 +60,8 @@ print(finders())
         "v0.23.8 v0.23.8 v0.23.8",
         "v0.23.8",
         "True",
-        "ModuleNotFoundError: No module named 'tank.newcomer' ModuleNotFoundError: No module named 'tank.absent'",
+        "ModuleNotFoundError: No module named 'tank.newcomer' ModuleNotFoundError: No module named \
+         'tank.absent'",
         "0",
     ];
     check(Core::newer("v0.23.8"), Core::newer("v0.24.0"), script, &expected);

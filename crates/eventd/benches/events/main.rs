@@ -1,6 +1,6 @@
-//! Events a second through one plugin that does nothing: of the daemon, beside what a studio would do instead,
-//! a loop that polls and writes down after each event how far it is, and beside the floor, a loop that only
-//! reads and calls. All three ask the same site, by the same client, for pages of 500 events.
+//! Events a second through one plugin that does nothing: of the daemon, beside what a studio would do
+//! instead, a loop that polls and writes down after each event how far it is, and beside the floor, a loop
+//! that only reads and calls. All three ask the same site, by the same client, for pages of 500 events.
 //!
 //! The client is the real `shotgun_api3` where `SGTK_HOST_CLIENT_PYTHON` names a Python that has it, else the
 //! demo's. `EVENTS_BENCH` is the number of events.
@@ -85,7 +85,8 @@ impl Studio {
         let folder = self.folder.path().display();
         let (url, python, client) = (self.site.url(), python(), self.client());
         let text = format!(
-            "[daemon]\npidFile: {folder}/pid\neventIdFile: {folder}/ids\nlogMode: 1\nlogPath: {folder}\nlogFile: log\n\
+            "[daemon]\npidFile: {folder}/pid\neventIdFile: {folder}/ids\nlogMode: 1\nlogPath: \
+             {folder}\nlogFile: log\n\
              logging: 20\nfetch_interval: 0.01\nmax_event_batch_size: 500\n\
              [shotgun]\nserver: {url}\nname: plugin\nkey: a-plugins-key\n[plugins]\npaths: {folder}/plugins\n\
              [emails]\nenabled: False\n[eventd]\npython: {python}\npython_paths: {client}\n"

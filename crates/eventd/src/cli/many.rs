@@ -109,7 +109,10 @@ impl Serve {
         tokio::spawn(async move {
             while let Some((site, project)) = arrivals.recv().await {
                 if let Err(error) = lanes.expect(&site, [project]).await {
-                    tracing::error!(%error, project, "the lanes of a project cannot be opened; tried again in half a minute");
+                    tracing::error!(
+                        %error, project,
+                        "the lanes of a project cannot be opened; tried again in half a minute"
+                    );
                 }
             }
         });

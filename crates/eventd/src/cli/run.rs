@@ -102,7 +102,10 @@ impl Daemon {
         poll: bool,
     ) -> Result<Daemon, Error> {
         let settings = Arc::clone(&shared.settings);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), file = %settings.path.display(), "sgtk-eventd starts");
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"), file = %settings.path.display(),
+            "sgtk-eventd starts"
+        );
         for note in &settings.notes {
             tracing::info!("{note}");
         }
@@ -278,7 +281,8 @@ async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
             let path = settings.state.display();
             remove_state(&settings.state);
             Err(format!(
-                "{error}. Repair it, or move it away to begin at the site's latest event; the new state {path} was removed again"
+                "{error}. Repair it, or move it away to begin at the site's latest event; the new state \
+                 {path} was removed again"
             )
             .into())
         }

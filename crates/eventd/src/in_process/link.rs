@@ -167,7 +167,8 @@ impl Link {
         match self.received.take() {
             Ok(news) => news.into_iter().for_each(|news| self.running.hear(news, &self.secrets)),
             Err(error) => {
-                tracing::error!(pid = self.running.pid(), %error, "the process of all projects says something else than it should, and is ended");
+                tracing::error!(pid = self.running.pid(), %error, "the process of all projects says \
+                     something else than it should, and is ended");
                 (goes_on, more) = (false, false);
                 self.kill();
             }

@@ -307,7 +307,10 @@ fn look(folders: &[PathBuf], before: &Listing) -> Listing {
     let listing = plugins::list(folders, before);
     for (folder, reason) in &listing.unreadable {
         if before.unreadable.get(folder) != Some(reason) {
-            tracing::error!(folder = %folder.display(), reason, "the plugin folder cannot be read; what was loaded stays");
+            tracing::error!(
+                folder = %folder.display(), reason,
+                "the plugin folder cannot be read; what was loaded stays"
+            );
         }
     }
     listing

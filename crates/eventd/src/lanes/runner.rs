@@ -332,7 +332,8 @@ impl Runner {
                     plugin = plugin_name,
                     project,
                     reason = failure.reason,
-                    "the plugin has stopped at this event; it goes on when its file changes, when the daemon is restarted, or by `sgtk-eventd retry` or `skip`"
+                    "the plugin has stopped at this event; it goes on when its file changes, when the \
+                     daemon is restarted, or by `sgtk-eventd retry` or `skip`"
                 );
             }
         }
@@ -355,7 +356,10 @@ impl Runner {
                 Err(QueueError::NotInFlight { .. } | QueueError::Closed) => return false,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::error!(%error, event, "what has become of an event cannot be written; tried again each second");
+                        tracing::error!(
+                            %error, event,
+                            "what has become of an event cannot be written; tried again each second"
+                        );
                     }
                     let mut orders = self.orders.clone();
                     tokio::select! {

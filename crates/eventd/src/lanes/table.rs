@@ -104,7 +104,8 @@ impl Loader {
                             tracing::error!(
                                 plugin = file.path,
                                 reason = error.message,
-                                "loading the plugin has ended the worker; it is left out until its file changes"
+                                "loading the plugin has ended the worker; it is left out until its file \
+                                 changes"
                             );
                             let problem =
                                 Problem { step: "load".to_owned(), message, traceback: error.traceback };

@@ -83,7 +83,10 @@ impl Inner {
         let place = Place { seq: info.stream_sequence, stamp };
         let again = info.delivered > 1;
         let Some(event) = self.event(&message) else {
-            tracing::error!(subject = %message.subject, seq = place.seq, "a message of the stream is no event; it is passed over");
+            tracing::error!(
+                subject = %message.subject, seq = place.seq,
+                "a message of the stream is no event; it is passed over"
+            );
             self.say(reply, AckKind::Term);
             return;
         };
@@ -118,7 +121,10 @@ impl Inner {
                 // It comes again anyway.
                 Err(_) if self.lease.epoch(lease::now()) != arrived.epoch => return,
                 Err(error) => {
-                    tracing::warn!(%error, consumer = &**consumer, "what is known of a message cannot be read");
+                    tracing::warn!(
+                        %error, consumer = &**consumer,
+                        "what is known of a message cannot be read"
+                    );
                     tokio::time::sleep(AGAIN).await;
                 }
             }
@@ -184,9 +190,11 @@ impl Inner {
                 Ok(false) => {}
                 Ok(true) => tracing::error!(
                     consumer = wanted.name,
-                    "the consumer was gone and was made anew: its events are those after the last that this host has done"
+                    "the consumer was gone and was made anew: its events are those after the last that this \
+                     host has done"
                 ),
-                Err(error) => tracing::warn!(%error, "a consumer that is gone cannot be made anew; tried again"),
+                Err(error) => tracing::warn!(%error, "a consumer that is gone cannot be made anew; tried \
+                                                      again"),
             }
         });
     }

@@ -146,7 +146,10 @@ impl Queue for NatsQueue {
 
     async fn give_back(&self, message: &Message, reason: &str) {
         if let Err(error) = self.inner.give_back(message, reason).await {
-            tracing::warn!(%error, event = message.event.id, "an event cannot be given back; it comes again by itself");
+            tracing::warn!(
+                %error, event = message.event.id,
+                "an event cannot be given back; it comes again by itself"
+            );
         }
     }
 

@@ -52,7 +52,8 @@ pub enum NatsError {
     },
     /// It is too old.
     #[error(
-        "the NATS server {url} is version {found} and has to be 2.12 or later: an older one does not know the \
+        "the NATS server {url} is version {found} and has to be 2.12 or later: an older one does not know \
+         the \
          priority policy 'prioritized', and gives each project to all hosts in turn"
     )]
     TooOld {
@@ -71,8 +72,10 @@ pub enum NatsError {
     },
     /// It does not write everything at once.
     #[error(
-        "the NATS server {url} keeps one copy and does not write it to the disk at once: a power failure loses all \
-         events of the last two minutes. Set `jetstream {{ sync_interval: always }}` in its configuration, or \
+        "the NATS server {url} keeps one copy and does not write it to the disk at once: a power failure \
+         loses all \
+         events of the last two minutes. Set `jetstream {{ sync_interval: always }}` in its configuration, \
+         or \
          [nats] replicas to 3"
     )]
     Unsynced {
@@ -81,8 +84,10 @@ pub enum NatsError {
     },
     /// That cannot be seen.
     #[error(
-        "whether the NATS server {url} writes events to the disk at once cannot be seen at {monitor}: {reason}. Name \
-         its monitoring with [nats] monitor, or, where `jetstream {{ sync_interval: always }}` is set, say so with \
+        "whether the NATS server {url} writes events to the disk at once cannot be seen at {monitor}: \
+         {reason}. Name \
+         its monitoring with [nats] monitor, or, where `jetstream {{ sync_interval: always }}` is set, say \
+         so with \
          [nats] sync = trusted"
     )]
     Unseen {
@@ -111,7 +116,8 @@ pub enum NatsError {
     },
     /// The account has too few consumers for the stream.
     #[error(
-        "the NATS server {url} refuses to make the stream {stream}, whose max_consumers is {most}: {reason}. Raise the \
+        "the NATS server {url} refuses to make the stream {stream}, whose max_consumers is {most}: \
+         {reason}. Raise the \
          number of consumers that the account may have: each project takes one"
     )]
     AccountConsumers {
@@ -126,7 +132,8 @@ pub enum NatsError {
     },
     /// There is no room for another consumer.
     #[error(
-        "the NATS server refuses another consumer for {consumer}: {reason}. Raise max_consumers of the stream SGTK_EV \
+        "the NATS server refuses another consumer for {consumer}: {reason}. Raise max_consumers of the \
+         stream SGTK_EV \
          or of the account: each project takes one"
     )]
     Consumers {

@@ -36,7 +36,8 @@ pub(super) async fn watch_lease(inner: Arc<Inner>) {
         if epoch.lapses != last.lapses {
             tracing::error!(
                 server = inner.settings.shown(),
-                "the NATS server was silent for too long, or this host was frozen: other hosts may have its events; \
+                "the NATS server was silent for too long, or this host was frozen: other hosts may have its \
+                 events; \
                  calls that run are ended"
             );
         }
@@ -175,7 +176,8 @@ impl Inner {
             if !inner.insist(&reply, AckKind::Ack).await {
                 tracing::warn!(
                     consumer = &*consumer,
-                    "an acknowledgement was not heard: its event is passed over here when it comes again, and is done \
+                    "an acknowledgement was not heard: its event is passed over here when it comes again, \
+                     and is done \
                      twice when it comes to another host"
                 );
             }

@@ -229,7 +229,8 @@ pub enum QueueError {
     },
     /// The state was written by a newer version.
     #[error(
-        "the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or take another file"
+        "the state {path} is of version {found}, this program knows {known}: run the newer sgtk-eventd, or \
+         take another file"
     )]
     Newer {
         /// The file.
@@ -241,7 +242,8 @@ pub enum QueueError {
     },
     /// The file is no state, or was damaged.
     #[error(
-        "the state {path} cannot be read: {reason}. Restore a copy of it, or move it away and give the ids back with \
+        "the state {path} cannot be read: {reason}. Restore a copy of it, or move it away and give the ids \
+         back with \
          `sgtk-eventd import-ids`; without either, the daemon would begin at the site's latest event"
     )]
     Damaged {

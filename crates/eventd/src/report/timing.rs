@@ -48,7 +48,8 @@ impl Timing {
         let delay = Duration::try_from(begun.duration_since(created)).unwrap_or_default();
         let now = Timestamp::now().to_zoned(zone.clone());
         let line = format!(
-            "{},{:03} - timing - INFO - event_id={} created_at={} callback={} start={} end={} duration={} error={} delay={}",
+            "{},{:03} - timing - INFO - event_id={} created_at={} callback={} start={} end={} duration={} \
+             error={} delay={}",
             now.strftime("%Y-%m-%d %H:%M:%S"),
             now.millisecond(),
             timed.event,

@@ -362,7 +362,8 @@ fn told(error: &CallError) -> String {
     let advice = if error.is_a("AuthenticationFault") {
         "; check [shotgun] name and key"
     } else if error.is_a("SSLError") || error.message.contains("CERTIFICATE_VERIFY_FAILED") {
-        "; the site's certificate is not trusted or has expired: check the clock, the proxy and SHOTGUN_API_CACERTS"
+        "; the site's certificate is not trusted or has expired: check the clock, the proxy and \
+         SHOTGUN_API_CACERTS"
     } else if error.is_a("ModuleNotFoundError") && error.message.contains("shotgun_api3") {
         "; install shotgun_api3 for the Python of [eventd] python, or name its folder in python_paths"
     } else if error.is_a("JSONDecodeError") || error.is_a("ResponseError") {

@@ -39,7 +39,8 @@ fn a_full_disk_keeps_events_waiting_and_loses_none() {
     let studio = Studio::new(python);
     let waits = NOTE.replace(
         "    done(event['id'])",
-        "    done(event['id'])\n    while event['event_type'] == 'Wait' and not os.path.exists('go'):\n        time.sleep(0.01)",
+        "    done(event['id'])\n    while event['event_type'] == 'Wait' and not \
+         os.path.exists('go'):\n        time.sleep(0.01)",
     );
     studio.plugin("note.py", &format!("import time\n{waits}"));
     // A file that may not grow is refused with a signal, which would end the daemon.

@@ -383,7 +383,8 @@ def note(sg, logger, event, args):
         studio.project_plugin("note.py", "");
         // It reads the configuration as well as the real one does.
         let wrong = studio.path("python");
-        let script = "#!/bin/sh\ncase \"$*\" in *sgtk-host-check*) printf '\\nsgtk-host-check cpython 3 6 1 0 x\\n';; *sys.executable*) echo \"$0\";; *) exec PYTHON \"$@\";; esac\n";
+        let script = "#!/bin/sh\ncase \"$*\" in *sgtk-host-check*) printf '\\nsgtk-host-check cpython 3 6 1 \
+                      0 x\\n';; *sys.executable*) echo \"$0\";; *) exec PYTHON \"$@\";; esac\n";
         let real = studio.python().display().to_string();
         fs::write(&wrong, script.replace("PYTHON", &real)).unwrap();
         fs::set_permissions(&wrong, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

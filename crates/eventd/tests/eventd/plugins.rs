@@ -129,7 +129,8 @@ class Callable(object):
     studio.events("A", &[Some(176)]);
     let wanted = [
         "plugin.fields True a-daemons-key",
-        "['attribute_name', 'created_at', 'entity', 'event_type', 'id', 'meta', 'project', 'session_uuid', 'type', 'user']",
+        "['attribute_name', 'created_at', 'entity', 'event_type', 'id', 'meta', 'project', 'session_uuid', \
+         'type', 'user']",
         "True True (2025, 1, 31, 12)",
         "True True",
         "True",

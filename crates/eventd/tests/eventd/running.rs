@@ -59,8 +59,10 @@ fn ids_go_over_from_shotgun_events_and_back() {
     let pickled = |more: &str| {
         let folder = studio.path("plugins").display().to_string();
         let code = format!(
-            "import pickle, sys, os\nfrom datetime import datetime, timedelta\nuntil = datetime.now() + timedelta(minutes=4)\n\
-             pickle.dump({{'{folder}': {{'note': ({}, {{{}: until}})}}{more}}}, open(sys.argv[1], 'wb'), protocol=5)",
+            "import pickle, sys, os\nfrom datetime import datetime, timedelta\nuntil = datetime.now() + \
+             timedelta(minutes=4)\n\
+             pickle.dump({{'{folder}': {{'note': ({}, {{{}: until}})}}{more}}}, open(sys.argv[1], 'wb'), \
+             protocol=5)",
             old[2], old[0]
         );
         let done = Command::new(&python).args(["-c", &code]).arg(studio.path("ids")).status().unwrap();
@@ -77,7 +79,8 @@ fn ids_go_over_from_shotgun_events_and_back() {
     let more = studio.events("A", &[None]);
     studio.until_recorded(5);
     assert!(studio.said(&["export-ids"]).contains("2 plugins"));
-    let code = "import pickle, sys\nfor f, p in pickle.load(open(sys.argv[1], 'rb')).items(): print(f, sorted(p.items()))";
+    let code = "import pickle, sys\nfor f, p in pickle.load(open(sys.argv[1], 'rb')).items(): print(f, \
+                sorted(p.items()))";
     let told = Command::new(&python).args(["-c", code]).arg(studio.path("ids")).output().unwrap();
     let wanted = format!(
         "{} [('new', ({more}, {{}})), ('note', ({more}, {{}}))]\n",

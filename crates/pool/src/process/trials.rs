@@ -1,5 +1,5 @@
-//! Trial imports of cores that have changed on disk, before a worker gives way to what is there now. Each runs
-//! on a thread of its own, so that nobody has to wait for it longer than there is time.
+//! Trial imports of cores that have changed on disk, before a worker gives way to what is there now. Each
+//! runs on a thread of its own, so that nobody has to wait for it longer than there is time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,8 +38,8 @@ struct Trial {
 }
 
 impl Trials {
-    /// What came of the trial of a core with these files, which is begun if there was none. Waits for it until
-    /// a time at most; it goes on then, and whoever asks later has what came of it.
+    /// What came of the trial of a core with these files, which is begun if there was none. Waits for it
+    /// until a time at most; it goes on then, and whoever asks later has what came of it.
     ///
     /// # Errors
     /// What the import raised, or that it takes longer.

@@ -42,7 +42,8 @@ fn a_parameter_that_there_is_nothing_for_is_an_error_that_says_why() {
     assert_eq!(error["type"], "TypeError");
     assert_eq!(
         error["message"],
-        "told:engine_of() asks for 'engine', but there is an engine only in a worker that has bootstrapped one"
+        "told:engine_of() asks for 'engine', but there is an engine only in a worker that has bootstrapped \
+         one"
     );
     let error = worker.pipes.error("told:toolkit", json!([]));
     assert_eq!(error["message"], "told:toolkit() asks for 'sgtk', but the worker has entered no project");

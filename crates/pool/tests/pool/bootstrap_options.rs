@@ -183,7 +183,8 @@ fn make_old(client: &std::path::Path) {
         );
         old.push('\n');
     }
-    old += "\n\ndef Http(server, timeout=None):\n    return http.client.HTTPConnection(server, timeout=timeout)\n";
+    old += "\n\ndef Http(server, timeout=None):\n    return http.client.HTTPConnection(server, \
+            timeout=timeout)\n";
     assert!(!old.contains("self.timeout_secs =") && old.contains("Http(self.config.server)"));
     fs::write(client, old).unwrap();
 }

@@ -41,7 +41,8 @@ impl Setting {
 
     /// Keeps other code for the plugin than what its source says.
     fn plant(&self) {
-        let code = "import marshal, sys; code = compile('def number():\\n    return 2\\n', 'planted.py', 'exec'); \
+        let code = "import marshal, sys; code = compile('def number():\\n    return 2\\n', 'planted.py', \
+                    'exec'); \
                     sys.stdout.buffer.write(marshal.dumps(code))";
         let code = Command::new("python3").args(["-c", code]).output().unwrap();
         assert!(code.status.success());

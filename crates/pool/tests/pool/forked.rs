@@ -155,7 +155,8 @@ fn a_core_that_cannot_be_forked_has_its_workers_started() {
     let core = configs.localized("a", &Core::newer("v0.24.0")).unwrap();
     let tank = Configs::python(&core).join("tank/__init__.py");
     let text = std::fs::read_to_string(&tank).unwrap();
-    let thread = "import threading\n_wait = threading.Event()\nthreading.Thread(target=_wait.wait, daemon=True).start()\n";
+    let thread = "import threading\n_wait = threading.Event()\nthreading.Thread(target=_wait.wait, \
+                  daemon=True).start()\n";
     std::fs::write(&tank, text + thread).unwrap();
     let pool = pool(&configs, true);
     assert_eq!(identity(&pool, "a")["threads"], 2);

@@ -1,5 +1,5 @@
-//! Variables that are lists of folders. Code that puts a folder before each time that it runs, as launchers do
-//! once, would have them grow until no process can be started: a variable's length is limited.
+//! Variables that are lists of folders. Code that puts a folder before each time that it runs, as launchers
+//! do once, would have them grow until no process can be started: a variable's length is limited.
 
 use std::collections::HashSet;
 

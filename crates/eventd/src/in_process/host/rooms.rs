@@ -1,8 +1,8 @@
 //! Where plugins of projects are: for each project an import state, or several while it is loaded anew.
 //!
-//! A *room* is a project's import state, with the workers whose plugins are loaded in it. A worker that starts
-//! anew gets other modules than those it had before, helpers included, so that its next room is another one;
-//! workers of the same project share the newest room that they have not been in.
+//! A *room* is a project's import state, with the workers whose plugins are loaded in it. A worker that
+//! starts anew gets other modules than those it had before, helpers included, so that its next room is
+//! another one; workers of the same project share the newest room that they have not been in.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

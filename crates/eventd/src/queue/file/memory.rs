@@ -201,8 +201,8 @@ impl Memory {
         }
     }
 
-    /// Takes what was read from the file after a place, in order, for all lanes of the subject that are behind
-    /// and have come so far: they have the events in common. `complete`: there is no more.
+    /// Takes what was read from the file after a place, in order, for all lanes of the subject that are
+    /// behind and have come so far: they have the events in common. `complete`: there is no more.
     pub(super) fn filled(
         &mut self,
         subject: &(Arc<str>, Option<i64>),

@@ -215,7 +215,8 @@ pub(super) fn insert_dead(
     failure: &Failure,
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO dead (lane, site, event, body, attempts, at, failure) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO dead (lane, site, event, body, attempts, at, failure) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
+         ?7)",
     )?;
     let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     statement

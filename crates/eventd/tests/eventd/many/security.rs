@@ -105,8 +105,8 @@ def note(sg, logger, event, args):
     }
 }
 
-/// A server whose accounts are an operator's, one of them with no more than so many consumers, and the credentials of
-/// a user of that.
+/// A server whose accounts are an operator's, one of them with no more than so many consumers, and the
+/// credentials of a user of that.
 fn with_accounts(program: &Path, consumers: i64) -> (Server, String) {
     let [operator, account, system] =
         [KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account()];
@@ -125,7 +125,8 @@ fn with_accounts(program: &Path, consumers: i64) -> (Server, String) {
         "sub": {"allow": ["sgtk.>", "_INBOX.>"]},
     });
     let lines = format!(
-        "operator: {}\nsystem_account: {system}\nresolver: MEMORY\nresolver_preload {{ {account}: {}\n{system}: {} }}",
+        "operator: {}\nsystem_account: {system}\nresolver: MEMORY\nresolver_preload {{ {account}: \
+         {}\n{system}: {} }}",
         token(&operator, &operator, &of_operator),
         token(&operator, &account, &of_account),
         token(&operator, &system, &of_system),
