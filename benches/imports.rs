@@ -30,8 +30,7 @@ fn first_imports(criterion: &mut Criterion) {
     let plain = || {
         // What the host has imported by then is not the core's to count.
         let script = "import logging, sys, threading, time; sys.path.insert(0, sys.argv[1]); start = \
-                      time.perf_counter(); import sgtk; \
-                      print(int((time.perf_counter() - start) * 1e9))";
+                      time.perf_counter(); import sgtk; print(int((time.perf_counter() - start) * 1e9))";
         let mut command = Command::new(&python);
         command.args(["-I", "-c", script]).arg(&folder).env_remove("PYTHONDONTWRITEBYTECODE");
         nanoseconds(&mut command)[0]

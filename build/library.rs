@@ -56,8 +56,7 @@ impl fmt::Display for Unlinkable {
         write!(
             f,
             ": install python3-dev or libpython{version}-dev (Debian, Ubuntu) or python3-devel (Fedora, \
-             Rocky), build pyenv's \
-             with PYTHON_CONFIGURE_OPTS=--enable-shared, or choose another Python with \
+             Rocky), build pyenv's with PYTHON_CONFIGURE_OPTS=--enable-shared, or choose another Python with \
              PYO3_PYTHON=/path/to/python3"
         )
     }

@@ -36,7 +36,10 @@ pub enum Error {
 
     /// The core's own code raised while it was imported, or did not end in time. The interpreter is as it was
     /// before. Repair the core; the next lease tries again.
-    #[error("failed to import sgtk for project '{project}' from core {core} ({version}): {cause}", core = core.display())]
+    #[error(
+        "failed to import sgtk for project '{project}' from core {core} ({version}): {cause}",
+        core = core.display()
+    )]
     Import {
         /// The project.
         project: String,
@@ -63,8 +66,11 @@ pub enum Error {
 
     /// `sgtk` could be imported, but not from the core that is the project's. The interpreter is as it was
     /// before. The core is damaged, or changes `sys.path` in a way that leads elsewhere.
-    #[error("project '{project}' did not get its own core: '{module}' was expected from {expected} and is \
-             {found}", expected = expected.display())]
+    #[error(
+        "project '{project}' did not get its own core: '{module}' was expected from {expected} and is \
+         {found}",
+        expected = expected.display()
+    )]
     WrongCore {
         /// The project.
         project: String,
@@ -79,7 +85,10 @@ pub enum Error {
     /// The core's files are being replaced, so that an import would get some of the old core and some of the
     /// new. Where a core of the project's is in memory, leases go on with that one instead. Try again once
     /// the upgrade is over.
-    #[error("the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running", core = core.display())]
+    #[error(
+        "the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running",
+        core = core.display()
+    )]
     CoreChanging {
         /// The project.
         project: String,
@@ -139,7 +148,10 @@ pub enum Error {
 
     /// A project's code bootstraps by itself on a thread that does not hold its lease, where another core
     /// would be everybody's. Bootstrap in the lease, or with [`Host::bootstrap`](crate::Host::bootstrap).
-    #[error("cannot put the core {core} in place outside a lease of its project, for a bootstrap by {by}", core = core.display())]
+    #[error(
+        "cannot put the core {core} in place outside a lease of its project, for a bootstrap by {by}",
+        core = core.display()
+    )]
     OutsideLease {
         /// The core's `python` folder.
         core: PathBuf,
@@ -173,7 +185,10 @@ pub enum Error {
 
     /// Another bootstrap of the same folder in the site's cache, in this or in another process, went on for
     /// longer than this one was to wait for it.
-    #[error("{path} is locked by another bootstrap: {holder} holds it, after {waited:?} of waiting", path = path.display())]
+    #[error(
+        "{path} is locked by another bootstrap: {holder} holds it, after {waited:?} of waiting",
+        path = path.display()
+    )]
     FolderLocked {
         /// The lock's file.
         path: PathBuf,

@@ -101,9 +101,8 @@ fn a_thread_whose_import_another_thread_has_replaced_gets_an_error_and_not_the_o
                 });
                 wait.recv().unwrap();
                 let expected = "this thread imported project 'project_a' with import_sgtk, but 'project_b' \
-                                is in place \
-                                now: another thread imported it since. Use Host::with_sgtk, or a process \
-                                for each test";
+                                is in place now: another thread imported it since. Use Host::with_sgtk, or a \
+                                process for each test";
                 for name in ["sgtk", "tank", "tank.api", "tank_vendor.yaml"] {
                     assert_eq!(refused(name), expected, "{name}");
                 }

@@ -70,8 +70,7 @@ fn definitions(classes: usize) -> String {
     for index in 0..classes {
         let _ = write!(
             text,
-            "\n\nclass Row{index}(object):\n    \"\"\"Row {index}.\"\"\"\n\n    def __init__(self, first, \
-             second={index}):\n        \
+            "\n\nclass Row{index}(object):\n    \"\"\"Row {index}.\"\"\"\n\n    def __init__(self, first, second={index}):\n        \
              self.first, self.second = first, second\n\n    def total(self, *others):\n        \
              values = [other.second * {index} for other in others if other is not self]\n        \
              return sum(values, self.second) if values else self.first\n"

@@ -117,8 +117,7 @@ print(sorted(one.items()))
         "[1, 3] [1, 2, 3]",
         "[3]",
         "176 Project bunny",
-        "[('code', 'Primary'), ('descriptor', 'sgtk:descriptor:path?path=/a'), ('id', 1), ('plugin_ids', \
-         'basic.*'), \
+        "[('code', 'Primary'), ('descriptor', 'sgtk:descriptor:path?path=/a'), ('id', 1), ('plugin_ids', 'basic.*'), \
          ('type', 'PipelineConfiguration'), ('users', [])]",
     ];
     assert_eq!(told, wanted);

@@ -91,8 +91,7 @@ print(sys.modules['shotgun_api3'] is sys.modules['tank_vendor.shotgun_api3'], sg
         told[..3],
         [
             "[('flow_data_sdk', 3), ('packaging', 3), ('ruamel', 1), ('sgtk', 39), ('shotgun_api3', 4), \
-             ('tank', 39), \
-             ('tank_vendor', 8), ('yaml', 2)]",
+             ('tank', 39), ('tank_vendor', 8), ('yaml', 2)]",
             "['flow_data_sdk.zip', 'pkgs.zip', 'python'] True",
             "TankVendorFinder True",
         ]

@@ -78,10 +78,12 @@ impl Host {
     /// # let configs = sgtk_host_fixtures::bundled()?;
     /// # let folder = configs.base();
     /// let host = Host::builder().configs(folder).build()?;
-    /// let event = serde_json::json!({"project": {"type": "Project", "id": 69, "name": "Project A: The
-    /// Return"}}); let project = ProjectRef::try_from(&event["project"])?;
-    /// assert_eq!(host.find(&project)?.folder(), "project_a"); let version: String = host.with_sgtk(&project,
-    /// |sgtk| sgtk.getattr("__version__")?.extract())?;
+    /// let event = serde_json::json!({
+    ///     "project": {"type": "Project", "id": 69, "name": "Project A: The Return"}
+    /// });
+    /// let project = ProjectRef::try_from(&event["project"])?;
+    /// assert_eq!(host.find(&project)?.folder(), "project_a");
+    /// let version: String = host.with_sgtk(&project, |sgtk| sgtk.getattr("__version__")?.extract())?;
     /// # use pyo3::prelude::*;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -11,8 +11,7 @@
 #[cfg(Py_GIL_DISABLED)]
 compile_error!(
     "sgtk-host needs a CPython with the GIL: swapping a project's modules relies on no other thread running \
-     Python \
-     meanwhile. Choose a build that is not free-threaded with PYO3_PYTHON."
+     Python meanwhile. Choose a build that is not free-threaded with PYO3_PYTHON."
 );
 #[cfg(any(PyPy, GraalPy))]
 compile_error!(

@@ -263,8 +263,7 @@ logging.getLogger('logger.{round}')
                 lease_own(&host, project, version, |_| {
                     let there = format!(
                         "['module_{round}' in sys.modules, '/path/{round}' in sys.path, 'VARIABLE_{round}' \
-                         in os.environ, \
-                         'logger.{round}' in logging.Logger.manager.loggerDict]"
+                         in os.environ, 'logger.{round}' in logging.Logger.manager.loggerDict]"
                     );
                     assert_eq!(daemon.get::<Vec<bool>>(&there), [true; 4]);
                 });

@@ -220,11 +220,10 @@ late_a = tank.late_a
                 );
             });
             let there = "['/of/a' in sys.path, sys.path[-1] == '/of/a/too', Finder in sys.meta_path, \
-                         hasattr(sys, '_of_a'), \
-                         'OF_A' in os.environ, 'DAEMON' not in os.environ, 'OF_A'.encode() in \
-                         c_environment(), \
-                         b'DAEMON' not in c_environment(), sys.modules.get('tank.late_a') is late_a, \
-                         'sgtk.of.a' in logging.Logger.manager.loggerDict]";
+                         hasattr(sys, '_of_a'), 'OF_A' in os.environ, 'DAEMON' not in os.environ, \
+                         'OF_A'.encode() in c_environment(), b'DAEMON' not in c_environment(), \
+                         sys.modules.get('tank.late_a') is late_a, 'sgtk.of.a' in \
+                         logging.Logger.manager.loggerDict]";
             assert_eq!(daemon.get::<Vec<bool>>(there), [false; 10]);
             lease_own(&host, "project_d", "v0.23.8", |_| {
                 assert_eq!(daemon.get::<Vec<bool>>(there), [false; 10]);
@@ -264,8 +263,8 @@ logging.getLogger('new.logger')
             );
             let there = "['/new/first' in sys.path, Finder in sys.meta_path, 'new_module' in sys.modules, \
                          'daemon_module' not in sys.modules, 'NEW' in os.environ, 'DAEMON' not in \
-                         os.environ, \
-                         hasattr(sys, 'new_attribute'), 'new.logger' in logging.Logger.manager.loggerDict]";
+                         os.environ, hasattr(sys, 'new_attribute'), 'new.logger' in \
+                         logging.Logger.manager.loggerDict]";
             for (project, version) in bundled_versions() {
                 lease_own(&host, project, version, |_| {
                     assert_eq!(daemon.get::<Vec<bool>>(there), [true; 8], "{project}");

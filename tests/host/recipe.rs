@@ -264,12 +264,10 @@ logging.getLogger('daemon.log').setLevel(5)
 ",
             );
             let kept = "['/daemon/first' in sys.path, sys.path[-1] == '/daemon/last', \
-                        os.environ.get('DAEMON_NEW') == 'new', \
-                        'DAEMON_OLD' not in os.environ, getattr(sys, 'daemon_attribute', None) == 'mine', \
-                        Finder in sys.meta_path, 'daemon_module' in sys.modules, \
-                        'daemon.log' in logging.Logger.manager.loggerDict, \
-                        c_environment().get(b'DAEMON_NEW') == b'new', \
-                        b'DAEMON_OLD' not in c_environment()]";
+                        os.environ.get('DAEMON_NEW') == 'new', 'DAEMON_OLD' not in os.environ, getattr(sys, \
+                        'daemon_attribute', None) == 'mine', Finder in sys.meta_path, 'daemon_module' in \
+                        sys.modules, 'daemon.log' in logging.Logger.manager.loggerDict, \
+                        c_environment().get(b'DAEMON_NEW') == b'new', b'DAEMON_OLD' not in c_environment()]";
             for project in ["project_b", "project_a", "project_d"] {
                 import(&host, &daemon, project);
                 assert_eq!(daemon.get::<Vec<bool>>(kept), [true; 10], "with {project}");
@@ -602,8 +600,8 @@ fn thirty_imports_leave_one_of_everything() {
             let host = host(&configs);
             let daemon = Daemon::new();
             let sizes = "[len(sys.path), len(sys.meta_path), len(sys.modules), \
-                         len(logging.Logger.manager.loggerDict), \
-                         len(logging.getLogger('sgtk').handlers), len(os.environ)]";
+                         len(logging.Logger.manager.loggerDict), len(logging.getLogger('sgtk').handlers), \
+                         len(os.environ)]";
             let round = |daemon: &Daemon| {
                 ["new", "old"].map(|project| {
                     import(&host, daemon, project);

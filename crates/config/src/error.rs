@@ -152,9 +152,8 @@ pub enum ConfigError {
     /// `install/core`, remove `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or
     /// start the daemon again.
     #[error(
-        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor \
-         a core pointer \
-         at {}; an upgrade may be running",
+        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor a \
+         core pointer at {}; an upgrade may be running",
         core.display(), pointer.display()
     )]
     CoreUndecided {
@@ -243,7 +242,10 @@ pub enum ConfigError {
 
     /// The core lacks what `import sgtk` takes, or what it had before: it is half installed, being upgraded,
     /// or no core. Try again once the upgrade is over, else install it again.
-    #[error("the core of project {project:?} is incomplete: {} lacks {missing}; an upgrade may be running", core.display())]
+    #[error(
+        "the core of project {project:?} is incomplete: {} lacks {missing}; an upgrade may be running",
+        core.display()
+    )]
     CoreIncomplete {
         /// The project asked for.
         project: String,

@@ -81,8 +81,7 @@ fn event(id: i64, projects: i64) -> Event {
     let project = project_of(id, projects);
     let body = format!(
         "{{\"id\": {id}, \"event_type\": \"Bench\", \"project\": {{\"type\": \"Project\", \"id\": \
-         {project}}}, \
-         \"meta\": \"{:0200}\"}}",
+         {project}}}, \"meta\": \"{:0200}\"}}",
         id
     );
     Event::new(&site(), RawValue::from_string(body).unwrap()).unwrap()

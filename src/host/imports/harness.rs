@@ -56,8 +56,7 @@ pub(super) fn refuse_anothers(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResu
             Some(now) if now.id() != imported.state && now.project() != imported.project => {
                 Err(PyImportError::new_err(format!(
                     "this thread imported project '{}' with import_sgtk, but '{}' is in place now: another \
-                     thread \
-                     imported it since. Use Host::with_sgtk, or a process for each test",
+                     thread imported it since. Use Host::with_sgtk, or a process for each test",
                     imported.project,
                     now.project()
                 )))

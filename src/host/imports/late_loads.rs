@@ -41,8 +41,7 @@ impl LateLoads {
                 let location = self.watch.location();
                 return Err(PyImportError::new_err(format!(
                     "cannot import '{name}' for project '{}' (core {}): {} {reason} since the core was \
-                     imported; an \
-                     upgrade may be running",
+                     imported; an upgrade may be running",
                     location.project(),
                     location.install_core().display(),
                     file.display()

@@ -17,7 +17,10 @@ use crate::locate::{CoreLocation, interrupted};
 
 /// A core's files are being replaced, so that an import would get some of the old core and some of the new.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running", core = core.display())]
+#[error(
+    "the core of project '{project}' in {core} is being changed: {found}; an upgrade may be running",
+    core = core.display()
+)]
 #[non_exhaustive]
 pub struct CoreChanging {
     /// The project.

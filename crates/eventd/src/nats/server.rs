@@ -53,8 +53,7 @@ pub enum NatsError {
     /// It is too old.
     #[error(
         "the NATS server {url} is version {found} and has to be 2.12 or later: an older one does not know \
-         the \
-         priority policy 'prioritized', and gives each project to all hosts in turn"
+         the priority policy 'prioritized', and gives each project to all hosts in turn"
     )]
     TooOld {
         /// Its address.
@@ -73,10 +72,8 @@ pub enum NatsError {
     /// It does not write everything at once.
     #[error(
         "the NATS server {url} keeps one copy and does not write it to the disk at once: a power failure \
-         loses all \
-         events of the last two minutes. Set `jetstream {{ sync_interval: always }}` in its configuration, \
-         or \
-         [nats] replicas to 3"
+         loses all events of the last two minutes. Set `jetstream {{ sync_interval: always }}` in its \
+         configuration, or [nats] replicas to 3"
     )]
     Unsynced {
         /// Its address.
@@ -85,10 +82,8 @@ pub enum NatsError {
     /// That cannot be seen.
     #[error(
         "whether the NATS server {url} writes events to the disk at once cannot be seen at {monitor}: \
-         {reason}. Name \
-         its monitoring with [nats] monitor, or, where `jetstream {{ sync_interval: always }}` is set, say \
-         so with \
-         [nats] sync = trusted"
+         {reason}. Name its monitoring with [nats] monitor, or, where `jetstream {{ sync_interval: always \
+         }}` is set, say so with [nats] sync = trusted"
     )]
     Unseen {
         /// Its address.
@@ -116,9 +111,8 @@ pub enum NatsError {
     },
     /// The account has too few consumers for the stream.
     #[error(
-        "the NATS server {url} refuses to make the stream {stream}, whose max_consumers is {most}: \
-         {reason}. Raise the \
-         number of consumers that the account may have: each project takes one"
+        "the NATS server {url} refuses to make the stream {stream}, whose max_consumers is {most}: {reason}. \
+         Raise the number of consumers that the account may have: each project takes one"
     )]
     AccountConsumers {
         /// The server's address.
@@ -133,8 +127,7 @@ pub enum NatsError {
     /// There is no room for another consumer.
     #[error(
         "the NATS server refuses another consumer for {consumer}: {reason}. Raise max_consumers of the \
-         stream SGTK_EV \
-         or of the account: each project takes one"
+         stream SGTK_EV or of the account: each project takes one"
     )]
     Consumers {
         /// The consumer.

@@ -37,8 +37,7 @@ pub(super) async fn watch_lease(inner: Arc<Inner>) {
             tracing::error!(
                 server = inner.settings.shown(),
                 "the NATS server was silent for too long, or this host was frozen: other hosts may have its \
-                 events; \
-                 calls that run are ended"
+                 events; calls that run are ended"
             );
         }
         last = epoch;
@@ -177,8 +176,7 @@ impl Inner {
                 tracing::warn!(
                     consumer = &*consumer,
                     "an acknowledgement was not heard: its event is passed over here when it comes again, \
-                     and is done \
-                     twice when it comes to another host"
+                     and is done twice when it comes to another host"
                 );
             }
             if recorded {

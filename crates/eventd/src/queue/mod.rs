@@ -243,8 +243,8 @@ pub enum QueueError {
     /// The file is no state, or was damaged.
     #[error(
         "the state {path} cannot be read: {reason}. Restore a copy of it, or move it away and give the ids \
-         back with \
-         `sgtk-eventd import-ids`; without either, the daemon would begin at the site's latest event"
+         back with `sgtk-eventd import-ids`; without either, the daemon would begin at the site's latest \
+         event"
     )]
     Damaged {
         /// The file.

@@ -42,8 +42,7 @@ impl Setting {
     /// Keeps other code for the plugin than what its source says.
     fn plant(&self) {
         let code = "import marshal, sys; code = compile('def number():\\n    return 2\\n', 'planted.py', \
-                    'exec'); \
-                    sys.stdout.buffer.write(marshal.dumps(code))";
+                    'exec'); sys.stdout.buffer.write(marshal.dumps(code))";
         let code = Command::new("python3").args(["-c", code]).output().unwrap();
         assert!(code.status.success());
         let python = self.files().file_name().unwrap().to_str().unwrap().to_owned();

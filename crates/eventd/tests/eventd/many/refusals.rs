@@ -101,8 +101,7 @@ fn a_stream_of_somebody_elses_making_is_refused_with_what_differs() {
     make_stream(&many, stream::Config { retention: stream::RetentionPolicy::WorkQueue, ..events_stream() });
     let told = refused(&many, "publish");
     let words = "the stream SGTK_EV of the NATS server is there already with other settings: retention is \
-                 workqueue \
-                 and has to be limits";
+                 workqueue and has to be limits";
     assert!(told.contains(words), "{told}");
 }
 
