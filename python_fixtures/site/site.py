@@ -110,7 +110,7 @@ class Site(object):
                 return {"results": self.writes.call(method, params[0], who, params[1])}
         raise Refused(104, "API method %s() is not known" % method)
 
-    def obey(self, order):
+    def carry_out(self, order):
         """Does what the line on standard input asks for."""
         if "wait" in order:
             return self.wait(**order["wait"])
@@ -330,7 +330,7 @@ def main():
     say({"port": server.server_port})
     for line in sys.stdin:
         try:
-            say(SITE.obey(json.loads(line)))
+            say(SITE.carry_out(json.loads(line)))
         except Exception as error:
             say({"error": "%s: %s" % (type(error).__name__, error)})
     # At once: threads that hang are not waited for.

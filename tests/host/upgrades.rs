@@ -428,9 +428,9 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
             for _ in 0..2 {
                 assert_eq!(tell("project_a"), told("v0.24.0", "three"), "all of the old ones go on");
             }
-            fs::write(&plugin, "import sgtk, helping\ndef tell():\n    return 'mended', helping.WORD\n")
+            fs::write(&plugin, "import sgtk, helping\ndef tell():\n    return 'repaired', helping.WORD\n")
                 .unwrap();
-            assert_eq!(tell("project_a"), told("mended", "four"));
+            assert_eq!(tell("project_a"), told("repaired", "four"));
             assert_audit_is_empty(&host);
         },
     );

@@ -42,7 +42,7 @@ pub(super) struct Runner {
     files: Vec<PluginFile>,
     table: Table,
     /// Why nothing is loaded.
-    trouble: Option<String>,
+    load_error: Option<String>,
     /// The lanes that can be given events, in the order of the plugins.
     ready: Vec<LaneName>,
     /// Lanes whose event waits for the worker, which was told.
@@ -74,7 +74,7 @@ impl Runner {
             incoming: None,
             files: Vec::new(),
             table: Table::default(),
-            trouble: None,
+            load_error: None,
             ready: Vec::new(),
             waiting: HashSet::new(),
             notes,
@@ -94,7 +94,7 @@ impl Runner {
             if self.orders.borrow().stop {
                 return;
             }
-            let retry = self.trouble.is_some() || self.table.wants_another_try();
+            let retry = self.load_error.is_some() || self.table.wants_another_try();
             let queue = Arc::clone(&self.shared.queue);
             let incoming = self.incoming.as_mut();
             tokio::select! {
@@ -162,7 +162,7 @@ impl Runner {
 
     /// Its plugin is not loaded: it waits, for another host as well.
     async fn give_back(&self, message: &Message) {
-        let reason = self.trouble.as_deref().unwrap_or("the plugin is not loaded");
+        let reason = self.load_error.as_deref().unwrap_or("the plugin is not loaded");
         self.shared.queue.give_back(message, reason).await;
     }
 
@@ -243,7 +243,7 @@ impl Runner {
     }
 
     fn not_loaded(&self, plugin: &Plugin) -> CallError {
-        let reason = self.trouble.clone().unwrap_or_else(|| "the worker has not loaded it".to_owned());
+        let reason = self.load_error.clone().unwrap_or_else(|| "the worker has not loaded it".to_owned());
         CallError::never(format!("plugin '{}' cannot be called: {reason}", plugin.name))
     }
 

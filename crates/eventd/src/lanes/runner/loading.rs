@@ -125,7 +125,7 @@ impl Runner {
 
     /// The worker has loaded these.
     async fn adopt(&mut self, files: Vec<PluginFile>, generation: u64, table: Table, fresh: bool) {
-        self.trouble = None;
+        self.load_error = None;
         for file in &files {
             let changed = !self.files.contains(file) || fresh;
             self.note(&table, file, changed);
@@ -178,7 +178,7 @@ impl Runner {
 
     /// The worker itself cannot be had. What waits is told why.
     async fn cannot_load(&mut self, files: &[PluginFile], error: CallError) {
-        if self.trouble.as_ref() != Some(&error.message) {
+        if self.load_error.as_ref() != Some(&error.message) {
             tracing::error!(
                 worker = self.worker.name(),
                 project = self.project,
@@ -186,7 +186,7 @@ impl Runner {
                 "the plugins' worker cannot be had; their events wait"
             );
         }
-        self.trouble = Some(error.message);
+        self.load_error = Some(error.message);
         self.ready = Vec::new();
         // Lanes are open for all of them; what was loaded is not known any more.
         self.files = unloaded(files);

@@ -178,7 +178,7 @@ def note(sg, logger, event, args):
         (&1.into(), &many.events[&1][0].into(), &3.into())
     );
     assert!(lane["failure"]["reason"].as_str().unwrap().contains("ValueError: broken"), "{lane}");
-    // Skipped by any host, it stops at the next; mended, it goes on in order.
+    // Skipped by any host, it stops at the next; repaired, it goes on in order.
     many.said("b", &["skip", &many.events[&1][0].to_string()]);
     let second = |many: &Many| parked(many).is_some_and(|lane| lane["event"] == many.events[&1][1]);
     many.studio.until("it has stopped at the second", || second(&many));
@@ -225,7 +225,7 @@ def note(sg, logger, event, args):
 }
 
 #[test]
-fn a_project_whose_core_is_poisoned_goes_on_in_order_once_it_is_mended() {
+fn a_project_whose_core_is_poisoned_goes_on_in_order_once_it_is_repaired() {
     let Some(mut many) = Many::new(3) else { return };
     let core = many.studio.configs.base().join("project_1/install/core/python/tank/__init__.py");
     let text = std::fs::read_to_string(&core).unwrap();
