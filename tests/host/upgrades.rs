@@ -349,9 +349,9 @@ fn an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one() {
 }
 
 #[test]
-fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended() {
+fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired() {
     isolated(
-        "upgrades::a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended",
+        "upgrades::a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired",
         |_| (),
         || {
             let configs = bundled().unwrap();

@@ -106,8 +106,8 @@ fn a_change_is_not_looked_for_before_its_time() {
 }
 
 #[test]
-fn a_broken_core_is_an_error_until_it_is_mended() {
-    alone("staying_true::a_broken_core_is_an_error_until_it_is_mended", || {
+fn a_broken_core_is_an_error_until_it_is_repaired() {
+    alone("staying_true::a_broken_core_is_an_error_until_it_is_repaired", || {
         let configs = bundled().unwrap();
         let host = watchful(&configs);
         configs.upgrade("project_a", &Core::newer("v0.24.1").broken(Broken::HalfUpgraded)).unwrap();

@@ -103,7 +103,7 @@ mod tests {
         });
         let held = || Python::attach(|py| locks.held_by_others(py)).contains(&"tkimp0".to_owned());
         let ((tell, told), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel::<()>());
-        thread::scope(|scope| {
+        let seen = thread::scope(|scope| {
             scope.spawn(move || {
                 Python::attach(|py| manager.call_method0(py, "__enter__").unwrap());
                 let mut awaiting = None;
@@ -113,18 +113,19 @@ mod tests {
                     goes_on.recv().unwrap();
                 }
                 drop(awaiting);
-                let nothing = [(); 3].map(|()| None::<Py<PyAny>>);
                 Python::attach(|py| {
-                    let [a, b, c] = nothing;
-                    manager.call_method1(py, "__exit__", (a, b, c)).unwrap();
+                    manager.call_method1(py, "__exit__", (py.None(), py.None(), py.None())).unwrap();
                 });
             });
-            for is_held in [true, false, true] {
+            [(); 3].map(|()| {
                 told.recv().unwrap();
-                assert_eq!(held(), is_held);
+                let held = held();
                 go_on.send(()).unwrap();
-            }
+                held
+            })
         });
+        // Not before, as the thread would wait on.
+        assert_eq!(seen, [true, false, true]);
         assert!(!held());
     }
 }

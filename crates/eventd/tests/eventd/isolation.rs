@@ -6,7 +6,7 @@ use crate::daemon::{Daemon, Isolation, Studio, over_both};
 
 over_both!(
     plugins_run_where_the_configuration_says_each_with_globals_of_its_project,
-    a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_mended,
+    a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_repaired,
     files_come_and_go_and_a_reload_is_of_helpers_too,
     a_plugin_that_hangs_or_crashes_costs_itself_alone,
     a_plugin_that_crashes_when_it_is_loaded_is_left_out_until_its_file_changes,
@@ -64,7 +64,7 @@ def note(sg, logger, event, args):
     assert!(daemon.stop().success());
 }
 
-fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_mended(studio: Studio) {
+fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_repaired(studio: Studio) {
     let broken = "def note(sg, logger, event, args):\n    local = 5\n    raise ValueError('no')";
     let note = |word: &str| {
         registering(&format!("def note(sg, logger, event, args):\n    done('{word}', event['id'])"))

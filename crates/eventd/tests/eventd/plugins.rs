@@ -11,7 +11,7 @@ fn registering(body: &str) -> String {
 }
 
 #[test]
-fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_mended() {
+fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_repaired() {
     let Some(python) = python() else { return };
     let studio = Studio::new(python);
     studio.plugin(

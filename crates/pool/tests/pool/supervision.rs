@@ -64,7 +64,7 @@ fn the_death_of_an_idle_worker_is_noticed_and_costs_no_call() {
 }
 
 #[test]
-fn a_core_that_raises_is_an_error_with_its_traceback_until_it_is_mended() {
+fn a_core_that_raises_is_an_error_with_its_traceback_until_it_is_repaired() {
     let studio = Studio::of(&["a"]);
     studio.configs.broken("x", Broken::RaisesImportError).unwrap();
     for templates in [false, true] {

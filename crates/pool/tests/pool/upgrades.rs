@@ -185,7 +185,7 @@ fn an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one() {
 }
 
 #[test]
-fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_mended() {
+fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired() {
     each_pool(|studio, pool| {
         assert_eq!(version(&pool, "project_a", None).unwrap(), "v0.24.0");
         let broken = Core::newer("v0.24.1").broken(Broken::LeavesTraces);
