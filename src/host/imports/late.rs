@@ -17,7 +17,6 @@ use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::python::contents::referent;
 use crate::host::python::import::{as_one_import, is_nested, module_count};
-use crate::host::python::import_locks::Awaiting;
 use crate::host::state::world::{World, put_back};
 
 /// How long a late import waits for its project's turn.
@@ -116,10 +115,7 @@ fn in_own_turn<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let bring = || put_back(py, state).map(|()| Arc::clone(state));
     let timeout = *TIMEOUT.read();
-    let awaiting = Awaiting::new(py);
-    let acquired = Pin::acquire(py, state.key(), Manner::Join, timeout, bring);
-    drop(awaiting);
-    match acquired {
+    match Pin::acquire(py, state.key(), Manner::Join, timeout, bring) {
         // While this waited, the project's core may have been imported anew.
         Ok(pin) if !Arc::ptr_eq(pin.state(), state) => Err(refusal(state, wanted, SUPERSEDED)),
         Ok(pin) => {

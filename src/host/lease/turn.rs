@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use crate::error::{Error, Result};
 use crate::host::gate::{Answer, GATE, Grant, Key, Manner, Place, held};
 use crate::host::python::frames::frame_address;
+use crate::host::python::import_locks::Awaiting;
 use crate::host::state::world;
 use crate::interpreter::thread_state;
 
@@ -87,7 +88,9 @@ pub(super) fn ask(
         let seconds = waiting.waited().as_secs();
         tracing::warn!(project = key.project(), holder, seconds, "a turn is held for long while others wait");
     };
+    let awaiting = Awaiting::new(py);
     let outcome = py.detach(|| GATE.wait_telling(&waiting, timeout, LONG, tell));
+    drop(awaiting);
     let waited = waiting.waited();
     tracing::debug!(project = key.project(), micros = waited.as_micros() as u64, "waited");
     outcome.map(|grant| (grant, waiting.place())).map_err(|timed_out| Error::LeaseTimeout {

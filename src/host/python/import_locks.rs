@@ -53,7 +53,7 @@ impl ImportLocks {
     }
 }
 
-/// The numbers of the threads that wait for their turn in the middle of an import. Locked for moments.
+/// The numbers of the threads that wait for their turn, perhaps in the middle of an import. Locked for moments.
 static AWAITING: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
 
 /// This thread waits for its turn, perhaps in the middle of an import: who has the turn is not to wait for
@@ -63,9 +63,9 @@ pub(crate) struct Awaiting(Option<u64>);
 impl Awaiting {
     pub(crate) fn new(py: Python<'_>) -> Self {
         let ident = import_for_host(py, "_thread").and_then(|thread| thread.call_method0("get_ident"));
-        // Where it waits for two at once, the inner one ends first and leaves the outer one's number.
         let ident = ident.and_then(|ident| ident.extract()).ok();
-        Self(ident.filter(|ident| AWAITING.lock().insert(*ident)))
+        AWAITING.lock().extend(ident);
+        Self(ident)
     }
 }
 
