@@ -12,8 +12,8 @@ use sgtk_config::keys::redacted;
 use sgtk_host::pyo3::prelude::*;
 use sgtk_host::{Interruptible, Interruption};
 
-use super::rooms::Rooms;
-use super::voice::Voice;
+use super::connection::Connection;
+use super::instances::Instances;
 use crate::in_process::wire::{Failed, How, News, Request};
 
 /// How long after an interruption the next one comes, where the code goes on.
@@ -21,8 +21,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// The calls of all workers.
 pub(super) struct Calls {
-    rooms: Arc<Rooms>,
-    voice: Arc<Voice>,
+    instances: Arc<Instances>,
+    connection: Arc<Connection>,
     threads: Mutex<HashMap<String, Sender<Arc<Job>>>>,
     jobs: Arc<Mutex<HashMap<u64, Arc<Job>>>>,
 }
@@ -48,20 +48,20 @@ impl Job {
 }
 
 impl Calls {
-    pub(super) fn new(rooms: Arc<Rooms>, voice: Arc<Voice>) -> Calls {
-        if let Some(every) = rooms.look_every() {
-            let rooms = Arc::clone(&rooms);
+    pub(super) fn new(instances: Arc<Instances>, connection: Arc<Connection>) -> Calls {
+        if let Some(every) = instances.look_every() {
+            let instances = Arc::clone(&instances);
             let look = move || {
                 loop {
                     thread::sleep(every);
-                    rooms.drop_idle();
+                    instances.drop_idle();
                 }
             };
             if let Err(error) = thread::Builder::new().name("idle projects".to_owned()).spawn(look) {
                 tracing::warn!(%error, "projects that are idle stay in memory");
             }
         }
-        Calls { rooms, voice, threads: Mutex::default(), jobs: Arc::default() }
+        Calls { instances, connection, threads: Mutex::default(), jobs: Arc::default() }
     }
 
     /// Has a call be run, after those that its worker has.
@@ -77,7 +77,7 @@ impl Calls {
                 Err(error) => {
                     lock(&self.jobs).remove(&job.request.id);
                     let failed = never(format!("cannot start a thread: {error}"));
-                    self.voice.say(&News::Failed(job.request.id, failed));
+                    self.connection.send(&News::Failed(job.request.id, failed));
                     return;
                 }
             },
@@ -88,9 +88,11 @@ impl Calls {
 
     fn start(&self, worker: &str) -> std::io::Result<Sender<Arc<Job>>> {
         let (sender, jobs) = mpsc::channel();
-        let (rooms, voice, known) =
-            (Arc::clone(&self.rooms), Arc::clone(&self.voice), Arc::clone(&self.jobs));
-        thread::Builder::new().name(worker.to_owned()).spawn(move || serve(&jobs, &rooms, &voice, &known))?;
+        let (instances, connection, known) =
+            (Arc::clone(&self.instances), Arc::clone(&self.connection), Arc::clone(&self.jobs));
+        thread::Builder::new()
+            .name(worker.to_owned())
+            .spawn(move || serve(&jobs, &instances, &connection, &known))?;
         Ok(sender)
     }
 
@@ -107,7 +109,8 @@ impl Calls {
         };
         let Some(interruption) = interruption else {
             lock(&self.jobs).remove(&id);
-            self.voice.say(&News::Failed(id, never("the call was aborted before it was begun".to_owned())));
+            self.connection
+                .send(&News::Failed(id, never("the call was aborted before it was begun".to_owned())));
             return;
         };
         let interrupt = move || {
@@ -123,7 +126,7 @@ impl Calls {
     /// The worker's next call finds nothing loaded, and waits for none of those before.
     pub(super) fn forget(&self, worker: &str) {
         lock(&self.threads).remove(worker);
-        self.rooms.leave(worker);
+        self.instances.leave(worker);
     }
 }
 
@@ -138,38 +141,42 @@ fn never(message: String) -> Failed {
 /// Runs the calls of a worker.
 fn serve(
     jobs: &Receiver<Arc<Job>>,
-    rooms: &Arc<Rooms>,
-    voice: &Arc<Voice>,
+    instances: &Arc<Instances>,
+    connection: &Arc<Connection>,
     known: &Mutex<HashMap<u64, Arc<Job>>>,
 ) {
     for job in jobs {
         let id = job.request.id;
-        let news = match run(&job, rooms, voice) {
+        let news = match run(&job, instances, connection) {
             Some(Ok(value)) => News::Done(id, value),
             Some(Err(failed)) => News::Failed(id, failed),
             // It was told already that it never ran.
             None => continue,
         };
         lock(known).remove(&id);
-        voice.say(&news);
+        connection.send(&news);
     }
 }
 
 /// Runs a call; none where it was cancelled.
-fn run(job: &Job, rooms: &Arc<Rooms>, voice: &Voice) -> Option<Result<Box<RawValue>, Failed>> {
+fn run(
+    job: &Job,
+    instances: &Arc<Instances>,
+    connection: &Connection,
+) -> Option<Result<Box<RawValue>, Failed>> {
     let request = &job.request;
-    let stay = match rooms.enter(&request.worker, &request.project, request.bootstrap.clone()) {
-        Ok(stay) => stay,
+    let in_use = match instances.enter(&request.worker, &request.project, request.bootstrap.clone()) {
+        Ok(in_use) => in_use,
         Err(error) => return Some(Err(unavailable(job, &error)?)),
     };
-    let ran = stay.room.with(|py| in_place(py, job, voice));
-    drop(stay);
+    let ran = in_use.instance.with(|py| in_place(py, job, connection));
+    drop(in_use);
     match ran {
         Ok(ran) => {
             let ran = ran?;
             if matches!(&ran, Err(failed) if failed.how == How::Interrupted) {
                 // It was in the middle of something.
-                rooms.leave(&request.worker);
+                instances.leave(&request.worker);
             }
             Some(ran)
         }
@@ -186,7 +193,7 @@ fn unavailable(job: &Job, error: &sgtk_host::Error) -> Option<Failed> {
 }
 
 /// Calls the function. The project is in place.
-fn in_place(py: Python<'_>, job: &Job, voice: &Voice) -> Option<Result<Box<RawValue>, Failed>> {
+fn in_place(py: Python<'_>, job: &Job, connection: &Connection) -> Option<Result<Box<RawValue>, Failed>> {
     let code = match Interruptible::begin(py) {
         Ok(code) => code,
         Err(error) => return Some(Err(raised(sgtk_host::python_error(&error), How::NeverRan))),
@@ -198,7 +205,7 @@ fn in_place(py: Python<'_>, job: &Job, voice: &Voice) -> Option<Result<Box<RawVa
         }
         *phase = Phase::Running(code.interruption());
     }
-    voice.say(&News::Began(job.request.id));
+    connection.send(&News::Began(job.request.id));
     let called = call(py, &job.request);
     let how = if code.end(py) { How::Interrupted } else { How::Raised };
     Some(match called {

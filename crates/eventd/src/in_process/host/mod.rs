@@ -1,8 +1,8 @@
 //! The process of the projects: `sgtk-eventd host-projects`, which the daemon starts.
 
 mod calls;
-mod rooms;
-mod voice;
+mod connection;
+mod instances;
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -19,8 +19,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::wire::{News, Order, Setup, read};
 use calls::{Calls, chain};
-use rooms::Rooms;
-use voice::Voice;
+use connection::Connection;
+use instances::Instances;
 
 /// How long hooks, threads and `atexit` callbacks may take at the end.
 const ENDING: Duration = Duration::from_secs(2);
@@ -39,31 +39,31 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let Ok(voice) = socket.try_clone().map(Voice::new) else { return ExitCode::FAILURE };
-    let voice = Arc::new(voice);
+    let Ok(connection) = socket.try_clone().map(Connection::new) else { return ExitCode::FAILURE };
+    let connection = Arc::new(connection);
     let Ok(Some(setup)) = read::<Setup>(&mut socket) else { return ExitCode::FAILURE };
-    let log = tracing_subscriber::registry().with(voice::ToDaemon(Arc::clone(&voice)));
+    let log = tracing_subscriber::registry().with(connection::ToDaemon(Arc::clone(&connection)));
     // None was set before.
     let _ = tracing::subscriber::set_global_default(log);
     {
-        let voice = Arc::clone(&voice);
-        sgtk_config::keys::on_learned(move |secret| voice.say(&News::Secret(secret.to_owned())));
+        let connection = Arc::clone(&connection);
+        sgtk_config::keys::on_learned(move |secret| connection.send(&News::Secret(secret.to_owned())));
     }
-    let rooms = match start(&setup, &voice) {
-        Ok(rooms) => Arc::new(rooms),
+    let instances = match start(&setup, &connection) {
+        Ok(instances) => Arc::new(instances),
         Err(reason) => {
-            voice.say(&News::Unfit(format!("[sgtk] isolation = in-process: {reason}")));
+            connection.send(&News::Unfit(format!("[sgtk] isolation = in-process: {reason}")));
             return ExitCode::FAILURE;
         }
     };
-    let calls = Calls::new(Arc::clone(&rooms), Arc::clone(&voice));
+    let calls = Calls::new(Arc::clone(&instances), Arc::clone(&connection));
     loop {
         match read::<Order>(&mut socket) {
             Ok(Some(Order::Call(request))) => calls.begin(*request),
             Ok(Some(Order::Abort(id))) => calls.abort(id),
             Ok(Some(Order::Forget(worker))) => calls.forget(&worker),
             Ok(Some(Order::End)) => {
-                rooms.end();
+                instances.end();
                 if let Some(interpreter) = Interpreter::current()
                     && let Err(error) = interpreter.shutdown(ENDING)
                 {
@@ -92,7 +92,7 @@ fn take_socket() -> std::io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-fn start(setup: &Setup, voice: &Arc<Voice>) -> Result<Rooms, String> {
+fn start(setup: &Setup, connection: &Arc<Connection>) -> Result<Instances, String> {
     let interpreter = Interpreter::builder();
     let interpreter = match &setup.python {
         Some(python) => {
@@ -102,14 +102,15 @@ fn start(setup: &Setup, voice: &Arc<Voice>) -> Result<Rooms, String> {
         None => interpreter,
     };
     let interpreter = interpreter.start().map_err(|error| format!("[eventd] python: {}", chain(&error)))?;
-    let rooms = Rooms::new(setup).map_err(|error| chain(&error))?;
-    Python::attach(|py| prepare(py, voice)).map_err(|error| sgtk_host::python_error(&error).to_string())?;
-    voice.say(&News::Ready(interpreter.version().to_string()));
-    Ok(rooms)
+    let instances = Instances::new(setup).map_err(|error| chain(&error))?;
+    Python::attach(|py| prepare(py, connection))
+        .map_err(|error| sgtk_host::python_error(&error).to_string())?;
+    connection.send(&News::Ready(interpreter.version().to_string()));
+    Ok(instances)
 }
 
 /// What holds for all projects: where log records and prints go.
-fn prepare(py: Python<'_>, voice: &Arc<Voice>) -> PyResult<()> {
+fn prepare(py: Python<'_>, connection: &Arc<Connection>) -> PyResult<()> {
     for stream in ["stdout", "stderr"] {
         let options = sgtk_host::pyo3::types::PyDict::new(py);
         options.set_item("line_buffering", true)?;
@@ -124,11 +125,11 @@ fn prepare(py: Python<'_>, voice: &Arc<Voice>) -> PyResult<()> {
     py.import("faulthandler")?.call_method0("enable")?;
     let code = std::ffi::CString::new(RECORDS)?;
     let records = PyModule::from_code(py, &code, c"records.py", c"eventd_records")?;
-    let voice = Arc::clone(voice);
+    let connection = Arc::clone(connection);
     let tell = PyCFunction::new_closure(py, None, None, move |arguments, _| {
         let record: String = arguments.get_item(0)?.extract()?;
         // The daemon may be slow to read.
-        arguments.py().detach(|| voice.say(&News::Record(record)));
+        arguments.py().detach(|| connection.send(&News::Record(record)));
         PyResult::Ok(())
     })?;
     records.call_method1("begin", (tell,))?;

@@ -13,17 +13,17 @@ use crate::report::log::Record;
 
 /// The way to the daemon.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct Connection {
     socket: Mutex<UnixStream>,
 }
 
-impl Voice {
-    pub(super) fn new(socket: UnixStream) -> Voice {
-        Voice { socket: Mutex::new(socket) }
+impl Connection {
+    pub(super) fn new(socket: UnixStream) -> Connection {
+        Connection { socket: Mutex::new(socket) }
     }
 
     /// Says something. A daemon that has ended hears nothing more.
-    pub(super) fn say(&self, news: &News) {
+    pub(super) fn send(&self, news: &News) {
         if let Ok(frame) = frame(news) {
             let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = socket.write_all(&frame);
@@ -32,13 +32,13 @@ impl Voice {
 }
 
 /// This process's own log, Toolkit's records among it.
-pub(super) struct ToDaemon(pub(super) Arc<Voice>);
+pub(super) struct ToDaemon(pub(super) Arc<Connection>);
 
 impl<S: Subscriber> Layer<S> for ToDaemon {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         if let Some(mut record) = Record::of(event) {
             record.message = redacted(&record.message).into_owned();
-            self.0.say(&News::Logged(record));
+            self.0.send(&News::Logged(record));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Where plugins of projects are: for each project an import state, or several while it is loaded anew.
 //!
-//! A *room* is a project's import state, with the workers whose plugins are loaded in it. A worker that
-//! starts anew gets other modules than those it had before, helpers included, so that its next room is
-//! another one; workers of the same project share the newest room that they have not been in.
+//! An *instance* is a project's import state, with the workers whose plugins are loaded in it. A worker that
+//! starts anew gets other modules than those it had before, helpers included, so that its next instance is
+//! another one; workers of the same project share the newest instance that they have not been in.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use sgtk_host::{Engine, Error, Host};
 use crate::in_process::wire::Setup;
 use crate::projects::Bootstrapped;
 
-/// The rooms of all projects.
+/// The instances of all projects.
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(super) struct Instances {
     configs: PathBuf,
     home: PathBuf,
     most: Option<usize>,
@@ -30,16 +30,16 @@ pub(super) struct Rooms {
 #[derive(Debug, Default)]
 struct Inner {
     /// The newest last.
-    rooms: Vec<Arc<Room>>,
+    instances: Vec<Arc<Instance>>,
     /// Where workers are, by name.
-    homes: HashMap<String, Arc<Room>>,
-    /// Who is in a room, and was in it.
-    guests: HashMap<u64, Guests>,
+    current: HashMap<String, Arc<Instance>>,
+    /// Whose plugins are in an instance, and were.
+    users: HashMap<u64, Users>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Guests {
+struct Users {
     now: HashSet<String>,
     /// Without what tells a worker from its successor.
     ever: HashSet<String>,
@@ -49,7 +49,7 @@ struct Guests {
 
 /// A project's import state.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Instance {
     id: u64,
     project: String,
     host: Host,
@@ -68,16 +68,16 @@ enum Alive {
     Yes(Arc<Engine>),
 }
 
-/// A worker's stay in a room, for one call.
+/// The use of an instance by a worker, for one call.
 #[derive(Debug)]
-pub(super) struct Stay {
-    rooms: Arc<Rooms>,
-    pub(super) room: Arc<Room>,
+pub(super) struct InUse {
+    instances: Arc<Instances>,
+    pub(super) instance: Arc<Instance>,
 }
 
-impl Rooms {
-    pub(super) fn new(setup: &Setup) -> sgtk_host::Result<Rooms> {
-        let rooms = Rooms {
+impl Instances {
+    pub(super) fn new(setup: &Setup) -> sgtk_host::Result<Instances> {
+        let instances = Instances {
             configs: setup.configs.clone(),
             home: setup.home.clone(),
             most: setup.most,
@@ -85,8 +85,8 @@ impl Rooms {
             hosts: Mutex::default(),
             inner: Mutex::default(),
         };
-        rooms.host(0)?;
-        Ok(rooms)
+        instances.host(0)?;
+        Ok(instances)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -113,19 +113,20 @@ impl Rooms {
         }
     }
 
-    /// Has a worker be in a room of its project while the call runs.
+    /// Has a worker be in an instance of its project while the call runs.
     pub(super) fn enter(
         self: &Arc<Self>,
         worker: &str,
         project: &str,
         bootstrap: Option<Bootstrapped>,
-    ) -> sgtk_host::Result<Stay> {
-        let same =
-            |room: &&Arc<Room>| room.project == project && room.bootstrap.is_some() == bootstrap.is_some();
+    ) -> sgtk_host::Result<InUse> {
+        let same = |instance: &&Arc<Instance>| {
+            instance.project == project && instance.bootstrap.is_some() == bootstrap.is_some()
+        };
         {
             let mut inner = self.lock();
-            if let Some(room) = inner.homes.get(worker).filter(same).cloned() {
-                return Ok(inner.stay(self, room));
+            if let Some(instance) = inner.current.get(worker).filter(same).cloned() {
+                return Ok(inner.in_use(self, instance));
             }
         }
         self.leave(worker);
@@ -133,13 +134,13 @@ impl Rooms {
             let place = self.lock().free_place(project);
             let host = self.host(place)?;
             let mut inner = self.lock();
-            if let Some(room) = inner.newest(worker, |room| same(&room)) {
-                let room = inner.move_in(worker, room);
-                return Ok(inner.stay(self, room));
+            if let Some(instance) = inner.newest(worker, |instance| same(&instance)) {
+                let instance = inner.assign(worker, instance);
+                return Ok(inner.in_use(self, instance));
             }
-            // Another worker may have come first, and gone on to a room of its own.
+            // Another worker may have come first, and gone on to an instance of its own.
             if inner.free_place(project) == place {
-                let room = inner.add(Room {
+                let instance = inner.add(Instance {
                     id: 0,
                     project: project.to_owned(),
                     host,
@@ -148,38 +149,38 @@ impl Rooms {
                     engine: Mutex::new(Alive::No),
                     changed: Condvar::new(),
                 });
-                let room = inner.move_in(worker, room);
-                return Ok(inner.stay(self, room));
+                let instance = inner.assign(worker, instance);
+                return Ok(inner.in_use(self, instance));
             }
         }
     }
 
-    /// A worker's plugins are not used any more. A room that nobody is in is dropped, once its last call has
+    /// A worker's plugins are not used any more. An instance that nobody is in is dropped, once its last call has
     /// ended.
     pub(super) fn leave(self: &Arc<Self>, worker: &str) {
         let empty = {
             let mut inner = self.lock();
-            let Some(room) = inner.homes.remove(worker) else { return };
-            let guests = inner.guests.get_mut(&room.id);
-            let is_empty = guests.is_some_and(|guests| {
-                guests.now.remove(worker);
-                guests.are_gone()
+            let Some(instance) = inner.current.remove(worker) else { return };
+            let users = inner.users.get_mut(&instance.id);
+            let is_empty = users.is_some_and(|users| {
+                users.now.remove(worker);
+                users.are_gone()
             });
-            is_empty.then_some(room)
+            is_empty.then_some(instance)
         };
-        if let Some(room) = empty {
-            self.drop_later(room);
+        if let Some(instance) = empty {
+            self.drop_later(instance);
         }
     }
 
-    /// Drops a room on a thread of its own: that waits for its turn.
-    fn drop_later(self: &Arc<Self>, room: Arc<Room>) {
-        let rooms = Arc::clone(self);
+    /// Drops an instance on a thread of its own: that waits for its turn.
+    fn drop_later(self: &Arc<Self>, instance: Arc<Instance>) {
+        let instances = Arc::clone(self);
         let ends = move || {
-            room.end();
-            let mut inner = rooms.lock();
-            inner.rooms.retain(|other| other.id != room.id);
-            inner.guests.remove(&room.id);
+            instance.end();
+            let mut inner = instances.lock();
+            inner.instances.retain(|other| other.id != instance.id);
+            inner.users.remove(&instance.id);
         };
         if let Err(error) = std::thread::Builder::new().name("end of a project".to_owned()).spawn(ends) {
             tracing::error!(%error, "a project's modules stay in memory");
@@ -191,8 +192,8 @@ impl Rooms {
         let Some(idle) = self.idle else { return };
         let workers: Vec<String> = {
             let inner = self.lock();
-            let is_idle = |guests: &&Guests| guests.busy == 0 && guests.used.elapsed() >= idle;
-            inner.guests.values().filter(is_idle).flat_map(|guests| guests.now.iter().cloned()).collect()
+            let is_idle = |users: &&Users| users.busy == 0 && users.used.elapsed() >= idle;
+            inner.users.values().filter(is_idle).flat_map(|users| users.now.iter().cloned()).collect()
         };
         for worker in workers {
             self.leave(&worker);
@@ -215,7 +216,7 @@ impl Rooms {
     }
 }
 
-impl Guests {
+impl Users {
     /// Nobody is there any more, and nobody comes.
     fn are_gone(&self) -> bool {
         self.now.is_empty() && self.busy == 0
@@ -223,43 +224,45 @@ impl Guests {
 }
 
 impl Inner {
-    fn add(&mut self, room: Room) -> Arc<Room> {
+    fn add(&mut self, instance: Instance) -> Arc<Instance> {
         self.next += 1;
-        let guests = Guests { now: HashSet::new(), ever: HashSet::new(), busy: 0, used: Instant::now() };
-        self.guests.insert(self.next, guests);
-        let room = Arc::new(Room { id: self.next, ..room });
-        self.rooms.push(Arc::clone(&room));
-        room
+        let users = Users { now: HashSet::new(), ever: HashSet::new(), busy: 0, used: Instant::now() };
+        self.users.insert(self.next, users);
+        let instance = Arc::new(Instance { id: self.next, ..instance });
+        self.instances.push(Arc::clone(&instance));
+        instance
     }
 
-    fn stay(&mut self, rooms: &Arc<Rooms>, room: Arc<Room>) -> Stay {
-        if let Some(guests) = self.guests.get_mut(&room.id) {
-            guests.busy += 1;
+    fn in_use(&mut self, instances: &Arc<Instances>, instance: Arc<Instance>) -> InUse {
+        if let Some(users) = self.users.get_mut(&instance.id) {
+            users.busy += 1;
         }
-        Stay { rooms: Arc::clone(rooms), room }
+        InUse { instances: Arc::clone(instances), instance }
     }
 
-    /// The newest room of a project, where the worker has not been in it before.
-    fn newest(&self, worker: &str, is_its: impl Fn(&Arc<Room>) -> bool) -> Option<Arc<Room>> {
-        let room = self.rooms.iter().rev().find(|room| is_its(room))?;
-        let guests = self.guests.get(&room.id)?;
+    /// The newest instance of a project, where the worker has not been in it before.
+    fn newest(&self, worker: &str, is_its: impl Fn(&Arc<Instance>) -> bool) -> Option<Arc<Instance>> {
+        let instance = self.instances.iter().rev().find(|instance| is_its(instance))?;
+        let users = self.users.get(&instance.id)?;
         // One that is empty is being dropped.
-        let is_new = !guests.now.is_empty() && !guests.ever.contains(kind(worker));
-        is_new.then(|| Arc::clone(room))
+        let is_new = !users.now.is_empty() && !users.ever.contains(kind(worker));
+        is_new.then(|| Arc::clone(instance))
     }
 
-    fn move_in(&mut self, worker: &str, room: Arc<Room>) -> Arc<Room> {
-        if let Some(guests) = self.guests.get_mut(&room.id) {
-            guests.now.insert(worker.to_owned());
-            guests.ever.insert(kind(worker).to_owned());
+    fn assign(&mut self, worker: &str, instance: Arc<Instance>) -> Arc<Instance> {
+        if let Some(users) = self.users.get_mut(&instance.id) {
+            users.now.insert(worker.to_owned());
+            users.ever.insert(kind(worker).to_owned());
         }
-        self.homes.insert(worker.to_owned(), Arc::clone(&room));
-        room
+        self.current.insert(worker.to_owned(), Arc::clone(&instance));
+        instance
     }
 
-    /// The first of the hosts at which the project has no room.
+    /// The first of the hosts at which the project has no instance.
     fn free_place(&self, project: &str) -> usize {
-        let taken = |place| self.rooms.iter().any(|room| room.project == project && room.place == place);
+        let taken = |place| {
+            self.instances.iter().any(|instance| instance.project == project && instance.place == place)
+        };
         (0..).find(|place| !taken(*place)).unwrap_or_default()
     }
 }
@@ -269,20 +272,20 @@ fn kind(worker: &str) -> &str {
     worker.trim_end_matches('+').trim_end()
 }
 
-impl Drop for Stay {
+impl Drop for InUse {
     fn drop(&mut self) {
-        let is_empty = self.rooms.lock().guests.get_mut(&self.room.id).is_some_and(|guests| {
-            guests.busy -= 1;
-            guests.used = Instant::now();
-            guests.are_gone()
+        let is_empty = self.instances.lock().users.get_mut(&self.instance.id).is_some_and(|users| {
+            users.busy -= 1;
+            users.used = Instant::now();
+            users.are_gone()
         });
         if is_empty {
-            self.rooms.drop_later(Arc::clone(&self.room));
+            self.instances.drop_later(Arc::clone(&self.instance));
         }
     }
 }
 
-impl Room {
+impl Instance {
     /// Runs `body` with the project in place.
     ///
     /// # Errors
