@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Error, prepare};
-use crate::control::{self, Request, short, socket};
+use crate::control::{self, Request, first_line, short, socket};
 use crate::queue::{DeadLetter, LaneName};
 
 /// Options of `status`.
@@ -122,10 +122,9 @@ impl Dead {
         }
         for letter in serde_json::from_value::<Vec<DeadLetter>>(answer)? {
             let (lane, failure) = (short(&letter.lane), &letter.failure);
-            println!(
-                "{}  event {}  {lane}  {} tries  {}",
-                letter.at, letter.event, letter.attempts, failure.reason
-            );
+            let reason = if self.full { failure.reason.clone() } else { first_line(&failure.reason) };
+            let tries = if letter.attempts == 1 { "try" } else { "tries" };
+            println!("{}  event {}  {lane}  {} {tries}  {reason}", letter.at, letter.event, letter.attempts);
             if let Some(traceback) = failure.traceback.as_ref().filter(|_| self.full) {
                 println!("{traceback}\n");
             }

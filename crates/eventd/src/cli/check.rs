@@ -68,7 +68,7 @@ pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         faults => {
-            println!("\n{faults} faults.");
+            println!("\n{faults} {}.", if faults == 1 { "fault" } else { "faults" });
             Ok(ExitCode::FAILURE)
         }
     }

@@ -18,7 +18,7 @@ use crate::site::Site;
 use crate::source::poll::ask;
 use crate::workers::{CallError, Worker};
 
-pub use status::{LaneStatus, SiteStatus, Status};
+pub use status::{LaneStatus, SiteStatus, Status, first_line};
 
 /// What is asked for.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -194,6 +194,54 @@ impl fmt::Display for Host<'_> {
     }
 }
 
+/// Of how many projects at most a plugin's idle lanes have a line each.
+const IDLE_PROJECTS: usize = 8;
+
+/// How long ago something was, for a column.
+struct Age(i64);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.0 {
+            seconds @ ..120 => format!("{seconds} s"),
+            seconds @ ..7200 => format!("{} min", seconds / 60),
+            seconds @ ..172_800 => format!("{} h", seconds / 3600),
+            seconds => format!("{} d", seconds / 86_400),
+        };
+        f.pad(&text)
+    }
+}
+
+/// The first line of a text. What follows is in the log, on the page and in `dead --full`.
+#[must_use]
+pub fn first_line(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default().trim();
+    if lines.next().is_some() { format!("{first} ...") } else { first.to_owned() }
+}
+
+impl LaneStatus {
+    /// Whether somebody may have to do something about it.
+    fn is_in_trouble(&self) -> bool {
+        matches!(self.state.as_str(), "stopped" | "inactive" | "retry" | "paused")
+    }
+
+    fn is_idle_project(&self) -> bool {
+        self.state == "idle" && self.project.is_some()
+    }
+
+    fn now(&self) -> String {
+        match (&self.running, &self.failure, &self.host) {
+            (Some(running), ..) => {
+                format!("{} since {:.1} s", running.callback, running.ms as f64 / 1000.0)
+            }
+            (None, Some(failure), _) => first_line(&failure.reason),
+            (None, None, Some(host)) => format!("on {host}"),
+            (None, None, None) => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "sgtk-eventd {}, process {}, {} workers", self.version, self.pid, self.workers.len())?;
@@ -214,26 +262,94 @@ impl fmt::Display for Status {
             "{:width$}  {:>7}  {:8}  {:>7}  {:>6}  {:>9}  now",
             "plugin", "project", "state", "waiting", "lag", "event"
         )?;
-        for lane in &self.lanes {
+        let mut idle: BTreeMap<&str, usize> = BTreeMap::new();
+        for lane in self.lanes.iter().filter(|lane| lane.is_idle_project()) {
+            *idle.entry(&lane.plugin).or_default() += 1;
+        }
+        idle.retain(|_, count| *count > IDLE_PROJECTS);
+        // What somebody may have to do something about comes first.
+        let (trouble, others): (Vec<_>, Vec<_>) = self.lanes.iter().partition(|lane| lane.is_in_trouble());
+        for lane in trouble.into_iter().chain(others) {
+            if lane.is_idle_project() && idle.contains_key(lane.plugin.as_str()) {
+                continue;
+            }
             let project = lane.project.map_or_else(|| "all".to_owned(), |id| id.to_string());
-            let lag = lane
-                .lag
-                .filter(|_| lane.waiting > 0)
-                .map_or_else(|| "-".to_owned(), |lag| format!("{lag} s"));
+            let lag = lane.lag.filter(|_| lane.waiting > 0);
+            let lag = lag.map_or_else(|| "-".to_owned(), |lag| Age(lag).to_string());
             let event = lane.event.map_or_else(|| "-".to_owned(), |id| id.to_string());
             let (plugin, state, waiting) = (&lane.plugin, &lane.state, lane.waiting);
-            write!(f, "{plugin:width$}  {project:>7}  {state:8}  {waiting:>7}  {lag:>6}  {event:>9}  ")?;
-            match (&lane.running, &lane.failure) {
-                (Some(running), _) => {
-                    writeln!(f, "{} since {:.1} s", running.callback, running.ms as f64 / 1000.0)?;
-                }
-                (None, Some(failure)) => writeln!(f, "{}", failure.reason)?,
-                (None, None) => match &lane.host {
-                    Some(host) => writeln!(f, "on {host}")?,
-                    None => writeln!(f)?,
-                },
-            }
+            let line =
+                format!("{plugin:width$}  {project:>7}  {state:8}  {waiting:>7}  {lag:>6}  {event:>9}  ");
+            writeln!(f, "{}", format!("{line}{}", lane.now()).trim_end())?;
+        }
+        for (plugin, count) in idle {
+            writeln!(f, "{plugin:width$}  {count:>7}  projects are idle")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(plugin: &str, project: Option<i64>, state: &str) -> LaneStatus {
+        LaneStatus {
+            lane: String::new(),
+            plugin: plugin.to_owned(),
+            site: "shotgun".to_owned(),
+            project,
+            state: state.to_owned(),
+            waiting: u64::from(state != "idle"),
+            event: (state != "idle").then_some(7),
+            lag: Some(100_000),
+            host: None,
+            running: None,
+            attempts: 0,
+            retry_in_ms: None,
+            failure: None,
+            last_id: 0,
+        }
+    }
+
+    fn shown(lanes: Vec<LaneStatus>) -> Vec<String> {
+        let status = Status {
+            version: "1.0".to_owned(),
+            pid: 1,
+            sites: BTreeMap::new(),
+            lanes,
+            dead: 0,
+            events: 0,
+            workers: BTreeMap::new(),
+            hosts: Vec::new(),
+        };
+        status.to_string().lines().skip(4).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_has_stopped_comes_first_and_many_idle_projects_are_one_line() {
+        let mut lanes: Vec<_> = (1..=300).map(|id| lane("folders", Some(id), "idle")).collect();
+        lanes.push(lane("all", None, "idle"));
+        let failure = Failure { reason: "note: ValueError: no\n\nmore".to_owned(), traceback: None };
+        lanes.push(LaneStatus { failure: Some(failure), ..lane("folders", Some(301), "stopped") });
+        assert_eq!(
+            shown(lanes),
+            [
+                "folders      301  stopped         1    27 h          7  note: ValueError: no ...",
+                "all          all  idle            0       -          -",
+                "folders      300  projects are idle",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_few_projects_have_a_line_each() {
+        assert_eq!(shown((1..=8).map(|id| lane("folders", Some(id), "idle")).collect()).len(), 8);
+    }
+
+    #[test]
+    fn an_age_fits_its_column() {
+        let told = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|seconds| Age(seconds).to_string());
+        assert_eq!(told, ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]);
     }
 }

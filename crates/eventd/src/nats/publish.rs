@@ -170,6 +170,11 @@ impl Inner {
                 Ok(Err(error)) => {
                     reason = told(&error);
                     if matches!(error.kind(), PublishErrorKind::MaxPayloadExceeded) {
+                        let bytes = event.body.get().len();
+                        reason = format!(
+                            "it has {bytes} bytes, which is more than the server takes: raise max_payload \
+                             in its configuration; no later event is published before this one"
+                        );
                         break;
                     }
                 }

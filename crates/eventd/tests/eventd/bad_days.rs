@@ -26,7 +26,7 @@ fn ids(ids: &[i64]) -> Vec<String> {
 
 /// How large a file of the daemon's may become from now on.
 #[cfg(target_os = "linux")]
-fn limit_files(pid: u32, bytes: Option<u64>) {
+pub(crate) fn limit_files(pid: u32, bytes: Option<u64>) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let pid = Pid::from_raw(pid.cast_signed());
     prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();

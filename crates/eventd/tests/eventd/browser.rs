@@ -1,17 +1,19 @@
 //! The status page in a real browser: Chromium, driven by its own driver (WebDriver).
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use sgtk_host_fixtures::missing;
 
-use crate::daemon::{Studio, python};
+use crate::daemon::{Studio, family, python, signal_all};
 
-/// Chromium's driver, which ends with this value.
+/// Chromium's driver. It ends with this value, and so do all browsers that it has started.
 pub(crate) struct Driver {
     child: Child,
-    url: String,
+    port: u16,
 }
 
 impl Driver {
@@ -31,10 +33,9 @@ impl Driver {
         // It goes on writing there, to nobody.
         let port = lines.map_while(Result::ok).find_map(|line| {
             let (_, port) = line.split_once("started successfully on port ")?;
-            Some(port.trim_end_matches('.').to_owned())
+            port.trim_end_matches('.').parse().ok()
         });
-        let url = format!("http://127.0.0.1:{}", port.unwrap());
-        Some(Driver { child, url })
+        Some(Driver { child, port: port.unwrap() })
     }
 
     pub(crate) async fn browser(&self) -> Client {
@@ -45,18 +46,51 @@ impl Driver {
         let options = options.as_object().unwrap().clone();
         ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
             .capabilities(options)
-            .connect(&self.url)
+            .connect(&format!("http://127.0.0.1:{}", self.port))
             .await
             .unwrap()
+    }
+
+    /// Has it end its browsers, with the folders that they have made, and then itself.
+    fn shut_down(&self) -> io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET /shutdown HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", self.port)?;
+        let mut first = [0];
+        stream.read_exact(&mut first)
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // Noted before: those whose parent has ended are nobody's.
+        let all = family(self.child.id());
         // It may have ended.
+        let _ = self.shut_down();
+        signal_all(&all, "KILL");
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[tokio::test]
+async fn a_test_that_fails_in_the_middle_leaves_no_browser_running() {
+    let Some(driver) = Driver::start() else { return };
+    let browser = driver.browser().await;
+    let all = family(driver.child.id());
+    assert!(all.len() > 1, "the driver has started no browser");
+    drop(driver);
+    let lives = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One that has ended and whose parent has not asked for it does nothing any more.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    let end = std::time::Instant::now() + Duration::from_secs(90);
+    while all.iter().any(lives) {
+        assert!(std::time::Instant::now() < end, "{all:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(browser);
 }
 
 const FAILS: &str = "
@@ -81,20 +115,20 @@ def note(sg, logger, event, args):
 
 /// Waits until the text of the page has these words.
 pub(crate) async fn until_shown(browser: &Client, words: &[&str]) -> String {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    let end = std::time::Instant::now() + Duration::from_secs(90);
     loop {
         let body = browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap();
         if words.iter().all(|words| body.contains(words)) {
             return body;
         }
         assert!(std::time::Instant::now() < end, "{words:?}: {body}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// Clicks what an XPath leads to. The page may replace it meanwhile: then the new one.
 async fn click(browser: &Client, path: &str) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    let end = std::time::Instant::now() + Duration::from_secs(90);
     loop {
         let clicked = match browser.find(Locator::XPath(path)).await {
             Ok(found) => found.click().await,

@@ -353,6 +353,28 @@ pub(crate) fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// A process and all below it.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut index = 0;
+    while let Some(pid) = family.get(index).copied() {
+        let tasks = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        index += 1;
+    }
+    family
+}
+
+/// Sends a signal to processes.
+pub(crate) fn signal_all(pids: &[u32], signal: &str) {
+    let pids = pids.iter().map(u32::to_string);
+    // Some may have ended meanwhile.
+    let _ = Command::new("kill").arg(format!("-{signal}")).args(pids).stderr(Stdio::null()).status();
+}
+
 impl Daemon {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

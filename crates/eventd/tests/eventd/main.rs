@@ -19,5 +19,6 @@ mod many;
 mod plugins;
 mod projects;
 mod running;
+mod sites;
 mod soak;
 mod start;

@@ -134,6 +134,7 @@ class Plugin(object):
 
     def load(self, stamp):
         """Loads the file. What goes wrong is kept in `problem`."""
+        before = self.problem if self.again else None
         self.forget()
         self.stamp = stamp
         step = "load"
@@ -156,9 +157,10 @@ class Plugin(object):
                 "traceback": trace,
             }
             # Not the plugin's fault: the site is away.
-            self.again = any(
-                kind.__name__ in ("OSError", "ProtocolError", "ResponseError") for kind in type(error).__mro__
-            )
+            self.again = worker.is_away(error)
+            if self.again and before is not None and before["message"] == self.problem["message"]:
+                # It was told, and is tried every few seconds.
+                return
             words = "The plugin %s could not be loaded (%s).\n\n%s"
             (self.logger.error if step == "load" else self.logger.critical)(words, self.path, step, trace)
 
@@ -199,7 +201,8 @@ class Host(object):
             from tank_vendor.shotgun_api3 import Shotgun
 
         proxy = (self.config.text(self.section, "proxy_server") or "").strip() or None
-        client = Shotgun(self.config.get(self.section, "server"), name, key, http_proxy=proxy)
+        server = self.config.get(self.section, "server")
+        client = worker.asked(Shotgun, server, name, key, http_proxy=proxy)
         if self.setup.get("try_keys") and hasattr(client, "get_session_token"):
             client.get_session_token()
         return client

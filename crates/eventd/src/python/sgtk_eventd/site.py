@@ -21,7 +21,8 @@ def client(setup):
         proxy = (parser.text(section, "proxy_server") or "").strip() or None
         server, name, script_key = (parser.get(section, key) for key in ("server", "name", "key"))
         # Times as they are: each would be turned to the local time zone, and back on its way to plugins.
-        _clients[key] = shotgun_api3.Shotgun(
+        _clients[key] = worker.asked(
+            shotgun_api3.Shotgun,
             server,
             name,
             script_key,
@@ -36,7 +37,7 @@ def about(setup):
     import shotgun_api3
 
     site = client(setup)
-    info = site.info()
+    info = worker.asked(site.info)
     return {
         "client": shotgun_api3.__version__,
         "site": ".".join(str(part) for part in info.get("version") or ()),
@@ -45,9 +46,8 @@ def about(setup):
 
 def latest(setup):
     """The id of the last event that can be seen; 0 on a site that has none."""
-    newest = client(setup).find_one(
-        "EventLogEntry", [], ["id"], order=[{"field_name": "id", "direction": "desc"}]
-    )
+    order = [{"field_name": "id", "direction": "desc"}]
+    newest = worker.asked(client(setup).find_one, "EventLogEntry", [], ["id"], order=order)
     return newest["id"] if newest else 0
 
 
@@ -56,7 +56,8 @@ def configurations(setup, plugin_id):
     all others.
     """
     fields = ["project", "plugin_ids"]
-    found = client(setup).find("PipelineConfiguration", [["plugin_ids", "is_not", None]], fields)
+    filters = [["plugin_ids", "is_not", None]]
+    found = worker.asked(client(setup).find, "PipelineConfiguration", filters, fields)
     projects = []
     for one in found:
         patterns = [pattern.strip() for pattern in (one.get("plugin_ids") or "").split(",")]
@@ -77,5 +78,6 @@ def poll(setup, above, ids, ranges, limit):
         return "[]"
     filters = wanted if len(wanted) == 1 else [{"filter_operator": "any", "filters": wanted}]
     order = [{"field_name": "id", "direction": "asc"}]
-    found = client(setup).find("EventLogEntry", filters, list(values.FIELDS), order, limit=limit)
+    fields = list(values.FIELDS)
+    found = worker.asked(client(setup).find, "EventLogEntry", filters, fields, order, limit=limit)
     return json.dumps(found, default=values.text)

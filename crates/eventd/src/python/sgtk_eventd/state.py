@@ -9,6 +9,10 @@ import pickle
 import tempfile
 
 
+class Foreign(Exception):
+    """Something that an id file has not."""
+
+
 class Restricted(pickle.Unpickler):
     """Knows the one class that such a file has."""
 
@@ -16,7 +20,7 @@ class Restricted(pickle.Unpickler):
         """`datetime.datetime` alone."""
         if (module, name) == ("datetime", "datetime"):
             return datetime.datetime
-        raise pickle.UnpicklingError("it has a %s.%s in it, which an id file has not" % (module, name))
+        raise Foreign("it has a %s.%s in it, which an id file has not" % (module, name))
 
 
 def read(path):
@@ -33,7 +37,7 @@ def read(path):
     with open(path, "rb") as file:
         try:
             found = Restricted(file).load()
-        except pickle.UnpicklingError:
+        except Foreign:
             raise
         except Exception as error:
             words = "the file is no id file, or was written by half (%s: %s)"

@@ -9,6 +9,42 @@ from . import records
 SOCKET_TIMEOUT = 60
 
 
+#: What a client raises where the site, or the way to it, is at fault, by the names of its classes: the
+#: client's own copies of libraries have such classes too.
+AWAY = (
+    "OSError",
+    "ProtocolError",
+    "ResponseError",
+    "HttpLib2Error",
+    "HTTPException",
+    "JSONDecodeError",
+    "NotTheSites",
+)
+
+
+class NotTheSites(Exception):
+    """What came for an answer is not the site's: a proxy's page, say."""
+
+
+def is_away(error):
+    """Whether it may be well in a while, as the site or the way to it is at fault."""
+    return any(kind.__name__ in AWAY for kind in type(error).__mro__)
+
+
+def asked(question, *arguments, **options):
+    """What a client's function gives. The client takes whatever comes for an answer, and fails on it later.
+    """
+    try:
+        return question(*arguments, **options)
+    except Exception as error:
+        # Its own class by itself, without what the site refuses, is one for a site that says no version.
+        plain = type(error).__name__ == "ShotgunError"
+        if not plain and not isinstance(error, (AttributeError, KeyError, TypeError)):
+            raise
+        words = "what came cannot be read (%s: %s)"
+        raise NotTheSites(words % (type(error).__name__, error)) from error
+
+
 def start(setup):
     """Logging, sockets, `sys.path`. May be called again."""
     records.start()

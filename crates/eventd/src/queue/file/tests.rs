@@ -306,6 +306,45 @@ async fn what_a_worker_had_done_when_the_daemon_ended_is_not_given_out_again() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_torn_anywhere_gives_a_state_that_was_there_before() {
+    let place = Place::new();
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    let a = [name("a")];
+    for id in 1..=12 {
+        append(&queue, vec![event(id, None)]).await;
+        if id % 3 == 0 {
+            let message = queue.next(&a).await.unwrap();
+            let verdict = if id % 2 == 0 { Verdict::Done } else { Verdict::Dead(failure()) };
+            queue.settle(&message, verdict).await.unwrap();
+        }
+    }
+    let read = |suffix: &str| std::fs::read(format!("{}{suffix}", place.path().display())).unwrap();
+    let (file, log) = (read(""), read("-wal"));
+    assert!(log.len() > 10_000, "all is in the log still: {}", log.len());
+    let mut last = 0;
+    for cut in (0..=log.len()).step_by(1009).chain([log.len()]) {
+        let torn = Place::new();
+        std::fs::write(torn.path(), &file).unwrap();
+        std::fs::write(format!("{}-wal", torn.path().display()), &log[..cut]).unwrap();
+        let queue = torn.open();
+        let cursor = queue.window("shotgun").await.unwrap().map_or(0, |window| window.cursor());
+        assert!(cursor >= last, "{cursor} after {last}");
+        last = cursor;
+        queue.open(vec![lane("a", None)]).await.unwrap();
+        // What was seen and is not done is all there, in order.
+        if cursor == 0 {
+            continue;
+        }
+        let taken = queue.take(&a, 20).await.unwrap();
+        let ids: Vec<_> = taken.iter().map(|message| message.event.id).collect();
+        assert_eq!(ids, (ids[0]..=cursor).collect::<Vec<_>>());
+        assert!(ids[0] <= cursor / 3 + 1, "{ids:?} of {cursor}");
+    }
+    assert_eq!(last, 12);
+}
+
+#[tokio::test]
 async fn notes_of_another_state_mean_nothing() {
     let place = Place::new();
     let queue = place.open();

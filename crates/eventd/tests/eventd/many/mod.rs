@@ -1,6 +1,7 @@
 //! Many hosts, as processes, on a real NATS server. They run only where there is one: `nats-server` on the
 //! PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
+mod beside;
 mod cluster;
 mod failures;
 mod judge;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use futures_util::StreamExt as _;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::judge::{Verdict, judge};
 use super::server::{self, Server};
-use crate::daemon::{Studio, event, python};
+use crate::daemon::{Studio, event, family, python, signal_all};
 
 /// Begins and ends each event in the record, with a pause in between that is made of short ones: a process
 /// that was frozen has something left to do.
@@ -227,26 +227,9 @@ impl Member {
         self.child.id()
     }
 
-    /// The process and all below it.
-    fn family(&self) -> Vec<u32> {
-        let mut family = vec![self.pid()];
-        let mut index = 0;
-        while let Some(pid) = family.get(index).copied() {
-            let tasks = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
-            for task in tasks.into_iter().flatten().flatten() {
-                let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                family.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-            }
-            index += 1;
-        }
-        family
-    }
-
     /// Sends a signal to the process and all below it: as if to the machine.
     pub(crate) fn signal_all(&self, signal: &str) {
-        let pids: Vec<_> = self.family().iter().map(u32::to_string).collect();
-        // Some may have ended meanwhile.
-        let _ = Command::new("kill").arg(format!("-{signal}")).args(pids).stderr(Stdio::null()).status();
+        signal_all(&family(self.pid()), signal);
     }
 
     pub(crate) fn kill(mut self) {

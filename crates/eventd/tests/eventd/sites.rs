@@ -1,0 +1,145 @@
+//! What is asked of a site, and one that is away, slow, or talks nonsense.
+
+use std::fs;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use sgtk_host_fixtures::Fault;
+
+use crate::daemon::{Studio, python};
+
+const NOTE: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done(event['id'])
+";
+
+fn ids(ids: &[i64]) -> Vec<String> {
+    ids.iter().map(i64::to_string).collect()
+}
+
+#[test]
+fn a_site_that_fails_or_talks_nonsense_loses_nothing_and_the_log_says_what_is_wrong() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let mut all = Vec::new();
+    for (fault, words) in [
+        (Fault::Garbage, "the answer is not the site's"),
+        (Fault::Page, "the answer is not the site's"),
+        (Fault::NoHttp, "the answer is not the site's"),
+        (Fault::HangUp, "the connection to the site was cut"),
+        (Fault::WrongKey, "check [shotgun] name and key"),
+        (Fault::Status(500), "the site, or a proxy before it, has an error of its own"),
+    ] {
+        studio.site.fault("read:EventLogEntry", fault.clone()).unwrap();
+        all.extend(studio.events("A", &[None]));
+        let told = |log: String| log.rsplit("the site answers again").next().unwrap().contains(words);
+        studio.until(&format!("{fault:?} is told"), || told(studio.log("daemon")));
+        studio.site.clear_faults().unwrap();
+        assert_eq!(studio.until_recorded(all.len()), ids(&all));
+    }
+    // One that is slow is waited for, and that is all.
+    studio.until("it is well", || !studio.said(&["status"]).contains("does not answer"));
+    let before = studio.log("daemon").len();
+    studio.site.fault("read:EventLogEntry", Fault::Delay(Duration::from_secs(2))).unwrap();
+    all.extend(studio.events("A", &[None]));
+    assert_eq!(studio.until_recorded(all.len()), ids(&all));
+    assert!(!studio.log("daemon")[before..].contains("cannot be asked"), "{}", studio.log("daemon"));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_site_that_is_away_when_the_daemon_starts_is_waited_for_and_nothing_is_lost() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    assert!(studio.start_polling().stop().success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    studio.set("shotgun", &format!("server: http://127.0.0.1:{port}"));
+    let all = studio.events("A", &[None; 3]);
+    let daemon = studio.start();
+    let words = ["the site cannot be asked for events", "refused", "is the site, or the proxy, there?"];
+    let told = || studio.log("daemon").lines().any(|line| words.iter().all(|words| line.contains(words)));
+    studio.until("it is told", told);
+    let status = studio.said(&["status"]);
+    assert!(status.contains("does not answer") && status.contains("inactive"), "{status}");
+    lead(TcpListener::bind(("127.0.0.1", port)).unwrap(), studio.site.port());
+    assert_eq!(studio.until_recorded(3), ids(&all));
+    studio.until("it is well", || {
+        let status = studio.said(&["status"]);
+        !status.contains("does not answer") && !status.contains("inactive")
+    });
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_plugin_whose_client_meets_a_proxys_page_is_loaded_once_the_site_is_there_and_that_is_told_once() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    assert!(studio.start_polling().stop().success());
+    let all = studio.events("A", &[None; 2]);
+    // The first thing that a client asks.
+    studio.site.fault("info", Fault::Page).unwrap();
+    let daemon = studio.start();
+    let tried = || studio.site.counts().unwrap().get("info").copied().unwrap_or(0);
+    let before = tried();
+    studio.until("it is tried again and again", || tried() > before + 8);
+    let log = studio.log("plugin.note");
+    assert_eq!(log.matches("could not be loaded").count(), 1, "{log}");
+    studio.site.clear_faults().unwrap();
+    assert_eq!(studio.until_recorded(2), ids(&all));
+    assert!(daemon.stop().success());
+}
+
+/// Leads connections to a port of this machine.
+fn lead(listener: TcpListener, to: u16) {
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else { continue };
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    // Either end may go at any time.
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_next_page_is_asked_for_while_one_is_written_and_each_event_comes_once_and_in_order() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.set("daemon", "max_event_batch_size: 10");
+    studio.plugin("note.py", NOTE);
+    // A file that may not grow is refused with a signal, which would end the daemon.
+    let daemon = studio.start_polling_by(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+    // A poll that is on its way has the first page, which cannot be written.
+    let kind = "read:EventLogEntry";
+    studio.site.fault(kind, Fault::Hang).unwrap();
+    assert!(studio.site.wait_for_hanging(1, Duration::from_secs(60)).unwrap());
+    let log = studio.path("ids.sgtk-eventd.db-wal");
+    crate::bad_days::limit_files(daemon.pid(), Some(fs::metadata(&log).unwrap().len()));
+    let all = studio.events("A", &[None; 45]);
+    studio.site.clear_faults().unwrap();
+    studio.site.forget_requests().unwrap();
+    studio.site.release().unwrap();
+    let asked = || studio.site.counts().unwrap().get(kind).copied().unwrap_or(0);
+    studio.until("it cannot be written", || studio.log("daemon").contains("events cannot be written"));
+    studio.until("the next page is asked for", || asked() == 1);
+    assert_eq!(studio.record(), ids(&[]));
+    crate::bad_days::limit_files(daemon.pid(), None);
+    assert_eq!(studio.until_recorded(45), ids(&all));
+    let last = studio.events("A", &[None])[0];
+    assert_eq!(studio.until_recorded(46)[45], last.to_string());
+    assert!(daemon.stop().success());
+}
