@@ -257,12 +257,6 @@ impl Workers {
         self.projects.as_ref().map(|(projects, _)| projects)
     }
 
-    /// Has a worker's process be started, ahead of its first call.
-    pub async fn warm(&self, worker: &Worker) {
-        // Where it cannot be, the first call says why.
-        let _ = self.call::<()>(worker, "worker:ready", |call| call, None).await;
-    }
-
     /// Has the next call find a new process, with nothing loaded.
     pub fn replace(&self, worker: &Worker) {
         match self.place(worker) {

@@ -1,6 +1,8 @@
 //! What a Python executable really is.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -23,6 +25,15 @@ pub struct ExecutableError {
     pub reason: String,
 }
 
+/// Whether it is the interpreter itself, by its name and its first bytes, and no script that leads to one: to
+/// ask it would take as long as half of a worker's start.
+fn is_binary(python: &Path) -> bool {
+    let is_named = python.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python"));
+    let mut first = [0; 4];
+    let read = File::open(python).and_then(|mut file| file.read_exact(&mut first));
+    python.is_absolute() && is_named && read.is_ok() && first == *b"\x7fELF"
+}
+
 /// Executables and what they really are: a launcher, as pyenv's shims are, costs a fifth of a second with
 /// every start.
 #[derive(Debug, Default)]
@@ -39,6 +50,9 @@ impl Executables {
         if let Some(known) = self.real.lock().get(python) {
             return Ok(known.clone());
         }
+        if is_binary(python) {
+            return Ok(python.to_owned());
+        }
         let fault = |reason: String| ExecutableError { python: python.to_owned(), reason };
         let mut command = Command::new(python);
         command.args(["-I", "-S", "-c", "import sys; print(sys.executable)"]);
@@ -54,5 +68,25 @@ impl Executables {
         }
         self.real.lock().insert(python.to_owned(), found.clone());
         Ok(found)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_binary_is_taken_as_it_is_and_a_launcher_is_asked_where_it_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        // It would not say where it is.
+        let (binary, launcher) = (folder.path().join("python3"), folder.path().join("python"));
+        symlink("/bin/false", &binary).unwrap();
+        std::fs::write(&launcher, format!("#!/bin/sh\necho {}\n", binary.display())).unwrap();
+        std::fs::set_permissions(&launcher, PermissionsExt::from_mode(0o755)).unwrap();
+        let executables = Executables::default();
+        assert_eq!(executables.real(&binary), Ok(binary.clone()));
+        assert_eq!(executables.real(&launcher), Ok(binary));
     }
 }

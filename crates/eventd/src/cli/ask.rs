@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Error, prepare};
+use super::{Error, prepare, say};
 use crate::control::{self, Request, first_line, short, socket};
 use crate::queue::{DeadLetter, LaneName};
 
@@ -87,7 +87,7 @@ fn tell(answer: &Value) -> ExitCode {
     for (what, lanes) in answer.as_object().into_iter().flatten() {
         let lanes: Vec<LaneName> = serde_json::from_value(lanes.clone()).unwrap_or_default();
         let names: Vec<_> = lanes.iter().map(short).collect();
-        println!("{what} {}", names.join(", "));
+        say(format_args!("{what} {}", names.join(", ")));
     }
     ExitCode::SUCCESS
 }
@@ -103,11 +103,11 @@ impl Status {
                 serde_json::from_value::<control::Status>(answer)?.to_string()
             };
             if !self.watch {
-                println!("{}", text.trim_end());
+                say(text.trim_end());
                 return Ok(ExitCode::SUCCESS);
             }
             // From the upper left corner, and nothing of the last time below.
-            println!("\x1b[H\x1b[2J{}", text.trim_end());
+            say(format_args!("\x1b[H\x1b[2J{}", text.trim_end()));
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
     }
@@ -117,16 +117,17 @@ impl Dead {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
         let answer = ask(config, &Request::Dead { most: self.most }).await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&answer)?);
+            say(serde_json::to_string_pretty(&answer)?);
             return Ok(ExitCode::SUCCESS);
         }
         for letter in serde_json::from_value::<Vec<DeadLetter>>(answer)? {
             let (lane, failure) = (short(&letter.lane), &letter.failure);
             let reason = if self.full { failure.reason.clone() } else { first_line(&failure.reason) };
             let tries = if letter.attempts == 1 { "try" } else { "tries" };
-            println!("{}  event {}  {lane}  {} {tries}  {reason}", letter.at, letter.event, letter.attempts);
+            let DeadLetter { at, event, attempts, .. } = &letter;
+            say(format_args!("{at}  event {event}  {lane}  {attempts} {tries}  {reason}"));
             if let Some(traceback) = failure.traceback.as_ref().filter(|_| self.full) {
-                println!("{traceback}\n");
+                say(format_args!("{traceback}\n"));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -164,6 +165,6 @@ impl Resume {
 
 pub(super) async fn reload(config: Option<&Path>) -> Result<ExitCode, Error> {
     ask(config, &Request::Reload).await?;
-    println!("all plugins are loaded anew");
+    say("all plugins are loaded anew");
     Ok(ExitCode::SUCCESS)
 }

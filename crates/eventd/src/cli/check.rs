@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Error, prepare};
+use super::{Error, prepare, say};
 use crate::config::Settings;
 use crate::lanes::{Probe, named};
 use crate::plugins::{self, Listing, Plugin, PluginFile};
@@ -35,16 +35,16 @@ struct Report {
 
 impl Report {
     fn good(&self, line: &str) {
-        println!("ok     {line}");
+        say(format_args!("ok     {line}"));
     }
 
     fn note(&self, line: &str) {
-        println!("note   {line}");
+        say(format_args!("note   {line}"));
     }
 
     fn bad(&mut self, line: &str) {
         self.faults += 1;
-        println!("FAULT  {line}");
+        say(format_args!("FAULT  {line}"));
     }
 }
 
@@ -64,11 +64,11 @@ pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
     prepare::end(Arc::clone(&workers), Duration::ZERO).await;
     match report.faults {
         0 => {
-            println!("\nAll is well.");
+            say("\nAll is well.");
             Ok(ExitCode::SUCCESS)
         }
         faults => {
-            println!("\n{faults} {}.", if faults == 1 { "fault" } else { "faults" });
+            say(format_args!("\n{faults} {}.", if faults == 1 { "fault" } else { "faults" }));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -157,7 +157,7 @@ fn about_plugin(plugin: &Plugin, project: Option<i64>, report: &mut Report) {
         let filter =
             if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
         let stop = if callback.stop_on_error { "stops" } else { "goes on" };
-        println!("         {}: {filter}; {stop} on error", callback.name);
+        say(format_args!("         {}: {filter}; {stop} on error", callback.name));
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Error, prepare};
+use super::{Error, prepare, say};
 use crate::control::{Request, socket};
 use crate::lanes::ids;
 use crate::queue::Queue as _;
@@ -67,10 +67,8 @@ impl Import {
         shared.queue.shut_down().await?;
         match imported? {
             Some(imported) => {
-                println!(
-                    "{} plugins go on, the site is polled after event {}",
-                    imported.plugins, imported.cursor
-                );
+                let (plugins, cursor) = (imported.plugins, imported.cursor);
+                say(format_args!("{plugins} plugins go on, the site is polled after event {cursor}"));
                 Ok(ExitCode::SUCCESS)
             }
             None => Err(format!("{} knows none of the plugins", file.display()).into()),
@@ -85,17 +83,15 @@ impl Export {
         let path = file.to_string_lossy().into_owned();
         // By the daemon, where one runs: it has the state.
         if let Ok(answer) = socket::ask(&settings.socket, &Request::ExportIds { path: path.clone() }).await {
-            println!(
-                "{} plugins are written to {path}",
-                answer.get("plugins").unwrap_or(&serde_json::Value::Null)
-            );
+            let plugins = answer.get("plugins").unwrap_or(&serde_json::Value::Null);
+            say(format_args!("{plugins} plugins are written to {path}"));
             return Ok(ExitCode::SUCCESS);
         }
         let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;
         let written = ids::export(&shared, &path).await;
         prepare::end(Arc::clone(&shared.workers), Duration::ZERO).await;
         shared.queue.shut_down().await?;
-        println!("{} plugins are written to {path}", written?);
+        say(format_args!("{} plugins are written to {path}", written?));
         Ok(ExitCode::SUCCESS)
     }
 }

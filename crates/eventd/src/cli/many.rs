@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::run::{Daemon, tell_systemd, watchdog};
-use super::{Error, prepare};
+use super::{Error, prepare, say};
 use crate::config::Settings;
 use crate::lanes::{Shared, serves};
 use crate::nats::{NatsQueue, NatsSettings, Role};
@@ -165,7 +165,7 @@ impl Publish {
         if let Some(file) = &self.events {
             let site = settings.sites.first().ok_or("there is no site")?;
             let count = lines::feed(file, &site.name, &*queue, &*readers, |_| {}).await?;
-            println!("{count} events are new in the stream");
+            say(format_args!("{count} events are new in the stream"));
             prepare::end(shared.workers, Duration::ZERO).await;
             queue.shut_down().await?;
             return Ok(ExitCode::SUCCESS);
@@ -183,6 +183,7 @@ impl Publish {
                 metrics: Arc::clone(&shared.metrics),
                 wake: Arc::new(Notify::new()),
                 stop: stopped.clone(),
+                first: None,
             };
             pollers.spawn(poller.run());
         }

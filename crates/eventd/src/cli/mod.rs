@@ -11,6 +11,8 @@ mod prepare;
 mod progress;
 mod run;
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,6 +77,14 @@ enum Command {
     },
 }
 
+/// Prints a line. Whoever reads may have seen enough, as `head` has: then this ends as well.
+fn say(line: impl Display) {
+    let written = writeln!(io::stdout().lock(), "{line}");
+    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
+}
+
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -122,12 +132,9 @@ impl Arguments {
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run().await,
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Arguments::command(),
-                    "sgtk-eventd",
-                    &mut std::io::stdout(),
-                );
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Arguments::command(), "sgtk-eventd", &mut script);
+                say(String::from_utf8_lossy(&script).trim_end());
                 Ok(ExitCode::SUCCESS)
             }
         }

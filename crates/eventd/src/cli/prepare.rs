@@ -1,6 +1,6 @@
 //! What commands have in common: the configuration, the workers, the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,43 +31,43 @@ pub(super) async fn settings(config: Option<&Path>) -> Result<Arc<Settings>, Err
     Ok(Arc::new(settings?))
 }
 
-/// Reads the configuration file as a daemon does: by the very worker that polls afterwards, while that of the
-/// plugins starts.
+/// Reads the configuration file as a daemon does: by the worker that is needed first. That is the one of the
+/// plugins where they share one, which is asked the first question to the site as well
+/// ([`Poller::ask_first`]): to start a worker and to import the site's client takes most of the time until
+/// the first event.
+///
+/// [`Poller::ask_first`]: crate::source::poll::Poller::ask_first
 pub(super) async fn settings_and_workers(
     config: Option<&Path>,
 ) -> Result<(Arc<Settings>, Arc<Workers>), Error> {
     let path = config::find(config)?;
-    let python = config::likely_python(&path);
+    let python = config::likely_value(&path, "python").map(PathBuf::from);
     let early = Workers::new(WorkerOptions { python: python.clone(), ..WorkerOptions::default() })?;
-    let early = Arc::new(early);
-    // As the site of `[shotgun]` is called, and its plugins' worker where they share a lane.
-    let (site, plugins) =
-        (Worker::Plain("site-shotgun".to_owned()), Worker::Plain("plugins-shotgun".to_owned()));
-    let warm = {
-        let (early, plugins) = (Arc::clone(&early), plugins.clone());
-        tokio::spawn(async move { early.warm(&plugins).await })
+    // As `[shotgun]` is called.
+    let plugins = Worker::Plain("plugins-shotgun".to_owned());
+    let by = match config::likely_value(&path, "lanes").as_deref() {
+        Some("plugin") => Worker::Plain("site-shotgun".to_owned()),
+        _ => plugins.clone(),
     };
-    let settings = Settings::read(&early, &site, &path).await;
-    warm.abort();
-    // Its end lets go of the workers.
-    let _ = warm.await;
-    let settings = Arc::new(settings?);
-    let options = options(&settings);
-    let shared = settings.lanes == config::Lanes::Shared && !settings.plugin_paths.is_empty();
-    let same = options.python == python && options.memory.is_none();
-    match Arc::try_unwrap(early) {
-        Ok(early) if same => {
-            if !shared {
-                early.replace(&plugins);
-            }
-            Ok((settings, Arc::new(early.serving(options)?)))
-        }
-        other => {
+    let settings = Settings::read(&early, &by, &path).await;
+    let settings = match settings {
+        Ok(settings) => Arc::new(settings),
+        Err(error) => {
             // Nothing waits for its end.
-            tokio::spawn(end(other.map_or_else(|early| early, Arc::new), Duration::ZERO));
-            Ok((Arc::clone(&settings), workers(&settings)?))
+            tokio::spawn(end(Arc::new(early), Duration::ZERO));
+            return Err(error.into());
         }
+    };
+    let options = options(&settings);
+    if options.python == python && options.memory.is_none() {
+        if by == plugins && !settings.has_shared_plugins() {
+            early.replace(&plugins);
+        }
+        return Ok((settings, Arc::new(early.serving(options)?)));
     }
+    tokio::spawn(end(Arc::new(early), Duration::ZERO));
+    let workers = workers(&settings)?;
+    Ok((settings, workers))
 }
 
 /// The workers that the configuration asks for.

@@ -28,11 +28,13 @@ impl CatchUp {
         }
     }
 
-    /// Shows how far it is. Returns how many events of lanes are left, but for lanes that have stopped or are
-    /// paused.
-    pub(super) fn show(&mut self, state: &State) -> u64 {
+    /// Shows how far it is: how many events the lane that is furthest behind has before it, lanes that have
+    /// stopped or are paused left out, and `ahead` that the site has still. Returns how many events of lanes
+    /// are left.
+    pub(super) fn show(&mut self, state: &State, ahead: u64) -> u64 {
         let open = state.lanes.iter().filter(|lane| lane.open && !lane.parked && !lane.paused);
-        let left: u64 = open.map(|lane| lane.waiting).sum();
+        let waiting: Vec<u64> = open.map(|lane| lane.waiting).collect();
+        let left = ahead + waiting.iter().max().copied().unwrap_or(0);
         self.most = self.most.max(left);
         if left == 0 {
             self.most = 0;
@@ -45,7 +47,7 @@ impl CatchUp {
             bar.set_length(self.most);
             bar.set_position(self.most - left);
         }
-        left
+        waiting.iter().sum()
     }
 
     /// How much is done and how much there is, while there is a bar.
@@ -57,9 +59,7 @@ impl CatchUp {
 
 fn bar(target: ProgressDrawTarget) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, target).with_message("catching up");
-    match ProgressStyle::with_template(
-        "{msg} {wide_bar} {human_pos}/{human_len} events of plugins, {eta} left",
-    ) {
+    match ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} events, {eta} left") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
@@ -95,14 +95,23 @@ mod tests {
     #[test]
     fn there_is_a_bar_from_when_much_waits_until_nothing_does() {
         let mut progress = CatchUp::new(false);
-        assert_eq!((progress.show(&state(&[(20, false)])), progress.shown()), (20, None));
+        assert_eq!((progress.show(&state(&[(20, false)]), 0), progress.shown()), (20, None));
         // One that has stopped will not catch up.
         assert_eq!(
-            (progress.show(&state(&[(600, false), (9000, true)])), progress.shown()),
+            (progress.show(&state(&[(600, false), (9000, true)]), 0), progress.shown()),
             (600, Some((0, 600)))
         );
-        assert_eq!((progress.show(&state(&[(100, false)])), progress.shown()), (100, Some((500, 600))));
-        assert_eq!((progress.show(&state(&[(0, false)])), progress.shown()), (0, None));
-        assert_eq!((progress.show(&state(&[(20, false)])), progress.shown()), (20, None));
+        assert_eq!((progress.show(&state(&[(100, false)]), 0), progress.shown()), (100, Some((500, 600))));
+        assert_eq!((progress.show(&state(&[(0, false)]), 0), progress.shown()), (0, None));
+        assert_eq!((progress.show(&state(&[(20, false)]), 0), progress.shown()), (20, None));
+    }
+
+    #[test]
+    fn what_the_site_has_still_is_there_to_be_done_and_the_lane_furthest_behind_counts() {
+        let mut progress = CatchUp::new(false);
+        let lanes = state(&[(20, false), (30, false)]);
+        assert_eq!((progress.show(&lanes, 5000), progress.shown()), (50, Some((0, 5030))));
+        assert_eq!((progress.show(&lanes, 970), progress.shown()), (50, Some((4030, 5030))));
+        assert_eq!((progress.show(&state(&[]), 0), progress.shown()), (0, None));
     }
 }

@@ -21,8 +21,8 @@ use super::{Error, prepare};
 use crate::config::Settings;
 use crate::control::page::{self, Page};
 use crate::control::{Operator, socket};
-use crate::lanes::{Lanes, Shared, ids};
-use crate::queue::QueueError;
+use crate::lanes::{Lanes, Shared, ids, shared_plugins};
+use crate::queue::{QueueError, SiteState, State};
 use crate::report::log::Log;
 use crate::source::lines;
 use crate::source::poll::{Poller, Readers};
@@ -111,18 +111,13 @@ impl Daemon {
         }
         shared.workers.prepare_projects().await?;
         let lanes = Arc::new(Lanes::new(shared.clone()));
-        lanes.start().await?;
-        let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
-        let listener = socket::listen(&settings.socket)
-            .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
-        tokio::spawn(socket::serve(listener, Arc::clone(&operator)));
         let (stop, stopped) = watch::channel(false);
-        let mut pollers = JoinSet::new();
+        let mut ready = Vec::new();
         let mut wake = Vec::new();
         for site in settings.sites.iter().filter(|_| poll) {
             let woken = Arc::new(Notify::new());
             wake.push(Arc::clone(&woken));
-            let poller = Poller {
+            let mut poller = Poller {
                 settings: Arc::clone(&settings),
                 site: site.clone(),
                 workers: Arc::clone(&shared.workers),
@@ -132,7 +127,20 @@ impl Daemon {
                 metrics: Arc::clone(&shared.metrics),
                 wake: woken,
                 stop: stopped.clone(),
+                first: None,
             };
+            if settings.has_shared_plugins() {
+                poller.ask_first(shared_plugins(site)).await;
+            }
+            ready.push(poller);
+        }
+        lanes.start().await?;
+        let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
+        let listener = socket::listen(&settings.socket)
+            .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
+        tokio::spawn(socket::serve(listener, Arc::clone(&operator)));
+        let mut pollers = JoinSet::new();
+        for poller in ready {
             pollers.spawn(poller.run());
         }
         let mut page_at = None;
@@ -194,13 +202,22 @@ impl Daemon {
                 _ = show.tick(), if std::io::stderr().is_terminal() => {
                     // Where the state cannot be read, others say so.
                     if let Ok(state) = self.shared.queue.state().await {
-                        progress.show(&state);
+                        progress.show(&state, self.ahead(&state));
                     }
                 }
                 _ = refresh.tick() => self.shared.workers.refresh(),
             }
         }
         self.drain().await;
+    }
+
+    /// How many ids the sites have above those that were seen, as far as that is known.
+    fn ahead(&self, state: &State) -> u64 {
+        let of = |(site, known): (&Arc<str>, &SiteState)| {
+            let latest = self.shared.board.site(site).latest?;
+            u64::try_from(latest - known.cursor).ok()
+        };
+        state.sites.iter().filter_map(of).sum()
     }
 
     /// Has lanes do the events of a file, and ends.
@@ -224,7 +241,7 @@ impl Daemon {
         let mut progress = CatchUp::new(self.logging.is_on_stdout());
         loop {
             let state = self.shared.queue.state().await?;
-            if progress.show(&state) == 0 {
+            if progress.show(&state, 0) == 0 {
                 tracing::info!(events, dead = state.dead, "all events of the file are done");
                 return Ok(());
             }

@@ -37,20 +37,20 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, NotFound> {
     found.ok_or(NotFound { folders })
 }
 
-/// The Python of workers as the file most likely names it, before ConfigParser has read it: so that workers
-/// can be started meanwhile.
+/// The value of a key of `[eventd]` as the file most likely has it, before ConfigParser has read it: what the
+/// worker that reads it has to be.
 #[must_use]
-pub fn likely_python(path: &Path) -> Option<PathBuf> {
+pub fn likely_value(path: &Path, key: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let mut in_section = false;
     for line in text.lines() {
         if line.starts_with('[') {
             in_section = line.trim() == "[eventd]";
         } else if in_section
-            && let Some((key, value)) = line.split_once([':', '='])
-            && key.trim().eq_ignore_ascii_case("python")
+            && let Some((name, value)) = line.split_once([':', '='])
+            && name.trim().eq_ignore_ascii_case(key)
         {
-            return Some(value.trim()).filter(|value| !value.is_empty()).map(PathBuf::from);
+            return Some(value.trim()).filter(|value| !value.is_empty()).map(str::to_owned);
         }
     }
     None
@@ -61,12 +61,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_python_is_found_in_its_section() {
+    fn a_value_is_found_in_its_section() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE_NAME);
         let likely = |text: &str| {
             std::fs::write(&file, text).unwrap();
-            likely_python(&file)
+            likely_value(&file, "python")
         };
         assert_eq!(
             likely("[daemon]\npython: /a\n[eventd]\nPython = /opt/python3\n"),

@@ -16,7 +16,7 @@ use sgtk_config::keys::Secrets;
 use crate::site::{Distributed, Site};
 use crate::workers::{CallError, Isolation, Worker, Workers};
 
-pub use find::{FILE_NAME, NotFound, find, likely_python};
+pub use find::{FILE_NAME, NotFound, find, likely_value};
 pub use nats::{Nats, NatsOptions};
 pub use values::KeyError;
 
@@ -360,6 +360,12 @@ impl Settings {
         } else {
             Err(SettingsError::Keys { path: path.to_owned(), errors: g.0 })
         }
+    }
+
+    /// Whether there are plugins without Toolkit that share a worker.
+    #[must_use]
+    pub fn has_shared_plugins(&self) -> bool {
+        self.lanes == Lanes::Shared && !self.plugin_paths.is_empty()
     }
 
     /// The path of a log file by its name.

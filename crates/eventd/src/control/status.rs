@@ -41,6 +41,9 @@ pub struct SiteStatus {
     pub server: String,
     /// The highest event id seen.
     pub cursor: i64,
+    /// The site's latest event, while there is much to catch up with.
+    #[serde(default)]
+    pub latest: Option<i64>,
     /// How many ids below it are missing.
     pub missing: u64,
     /// How often it was asked.
@@ -93,6 +96,7 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
         let status = SiteStatus {
             server: site.server.clone(),
             cursor: known.map_or(0, |known| known.cursor),
+            latest: note.latest,
             missing: known.map_or(0, |known| known.missing),
             polls: note.polls,
             error: note.error,
@@ -197,6 +201,15 @@ impl fmt::Display for Host<'_> {
 /// Of how many projects at most a plugin's idle lanes have a line each.
 const IDLE_PROJECTS: usize = 8;
 
+/// A number of things, by their names for one and for several.
+struct Count(u64, &'static str, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 1 { self.1 } else { self.2 })
+    }
+}
+
 /// How long ago something was, for a column.
 struct Age(i64);
 
@@ -244,9 +257,15 @@ impl LaneStatus {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "sgtk-eventd {}, process {}, {} workers", self.version, self.pid, self.workers.len())?;
+        let workers = Count(self.workers.len() as u64, "worker", "workers");
+        writeln!(f, "sgtk-eventd {}, process {}, {workers}", self.version, self.pid)?;
         for (name, site) in &self.sites {
-            write!(f, "site {name}: {}, event {}, {} ids missing", site.server, site.cursor, site.missing)?;
+            let missing = Count(site.missing, "id", "ids");
+            write!(f, "site {name}: {}, event {}", site.server, site.cursor)?;
+            if let Some(latest) = site.latest {
+                write!(f, " of {latest}")?;
+            }
+            write!(f, ", {missing} missing")?;
             match &site.error {
                 Some(error) => writeln!(f, "\n  {error}")?,
                 None => writeln!(f)?,
@@ -255,7 +274,9 @@ impl fmt::Display for Status {
         for host in &self.hosts {
             writeln!(f, "host {}", Host(host))?;
         }
-        writeln!(f, "{} events kept, {} dead letters\n", self.events, self.dead)?;
+        let (events, dead) =
+            (Count(self.events, "event", "events"), Count(self.dead, "dead letter", "dead letters"));
+        writeln!(f, "{events} kept, {dead}\n")?;
         let width = self.lanes.iter().map(|lane| lane.plugin.chars().count()).max().unwrap_or(0).max(6);
         writeln!(
             f,

@@ -78,6 +78,12 @@ pub fn lane_name(site: &str, key: &str, project: Option<i64>) -> LaneName {
     })
 }
 
+/// The worker of a site's plugins without Toolkit, where they share one.
+#[must_use]
+pub fn shared_plugins(site: &Site) -> Worker {
+    Worker::Plain(format!("plugins-{}", site.name))
+}
+
 /// The plugin's key and the project of a lane's name.
 #[must_use]
 pub fn parts(name: &LaneName) -> (&str, &str, Option<i64>) {
@@ -117,9 +123,7 @@ impl Lanes {
             self.shared.queue.open(lanes).await?;
             match self.shared.settings.lanes {
                 _ if self.shared.settings.plugin_paths.is_empty() => {}
-                config::Lanes::Shared => {
-                    self.run(site, Worker::Plain(format!("plugins-{}", site.name)), None, None)
-                }
+                config::Lanes::Shared => self.run(site, shared_plugins(site), None, None),
                 config::Lanes::Plugin => self.run_each(site, &plain, None),
             }
         }

@@ -65,6 +65,8 @@ pub struct SiteNote {
     pub failures: u32,
     /// The last thing that went wrong, while it does.
     pub error: Option<String>,
+    /// The site's latest event when it was last looked for, while there is more than a page to come.
+    pub latest: Option<i64>,
 }
 
 impl Board {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::window::{Millis, Query, Window};
 use crate::config::Settings;
@@ -47,6 +48,19 @@ pub struct Poller {
     pub wake: Arc<Notify>,
     /// Whether it is to end.
     pub stop: watch::Receiver<bool>,
+    /// The first question, where it was asked ahead.
+    pub first: Option<First>,
+}
+
+/// The first question to a site, asked of another worker than the site's own.
+pub struct First(JoinHandle<FirstAnswer>);
+
+/// The answer to it.
+enum FirstAnswer {
+    /// Of a site that nothing is known of: its latest event.
+    Latest(Result<i64, CallError>),
+    /// The events after those that are known.
+    Page(Answer),
 }
 
 /// What the site has answered.
@@ -114,12 +128,27 @@ impl Poller {
     /// Polls until it is told to stop.
     pub async fn run(mut self) {
         let clock = Clock::new();
-        let Some(mut window) = self.begin(&clock).await else { return };
+        let first = match self.first.take() {
+            None => None,
+            Some(First(asked)) => tokio::select! {
+                answer = asked => answer.ok(),
+                () = stopped(self.stop.clone()) => return,
+            },
+        };
+        let (latest, mut next_page) = match first {
+            None => (None, None),
+            Some(FirstAnswer::Latest(latest)) => (Some(latest), None),
+            Some(FirstAnswer::Page(page)) => {
+                self.count_poll();
+                (None, Some(page))
+            }
+        };
+        let Some(mut window) = self.begin(&clock, latest).await else { return };
         let mut failures = Failures::default();
         let mut turn = 0;
-        let mut ahead: Option<Answer> = None;
+        let mut behind = false;
         loop {
-            let answer = match ahead.take() {
+            let answer = match next_page.take() {
                 Some(answer) => Some(answer),
                 None => self.ask(&window, turn).await,
             };
@@ -139,12 +168,21 @@ impl Poller {
             let batch = self.sorted_out(&mut window, found, &clock);
             if full {
                 // Behind: the next page at once, while this one is written.
-                let (appended, next) = tokio::join!(self.append(batch), self.ask(&window, turn));
+                let asked = async {
+                    if !std::mem::replace(&mut behind, true) {
+                        self.look_ahead().await;
+                    }
+                    self.ask(&window, turn).await
+                };
+                let (appended, next) = tokio::join!(self.append(batch), asked);
                 if !appended || next.is_none() {
                     return;
                 }
-                ahead = next;
+                next_page = next;
                 continue;
+            }
+            if std::mem::take(&mut behind) {
+                self.board.note_site(&self.site.name, |note| note.latest = None);
             }
             if !self.append(batch).await {
                 return;
@@ -166,13 +204,57 @@ impl Poller {
             answer = call => answer,
             () = stopped(self.stop.clone()) => return None,
         };
-        self.metrics.polls.get_or_create(&self.label()).inc();
-        self.board.note_site(&self.site.name, |note| note.polls += 1);
+        self.count_poll();
         Some(answer)
     }
 
-    /// Where to begin: where the queue is, else at the site's latest event.
-    async fn begin(&mut self, clock: &Clock) -> Option<Window> {
+    fn count_poll(&self) {
+        self.metrics.polls.get_or_create(&self.label()).inc();
+        self.board.note_site(&self.site.name, |note| note.polls += 1);
+    }
+
+    /// Asks the first question ahead, of a worker that is there already, before whatever that is asked next:
+    /// the site's own is then started while the first events are run. To be called before [`run`](Self::run).
+    pub async fn ask_first(&mut self, worker: Worker) {
+        // Where the queue cannot be read, `run` says so.
+        let Ok(known) = self.queue.window(&self.site.name).await else { return };
+        let (workers, setup, limit) = (Arc::clone(&self.workers), self.setup(), self.settings.batch);
+        let mut question = Box::pin(async move {
+            let Some(window) = known else {
+                let latest = workers.call(&worker, "site:latest", |call| call.arg(setup), Some(LIMIT)).await;
+                return FirstAnswer::Latest(latest);
+            };
+            let Query { above, ids, ranges } = window.query(0);
+            FirstAnswer::Page(ask(&workers, &worker, setup, Some(above), (ids, ranges), limit).await)
+        });
+        // Once it was polled, it is on its way.
+        let asked = tokio::select! {
+            biased;
+            answer = &mut question => tokio::spawn(std::future::ready(answer)),
+            () = std::future::ready(()) => tokio::spawn(question),
+        };
+        self.first = Some(First(asked));
+    }
+
+    /// Asks for the site's latest event. None where it is to stop.
+    async fn ask_latest(&self) -> Option<Result<i64, CallError>> {
+        let (worker, setup) = (self.worker(), self.setup());
+        let call = self.workers.call(&worker, "site:latest", |call| call.arg(setup), Some(LIMIT));
+        tokio::select! {
+            latest = call => Some(latest),
+            () = stopped(self.stop.clone()) => None,
+        }
+    }
+
+    /// Notes how far the site is, for those who watch.
+    async fn look_ahead(&self) {
+        // Where the site fails, the next page says so.
+        let latest = self.ask_latest().await.and_then(Result::ok);
+        self.board.note_site(&self.site.name, |note| note.latest = latest);
+    }
+
+    /// Where to begin: where the queue is, else at the site's latest event, which may be known already.
+    async fn begin(&mut self, clock: &Clock, mut asked: Option<Result<i64, CallError>>) -> Option<Window> {
         let known = match self.queue.window(&self.site.name).await {
             Ok(known) => known,
             Err(error) => {
@@ -193,12 +275,9 @@ impl Poller {
         }
         let mut failures = Failures::default();
         loop {
-            let setup = self.setup();
-            let worker = self.worker();
-            let call = self.workers.call::<i64>(&worker, "site:latest", |call| call.arg(setup), Some(LIMIT));
-            let latest = tokio::select! {
-                latest = call => latest,
-                () = stopped(self.stop.clone()) => return None,
+            let latest = match asked.take() {
+                Some(latest) => latest,
+                None => self.ask_latest().await?,
             };
             match latest {
                 Ok(latest) => {

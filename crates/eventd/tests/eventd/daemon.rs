@@ -210,7 +210,12 @@ impl Studio {
                 }
             }
         }
-        fs::write(&path, text).unwrap();
+        // In one step: a worker may be reading it.
+        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            let new = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+            fs::write(new.path(), text).unwrap();
+            new.persist(&path).unwrap();
+        }
         path
     }
 

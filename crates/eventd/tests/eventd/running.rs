@@ -205,6 +205,31 @@ def registerCallbacks(reg):
     );
 }
 
+#[test]
+fn check_finds_a_client_in_the_folders_that_the_file_names() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let folder = studio.path("client");
+    fs::create_dir(&folder).unwrap();
+    // Another one than the Python's own.
+    fs::write(folder.join("shotgun_api3.py"), include_str!("../../src/python/demo_client.py")).unwrap();
+    studio.set("eventd", &format!("python_paths: {}", folder.display()));
+    studio.plugin("note.py", NOTE);
+    studio.configuration(176, "bunny", "v0.24.0");
+    let told = studio.said(&["check"]);
+    assert!(told.contains("shotgun_api3 demo") && told.contains("All is well."), "{told}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_without_a_word() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sgtk-eventd"));
+    let output = command.args(["completions", "bash"]).stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
+
 fn http(port: u16, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();

@@ -97,6 +97,23 @@ fn a_plugin_whose_client_meets_a_proxys_page_is_loaded_once_the_site_is_there_an
     assert!(daemon.stop().success());
 }
 
+#[test]
+fn what_waits_when_the_daemon_starts_is_run_before_a_second_worker_is_started() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    assert!(studio.start_polling().stop().success());
+    let all = studio.events("A", &[None; 3]);
+    // There is no second question.
+    studio.set("daemon", "fetch_interval: 3600");
+    let daemon = studio.start();
+    assert_eq!(studio.until_recorded(3), ids(&all));
+    let status: serde_json::Value = serde_json::from_str(&studio.said(&["status", "--json"])).unwrap();
+    let workers: Vec<_> = status["workers"].as_object().unwrap().keys().collect();
+    assert_eq!(workers, ["plugins-shotgun"]);
+    assert!(daemon.stop().success());
+}
+
 /// Leads connections to a port of this machine.
 fn lead(listener: TcpListener, to: u16) {
     std::thread::spawn(move || {
@@ -135,11 +152,15 @@ fn the_next_page_is_asked_for_while_one_is_written_and_each_event_comes_once_and
     studio.site.release().unwrap();
     let asked = || studio.site.counts().unwrap().get(kind).copied().unwrap_or(0);
     studio.until("it cannot be written", || studio.log("daemon").contains("events cannot be written"));
-    studio.until("the next page is asked for", || asked() == 1);
+    // Before it, how far the site is.
+    studio.until("the next page is asked for", || asked() == 2);
+    let status = studio.said(&["status"]);
+    assert!(status.contains(&format!("event 1 of {}, ", all[44])), "{status}");
     assert_eq!(studio.record(), ids(&[]));
     crate::bad_days::limit_files(daemon.pid(), None);
     assert_eq!(studio.until_recorded(45), ids(&all));
     let last = studio.events("A", &[None])[0];
     assert_eq!(studio.until_recorded(46)[45], last.to_string());
+    assert!(studio.said(&["status"]).contains(&format!("event {last}, ")));
     assert!(daemon.stop().success());
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::run::Daemon;
-use super::{Error, prepare};
+use super::{Error, prepare, say};
 use crate::report::log::Log;
 
 /// Options of `demo`.
@@ -31,10 +31,10 @@ impl Demo {
         let (settings, workers) = prepare::settings_and_workers(Some(&config)).await?;
         let daemon = Daemon::start(settings, workers, &log, Some(self.http.clone()), true).await?;
         let page = daemon.page().map_or(self.http, |address| address.to_string());
-        println!("status page   http://{page}   (token for the buttons: {})", studio::TOKEN);
-        println!("status here   sgtk-eventd status --watch --config {}", config.display());
-        println!("plugins       {}", studio.folder().join("plugins").display());
-        println!("Edit a plugin there and it is loaded anew. Ctrl-C ends all of it.");
+        say(format_args!("status page   http://{page}   (token for the buttons: {})", studio::TOKEN));
+        say(format_args!("status here   sgtk-eventd status --watch --config {}", config.display()));
+        say(format_args!("plugins       {}", studio.folder().join("plugins").display()));
+        say("Edit a plugin there and it is loaded anew. Ctrl-C ends all of it.");
         let over = Arc::new(AtomicBool::new(false));
         let life = {
             let (studio, over) = (Arc::clone(&studio), Arc::clone(&over));

@@ -194,7 +194,7 @@ class Host(object):
     def connect(self, name, key):
         """A client of the site for a script."""
         try:
-            from shotgun_api3 import Shotgun
+            Shotgun = worker.client_module().Shotgun
         except ImportError:
             if not self.setup.get("core"):
                 raise

@@ -14,8 +14,7 @@ def client(setup):
     key = setup["config"], setup["section"]
     if key not in _clients:
         worker.start(setup)
-        import shotgun_api3
-
+        shotgun_api3 = worker.client_module()
         parser = configuration(setup["config"])
         section = setup["section"]
         proxy = (parser.text(section, "proxy_server") or "").strip() or None
@@ -34,9 +33,9 @@ def client(setup):
 
 def about(setup):
     """Which client it is, and which site."""
-    import shotgun_api3
-
     site = client(setup)
+    # Its folder may be one of `python_paths`, which are searched from then on.
+    shotgun_api3 = worker.client_module()
     info = worker.asked(site.info)
     return {
         "client": shotgun_api3.__version__,

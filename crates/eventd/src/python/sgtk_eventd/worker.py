@@ -1,5 +1,6 @@
 """What every worker of the daemon does before its first work."""
 
+import gc
 import socket
 import sys
 
@@ -10,8 +11,13 @@ SOCKET_TIMEOUT = 60
 
 
 #: What a client raises where the site, or the way to it, is at fault, by the names of its classes: the
-#: client's own copies of libraries have such classes too.
+#: client's own copies of libraries have such classes too. And what a configuration raises that is being
+#: written.
 AWAY = (
+    "MissingSectionHeaderError",
+    "NoOptionError",
+    "NoSectionError",
+    "ParsingError",
     "OSError",
     "ProtocolError",
     "ResponseError",
@@ -54,5 +60,13 @@ def start(setup):
             sys.path.insert(0, folder)
 
 
-def ready():
-    """Nothing: the process is there."""
+def client_module():
+    """The site's client, imported without a look for garbage meanwhile: what an import makes stays."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        import shotgun_api3
+    finally:
+        if was_on:
+            gc.enable()
+    return shotgun_api3
