@@ -127,20 +127,21 @@ fn first_bootstraps(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A turn of a project that is not the last one's: bootstrap and destroy, or merely switch to an engine that
-/// is alive.
+/// Each project in turn: bootstrap and destroy, which is one iteration since the projects are not alike; or
+/// merely switch to an engine that is alive.
 fn turns(criterion: &mut Criterion) {
     let setting = Setting::new();
     let host = host();
-    let mut group = criterion.benchmark_group("bootstrap_and_destroy");
+    let mut group = criterion.benchmark_group("bootstrap_and_destroy_three");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     group.measurement_time(Duration::from_secs(5)).warm_up_time(Duration::from_millis(500));
     for (name, way) in [("floor", "floor"), ("plain", "document")] {
-        group.bench_function(name, |bencher| bencher.iter_custom(|times| setting.plain(way, UNTIMED, times)));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| setting.plain(way, UNTIMED, times * PROJECTS.len() as u64));
+        });
     }
     group.bench_function("host", |bencher| {
-        let mut turn = PROJECTS.into_iter().cycle();
-        bencher.iter(|| setting.bootstrap(&host, turn.next().unwrap()).destroy().unwrap());
+        bencher.iter(|| PROJECTS.map(|id| setting.bootstrap(&host, id).destroy().unwrap()));
     });
     group.finish();
 

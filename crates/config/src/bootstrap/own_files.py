@@ -10,6 +10,7 @@ import importlib.machinery
 import importlib.util
 import io
 import os
+import stat
 import sys
 import threading
 import weakref
@@ -19,6 +20,11 @@ import zlib
 _READ = (".py", ".yml", ".yaml", ".zip", ".cfg")
 
 _WRITES = os.O_WRONLY | os.O_RDWR
+
+#: Nothing waits for the other end of a pipe.
+_READ_ONLY = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    _READ_ONLY |= getattr(os, _flag, 0)
 
 #: Modules that look at sources to show lines of them, and must not fail where a failure is told.
 SHOWS_LINES = ("linecache", "tokenize")
@@ -77,11 +83,11 @@ class OwnFiles(object):
                 self.folders.append(folder)
         loaded = {getattr(module, "__dict__", {}).get("__file__") for module in sys.modules.copy().values()}
         for folder in self.folders:
-            for path, data in self._read(folder):
+            for path, data, digest in self._read(folder):
                 if path.endswith(".py") and path not in loaded:
-                    self._sources[path] = _keep(data)
+                    self._sources[path] = _keep(data, digest)
                 elif path.endswith(".zip") and path in sys.path:
-                    self._archives[path] = _keep(data, compress=False)
+                    self._archives[path] = _keep(data, digest, compress=False)
 
     def has(self, path):
         """Whether the path is in one of the folders."""
@@ -226,7 +232,10 @@ class OwnFiles(object):
         return "%s has come into it" % come[0] if come else None
 
     def _read(self, folder, within=()):
-        """Looks at all files in a folder, and gives those that can be read and are not very large."""
+        """
+        Looks at all files in a folder, and gives those that can be read and are not very large, with their
+        contents and digests.
+        """
         names = set()
         real = os.path.realpath(folder)
         if real in within:
@@ -243,16 +252,14 @@ class OwnFiles(object):
                 for found in self._read(entry.path, within + (real,)):
                     yield found
                 continue
-            stamp = _stamp(entry.path)
-            if stamp is not None and stamp[2] > _LARGE:
-                self._files[entry.path] = stamp, None
-                continue
             try:
-                data = _contents(entry.path)
+                stamp, data = _stamp_and_contents(entry.path)
             except OSError:
                 continue
-            self._files[entry.path] = stamp, _digest(data)
-            yield entry.path, data
+            digest = None if data is None else _digest(data)
+            self._files[entry.path] = stamp, digest
+            if data is not None:
+                yield entry.path, data, digest
         self._names[folder] = names
 
 
@@ -292,8 +299,7 @@ class _Source(object):
         return self._archive.read(name.replace(os.sep, "/"))
 
 
-def _keep(data, compress=True):
-    digest = _digest(data)
+def _keep(data, digest, compress=True):
     kept = _kept.get(digest)
     if kept is None:
         kept = _kept[digest] = _Source(data, compress)
@@ -317,6 +323,35 @@ def _contents(path):
         _looking.on = False
 
 
+def _stamp_and_contents(path):
+    """
+    What a file is at one moment; no contents of a large one, or of what is no file.
+
+    Descriptors, since a bootstrap waits for this and has many small files: `open` takes twice as long.
+    """
+    _looking.on = True
+    try:
+        descriptor = os.open(path, _READ_ONLY)
+    finally:
+        _looking.on = False
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGE:
+            return _stamp_of(found), None
+        parts = []
+        # One byte more tells that there is no more.
+        wanted = found.st_size + 1
+        while wanted > 0:
+            part = os.read(descriptor, wanted)
+            if not part:
+                break
+            parts.append(part)
+            wanted -= len(part)
+        return _stamp_of(found), parts[0] if len(parts) == 1 else b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
 def _listed(folder):
     _looking.on = True
     try:
@@ -326,7 +361,8 @@ def _listed(folder):
 
 
 def _digest(data):
-    return hashlib.blake2b(data, digest_size=16).digest()
+    # The one that processors have instructions for.
+    return hashlib.sha256(data).digest()
 
 
 def _stamp(path):
@@ -334,6 +370,10 @@ def _stamp(path):
         found = os.stat(path)
     except OSError:
         return None
+    return _stamp_of(found)
+
+
+def _stamp_of(found):
     # A file that is copied anew may get the number and the times of the one before, but for the last.
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
