@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,7 +28,13 @@ impl Driver {
             missing("there is no chromium with a chromedriver on the PATH");
             return None;
         };
-        let mut command = Command::new(driver);
+        // It looks for a free port and listens on it later, on two networks: another program may be faster.
+        let started = (0..10).find_map(|_| Driver::started(&driver));
+        Some(started.expect("chromedriver does not start"))
+    }
+
+    fn started(program: &Path) -> Option<Driver> {
+        let mut command = Command::new(program);
         let mut child = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // It goes on writing there, to nobody.
@@ -35,7 +42,11 @@ impl Driver {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse().ok()
         });
-        Some(Driver { child, port: port.unwrap() })
+        if port.is_none() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        port.map(|port| Driver { child, port })
     }
 
     pub(crate) async fn browser(&self) -> Client {

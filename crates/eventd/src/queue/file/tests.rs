@@ -126,14 +126,15 @@ async fn a_retry_waits_for_its_time_and_holds_up_its_lane_alone() {
     queue.open(vec![lane("a", None), lane("b", None)]).await.unwrap();
     append(&queue, vec![event(1, None)]).await;
     let message = queue.next(&lanes).await.unwrap();
-    let retry = |counts| Verdict::Retry { after: Duration::from_millis(50), failure: failure(), counts };
-    queue.settle(&message, retry(true)).await.unwrap();
+    let retry = |after, counts| Verdict::Retry { after, failure: failure(), counts };
+    queue.settle(&message, retry(Duration::from_secs(3_600), true)).await.unwrap();
     let other = queue.next(&lanes).await.unwrap();
     assert_eq!(other.lane, name("b"));
-    queue.settle(&other, Verdict::Passed).await.unwrap();
+    let soon = Duration::from_millis(50);
+    queue.settle(&other, retry(soon, true)).await.unwrap();
     let again = queue.next(&lanes).await.unwrap();
-    assert_eq!((&again.lane, again.attempts), (&name("a"), 1));
-    queue.settle(&again, retry(false)).await.unwrap();
+    assert_eq!((&again.lane, again.attempts), (&name("b"), 1));
+    queue.settle(&again, retry(soon, false)).await.unwrap();
     assert_eq!(queue.next(&lanes).await.unwrap().attempts, 1);
 }
 
