@@ -129,7 +129,7 @@ impl Inner {
 
     /// The error of something that the server did not do.
     fn refused(&self, what: &str, reason: impl Into<String>) -> QueueError {
-        QueueError::Write { path: format!("{what} at {}", self.settings.shown()), reason: reason.into() }
+        QueueError::Server { what: what.to_owned(), url: self.settings.shown(), reason: reason.into() }
     }
 
     fn site(&self, token: &str) -> Option<&Arc<str>> {

@@ -196,7 +196,7 @@ impl Queue for NatsQueue {
     }
 
     async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
-        self.inner.projects().await
+        Ok(self.inner.projects().await)
     }
 
     async fn state(&self) -> Result<State, QueueError> {

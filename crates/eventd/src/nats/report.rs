@@ -177,14 +177,23 @@ impl Inner {
     }
 
     /// The projects that have consumers.
-    pub(super) async fn projects(&self) -> Result<Vec<(Arc<str>, i64)>, QueueError> {
-        let names = self.consumers.names(&self.server).await;
-        let names = names.map_err(|reason| self.refused("the stream SGTK_EV", reason))?;
+    pub(super) async fn projects(&self) -> Vec<(Arc<str>, i64)> {
+        let names = match self.consumers.names(&self.server).await {
+            Ok(names) => names,
+            Err(reason) => {
+                // They are listed again and again: no reason not to start.
+                tracing::warn!(
+                    reason,
+                    "the consumers cannot be listed; projects are found within half a minute"
+                );
+                Vec::new()
+            }
+        };
         let projects = names.iter().filter_map(|name| {
             let (token, project) = names::parse_project_consumer(name)?;
             Some((Arc::clone(self.site(token)?), project))
         });
-        Ok(projects.collect())
+        projects.collect()
     }
 
     async fn gather(&self, now: Duration) -> Result<State, String> {

@@ -261,6 +261,16 @@ pub enum QueueError {
         /// What the system says.
         reason: String,
     },
+    /// The server that keeps the events did not do something. It is tried again.
+    #[error("{what} of the NATS server {url}: {reason}")]
+    Server {
+        /// What was asked for it: a stream, a consumer.
+        what: String,
+        /// The server.
+        url: String,
+        /// What it says.
+        reason: String,
+    },
     /// It is not known yet which lanes have to be there for events.
     #[error("it cannot be told which projects have plugins: {reason}")]
     Readers {
