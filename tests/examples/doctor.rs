@@ -161,6 +161,21 @@ fn a_sample_of_the_pairs_has_each_project_come_before_and_after_others() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_a_bar_tells_how_far_it_is_and_elsewhere_there_is_none() {
+    let ran = examine(None, &["--rounds", "5"]);
+    assert!(!ran.stderr.contains("importing"), "{ran:?}");
+    let python = std::env::var("PYO3_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = std::process::Command::new(python);
+    command.args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])"]);
+    command.arg(example("doctor").get_program()).args(["--rounds", "5"]);
+    let ran = run(command, "");
+    for shown in ["importing", "swapping pairs", "left", "Everything is right."] {
+        assert!(ran.stdout.contains(shown), "{shown}: {ran:?}");
+    }
+}
+
 #[test]
 fn a_folder_without_projects_is_wrong() {
     let configs = Configs::new().unwrap();

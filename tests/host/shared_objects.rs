@@ -63,6 +63,59 @@ fn an_object_in_a_global_of_a_host_package_is_seen() {
 }
 
 #[test]
+fn a_module_or_class_that_an_object_of_a_host_package_leads_to_is_seen() {
+    isolated(
+        "shared_objects::a_module_or_class_that_an_object_of_a_host_package_leads_to_is_seen",
+        |_| (),
+        || {
+            let configs = bundled().unwrap();
+            let (host, daemon, _folder) = with_tools(|| host(&configs));
+            daemon.run(
+                "exec('''
+import functools, sys
+class Keeper:
+    held = None
+class Slotted:
+    __slots__ = ('held',)
+held = None
+modules = sys.modules
+def default(held=None): pass
+@functools.lru_cache
+def cached(held): return held
+def closure(held):
+    return lambda: held
+''', vars(studio_tools))",
+            );
+            for (keep, let_go) in [
+                ("tools.Keeper.held = sgtk", "tools.Keeper.held = None"),
+                ("tools.Keeper.held = [sgtk.Sgtk]", "tools.Keeper.held = None"),
+                ("tools.held = tools.Keeper(); tools.held.held = sgtk", "tools.held = None"),
+                ("tools.held = tools.Slotted(); tools.held.held = sgtk.Sgtk", "tools.held = None"),
+                ("tools.default.__defaults__ = (sgtk,)", "tools.default.__defaults__ = (None,)"),
+                ("tools.default.held = sgtk", "del tools.default.held"),
+                ("tools.cached(sgtk)", "tools.cached.cache_clear()"),
+                ("tools.held = tools.closure(sgtk)", "tools.held = None"),
+                ("tools.held = {sgtk.Sgtk: 1}", "tools.held = None"),
+            ] {
+                lease_own(&host, "project_a", "v0.24.0", |sgtk| {
+                    daemon.set("sgtk", sgtk.as_any());
+                    daemon.run(&format!("import studio_tools as tools; {keep}"));
+                    // What is in place is no object that the package keeps.
+                    assert_eq!(found(&host).len(), 1, "{keep}, in the lease");
+                });
+                daemon.run("sgtk = None");
+                let audit = found(&host);
+                assert_eq!(audit.len(), 1, "{keep}: {audit:?}");
+                assert!(audit[0].contains("'studio_tools' of the daemon"), "{keep}: {audit:?}");
+                assert!(audit[0].contains("project 'project_a'"), "{keep}: {audit:?}");
+                daemon.run(let_go);
+                assert_audit_is_empty(&host);
+            }
+        },
+    );
+}
+
+#[test]
 fn an_object_behind_containers_that_lead_in_circles_is_seen() {
     isolated(
         "shared_objects::an_object_behind_containers_that_lead_in_circles_is_seen",

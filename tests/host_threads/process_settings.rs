@@ -11,7 +11,7 @@ use crate::support::host;
 use crate::workshop::{alone, eval, run};
 
 /// Each setting: how it is made, and an expression for what it is.
-const SETTINGS: [(&str, &str, &str); 9] = [
+const SETTINGS: [(&str, &str, &str); 16] = [
     (
         "opener",
         "import urllib.request; urllib.request.install_opener(urllib.request.build_opener())",
@@ -40,6 +40,37 @@ const SETTINGS: [(&str, &str, &str); 9] = [
         "time zone",
         "import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
         "(__import__('time').timezone, __import__('time').localtime(0).tm_hour)",
+    ),
+    (
+        "digits of integers",
+        "import sys; sys.set_int_max_str_digits(5000)",
+        "__import__('sys').get_int_max_str_digits()",
+    ),
+    ("temporary folder", "import tempfile; tempfile.tempdir = '/'", "__import__('tempfile').tempdir"),
+    (
+        "class of sockets",
+        "import socket; socket.socket = type('Proxied', (socket.socket,), {})",
+        "__import__('socket').socket.__name__",
+    ),
+    (
+        "hook of threads",
+        "import threading; threading.excepthook = lambda arguments: None",
+        "__import__('threading').excepthook.__name__",
+    ),
+    (
+        "class of loggers",
+        "import logging; logging.setLoggerClass(type('Own', (logging.Logger,), {}))",
+        "__import__('logging').getLoggerClass().__name__",
+    ),
+    (
+        "name among the builtins",
+        "import builtins; builtins.of_a_project = builtins._ = 'set'",
+        "[hasattr(__import__('builtins'), name) for name in ('of_a_project', '_')]",
+    ),
+    (
+        "the environment's object",
+        "import os; os.environ = dict(os.environ)",
+        "type(__import__('os').environ).__name__",
     ),
 ];
 

@@ -130,3 +130,46 @@ fn a_core_that_swallows_the_first_interruption_is_interrupted_again() {
         assert!(error.to_string().contains("commands.py"), "{error}");
     });
 }
+
+/// What is left of a limit that was not reached, or was reached too late, would have every function that is
+/// traced begin again and again, and slow all others down.
+#[test]
+fn code_is_traced_and_profiled_after_imports_with_a_limit() {
+    alone("time_limits::code_is_traced_and_profiled_after_imports_with_a_limit", || {
+        let configs = bundled().unwrap();
+        let host = options(&configs).import_timeout(Some(Duration::from_secs(3600))).build().unwrap();
+        let traced = "
+import sys
+events = []
+def tell(frame, event, argument):
+    events.append(event)
+    return tell
+def function():
+    return sum(number for number in range(3))
+sys.settrace(tell)
+try:
+    value = function()
+finally:
+    sys.settrace(None)
+sys.setprofile(tell)
+try:
+    value += function()
+finally:
+    sys.setprofile(None)
+";
+        for project in ["project_a", "project_b", "project_a"] {
+            host.with_sgtk(project, |sgtk| {
+                let scope = run(sgtk.py(), traced, &[]);
+                assert_eq!(get::<i32>(&scope, "value"), 6, "{project}");
+                assert!(get::<Vec<String>>(&scope, "events").contains(&"return".to_owned()), "{project}");
+                Ok(())
+            })
+            .unwrap();
+        }
+        // One that was reached.
+        configs.localized("project_x", &Core::newer("v0.24.0")).unwrap();
+        spin(&configs, "project_x");
+        stopped(&configs, "project_x");
+        Python::attach(|py| assert_eq!(get::<i32>(&run(py, traced, &[]), "value"), 6));
+    });
+}

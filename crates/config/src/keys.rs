@@ -190,6 +190,18 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     text
 }
 
+/// How many bytes at the end of a text may be the beginning of a secret that is in use: what is shown in
+/// parts is to be cut before them.
+#[must_use]
+pub fn begun_at_end(text: &[u8]) -> usize {
+    let in_use = IN_USE.read();
+    let begun = |form: &str| {
+        let longest = (form.len() - 1).min(text.len());
+        (1..=longest).rev().find(|length| text.ends_with(form.as_bytes().get(..*length).unwrap_or_default()))
+    };
+    in_use.iter().flat_map(|(_, forms)| forms.all()).filter_map(begun).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +300,20 @@ mod tests {
         let told: Vec<_> =
             told.iter().filter(|text| text.ends_with("to be told") || *text == "abc").collect();
         assert_eq!(told, ["one that is learned to be told"]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_at_the_end_of_a_text_is_known() {
+        let _secrets = Secrets::in_use([secret("zq-begun-zq-begun-key")]);
+        for (text, begun) in [
+            ("nothing of it", 0),
+            ("ends with zq-be", 5),
+            ("ends with zq-begun-zq-be", 14),
+            ("all of it: zq-begun-zq-begun-key", 0),
+            ("zq-begun-zq-begun-ke", 20),
+        ] {
+            assert_eq!(begun_at_end(text.as_bytes()), begun, "{text}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::host::python::contents;
 use crate::host::python::frames::outwards;
 use crate::host::python::import::import_for_host;
 use crate::host::python::modules::function_globals;
-use crate::host::python::time_limit::raise_in;
+use crate::host::python::time_limit::{raise_in, take_back};
 
 /// How long a thread may take to end by itself before it is asked to.
 const BY_ITSELF: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant
         for ident in asked.iter().filter(|asked| !left.iter().any(|thread| thread.ident == **asked)) {
             // A thread of the daemon's outlives the project's code: what that was too late for is not to
             // reach other code.
-            raise_in(py, *ident as std::ffi::c_long, None);
+            take_back(py, *ident as std::ffi::c_long);
         }
         if left.is_empty() || now >= deadline {
             return left.into_iter().map(|thread| thread.name).collect();
@@ -52,7 +52,7 @@ pub(crate) fn end(py: Python<'_>, states: &[Arc<ImportState>], deadline: Instant
         if now >= asked_from {
             for thread in left.iter().filter(|thread| !asked.contains(&thread.ident)) {
                 // Once each: a second one would hit the code that ends it in good order.
-                raise_in(py, thread.ident as std::ffi::c_long, Some(&py.get_type::<PySystemExit>()));
+                raise_in(py, thread.ident as std::ffi::c_long, &py.get_type::<PySystemExit>());
             }
             asked = left.iter().map(|thread| thread.ident).collect();
         }

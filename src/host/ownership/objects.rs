@@ -79,6 +79,7 @@ pub(crate) struct Held {
 /// Looks through what the globals of shared modules hold.
 pub(crate) struct Search<'py> {
     referents: Bound<'py, PyAny>,
+    modules: Bound<'py, PyAny>,
     owners: Owners<'py>,
     /// What has been looked into.
     known: HashSet<usize>,
@@ -88,11 +89,13 @@ pub(crate) struct Search<'py> {
 impl<'py> Search<'py> {
     pub(crate) fn new(py: Python<'py>) -> PyResult<Self> {
         let referents = crate::host::python::import::import_for_host(py, "gc")?.getattr("get_referents")?;
-        Ok(Self { referents, owners: Owners::default(), known: HashSet::new(), left: MOST })
+        let modules = crate::host::python::import::import_for_host(py, "sys")?.getattr("modules")?;
+        Ok(Self { referents, modules, owners: Owners::default(), known: HashSet::new(), left: MOST })
     }
 
     /// The first project's object that each global of the module holds, or leads to over containers and
-    /// attributes. Modules, classes and functions' globals are not followed.
+    /// attributes, those of the module's own classes too. Modules, other classes and functions' globals are
+    /// not followed.
     pub(crate) fn held_by(&mut self, module: &Bound<'py, PyAny>) -> PyResult<Vec<Held>> {
         let Some(globals) = modules::module_dict(module) else { return Ok(Vec::new()) };
         let (mut held, mut left) = (Vec::new(), MOST_OF_ONE.min(self.left));
@@ -105,6 +108,16 @@ impl<'py> Search<'py> {
             }
             if let Some(what) = self.behind(&value, &mut left)? {
                 held.push(Held { global: name, what });
+                continue;
+            }
+            // A class's attributes are as good as globals, in the module that it is defined in.
+            let class = value.cast::<PyType>().ok().filter(|class| {
+                modules::class_module(class.as_any()).is_some_and(|of| Some(of) == modules::own_name(module))
+            });
+            for (attribute, value) in class.and_then(modules::class_dict).iter().flat_map(contents::items) {
+                if let Some(what) = self.behind(&value, &mut left)? {
+                    held.push(Held { global: format!("{name}.{attribute}"), what });
+                }
             }
         }
         self.left -= before - left;
@@ -117,7 +130,10 @@ impl<'py> Search<'py> {
         }
         let mut edge = vec![value.clone()];
         for _ in 0..DEEPEST {
-            edge.retain(|object| leads_on(object) && self.known.insert(object.as_ptr() as usize));
+            // The dictionary of all modules holds whatever is in place.
+            edge.retain(|object| {
+                leads_on(object) && !object.is(&self.modules) && self.known.insert(object.as_ptr() as usize)
+            });
             edge.truncate(*left);
             if edge.is_empty() {
                 return Ok(None);
@@ -127,8 +143,7 @@ impl<'py> Search<'py> {
             let found = self.referents.call1(PyTuple::new(value.py(), &edge)?)?;
             edge = found.try_iter()?.collect::<PyResult<_>>()?;
             for object in &edge {
-                let is_code = object.is_instance_of::<PyModule>() || object.is_instance_of::<PyType>();
-                if let Some(owner) = self.owners.of(object).filter(|_| !is_code) {
+                if let Some(owner) = self.owners.of(object) {
                     let what = describe(object);
                     return Ok(Some(format!("leads to {what} of project '{}'", owner.project())));
                 }

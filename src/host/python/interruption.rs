@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::children::{Children, Ending};
 use super::import::import_for_host;
-use super::time_limit::{TimeLimitReached, raise_in};
+use super::time_limit::{TimeLimitReached, raise_in, raise_what_is_left};
 
 /// Python code of this thread, from [`begin`](Self::begin) to [`end`](Self::end), that other threads can
 /// break off: a plugin's function that has run for too long.
@@ -84,8 +84,7 @@ impl Interruptible {
         self.code.ended.store(true, Ordering::Release);
         let interrupted = self.code.interrupted.load(Ordering::Acquire);
         if interrupted {
-            // It may have come after the last instruction: then no other code may be interrupted.
-            raise_in(py, self.code.thread, None);
+            raise_what_is_left(py);
         }
         interrupted
     }
@@ -113,7 +112,7 @@ impl Interruption {
                 return false;
             }
             let again = code.interrupted.swap(true, Ordering::AcqRel);
-            raise_in(py, code.thread, Some(&py.get_type::<TimeLimitReached>()));
+            raise_in(py, code.thread, &py.get_type::<TimeLimitReached>());
             code.children.end(Vec::new(), if again { Ending::Kill } else { Ending::Ask });
             true
         })

@@ -1,5 +1,7 @@
 //! A time limit for Python code of this thread.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -33,11 +35,12 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(500);
 /// Python raises it between two instructions: code that waits in C, for a lock or a socket, goes on waiting.
 /// Processes that the thread has started meanwhile, which it may wait for in C, are ended.
 pub(crate) struct TimeLimit {
-    thread: std::ffi::c_long,
     what: &'static str,
     limit: Duration,
     started: Instant,
     finished: Sender<()>,
+    /// Changes only where the interpreter is held.
+    struck: Arc<AtomicBool>,
 }
 
 impl TimeLimit {
@@ -49,12 +52,13 @@ impl TimeLimit {
         limit: Duration,
         others: impl Fn() -> Vec<i32> + Send + 'static,
     ) -> PyResult<Self> {
-        let thread =
-            import_for_host(py, "threading")?.call_method0("get_ident")?.extract::<std::ffi::c_long>()?;
+        let thread = this_thread(py)?;
         let (finished, when_finished) = mpsc::channel::<()>();
         // Before the watch begins to wait: what strikes earlier is another limit's.
         let started = Instant::now();
         let children = Children::now();
+        let struck = Arc::new(AtomicBool::new(false));
+        let strikes = Arc::clone(&struck);
         let watch = move || {
             let mut wait = limit;
             let mut end = Ending::Ask;
@@ -65,7 +69,8 @@ impl TimeLimit {
                     // so.
                     let is_finished = when_finished.try_recv() != Err(mpsc::TryRecvError::Empty);
                     if !is_finished {
-                        raise_in(py, thread, Some(&py.get_type::<TimeLimitReached>()));
+                        strikes.store(true, Ordering::Release);
+                        raise_in(py, thread, &py.get_type::<TimeLimitReached>());
                     }
                     is_finished
                 });
@@ -78,15 +83,16 @@ impl TimeLimit {
             }
         };
         std::thread::Builder::new().name("sgtk-host time limit".to_owned()).spawn(watch)?;
-        Ok(Self { thread, what, limit, started, finished })
+        Ok(Self { what, limit, started, finished, struck })
     }
 
     /// Ends the limit; where it has interrupted the code, the outcome is a `TimeoutError` that says so.
     pub(crate) fn finish<T>(self, py: Python<'_>, outcome: PyResult<T>) -> PyResult<T> {
         // The watch may have ended already.
         let _ = self.finished.send(());
-        // It may also have come after the last instruction: then no other code may be interrupted.
-        raise_in(py, self.thread, None);
+        if self.struck.load(Ordering::Acquire) {
+            raise_what_is_left(py);
+        }
         outcome.map_err(|error| {
             // It may have been another limit, around this one.
             if !error.is_instance_of::<TimeLimitReached>(py) || self.started.elapsed() < self.limit {
@@ -100,15 +106,33 @@ impl TimeLimit {
     }
 }
 
-/// Has `thread` raise `exception` before its next instruction, or raise nothing after all.
-pub(crate) fn raise_in(
-    py: Python<'_>,
-    thread: std::ffi::c_long,
-    exception: Option<&Bound<'_, pyo3::types::PyType>>,
-) {
-    let exception = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
+fn this_thread(py: Python<'_>) -> PyResult<std::ffi::c_long> {
+    import_for_host(py, "threading")?.call_method0("get_ident")?.extract()
+}
+
+/// Has `thread` raise `exception` before its next instruction.
+pub(crate) fn raise_in(py: Python<'_>, thread: std::ffi::c_long, exception: &Bound<'_, pyo3::types::PyType>) {
     let _ = py;
-    // SAFETY: the interpreter is held; `exception` is a class that derives from BaseException, or null. The
-    // call takes a reference of its own.
-    unsafe { ffi::PyThreadState_SetAsyncExc(thread, exception) };
+    // SAFETY: the interpreter is held; `exception` is a class that derives from BaseException. The call takes
+    // a reference of its own.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread, exception.as_ptr()) };
+}
+
+/// Has `thread`, another one, raise nothing after all.
+pub(crate) fn take_back(py: Python<'_>, thread: std::ffi::c_long) {
+    // SAFETY: the interpreter is held, and null takes back what was to be raised.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread, std::ptr::null_mut()) };
+    // Up to CPython 3.12 that leaves a flag with which all code runs slower from then on, and code that is
+    // traced not at all. It goes when anything is raised this way.
+    if let Ok(thread) = this_thread(py) {
+        raise_in(py, thread, &py.get_type::<TimeLimitReached>());
+        raise_what_is_left(py);
+    }
+}
+
+/// Has what was to be raised in this thread be raised now, in nobody's code: it may have come after the last
+/// instruction.
+pub(crate) fn raise_what_is_left(py: Python<'_>) {
+    // One at most, which the first instruction raises.
+    let _ = py.run(c"for _ in (1, 2): pass", None, None);
 }

@@ -28,7 +28,27 @@ pub(super) fn of_core(configuration: &Path) -> io::Result<Option<String>> {
     // Toolkit names a backup by its date; what setup puts there has another name.
     let backups =
         some_names(&install.join("core.backup"), |name| name.starts_with(|c: char| c.is_ascii_digit()))?;
-    Ok(backups.map(|_| "only a backup (install/core.backup)".to_owned()))
+    if backups.is_some() {
+        return Ok(Some("only a backup (install/core.backup)".to_owned()));
+    }
+    // Whoever replaces a folder as a whole moves it aside first.
+    let aside = [(install, "core"), (configuration.to_owned(), "install")];
+    for (folder, name) in aside {
+        let is_aside = |other: &str| is_moved_aside(other, name);
+        if let Some(names) = some_names(&folder, is_aside)? {
+            return Ok(Some(format!("nothing where {name} should be, beside {names}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a name is another one for a folder that was moved out of its place, or is about to come there:
+/// `core.old`, `core_v0.24`, `.core.new`.
+fn is_moved_aside(name: &str, of: &str) -> bool {
+    let rest = name.trim_start_matches(['.', '_']).strip_prefix(of);
+    name != of
+        && !(of == "core" && name == "core.backup")
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_', '-', '~', ' ']))
 }
 
 /// Whether Toolkit, or anybody, has put something into the folder's `config/core`.
@@ -80,6 +100,11 @@ mod tests {
             ("install/core/.DS_Store", None),
             ("install/core.backup/20240102_030405/info.yml", Some("only a backup (install/core.backup)")),
             ("install/core.backup/activation_13/__init__.py", None),
+            ("install/core.old/info.yml", Some("nothing where core should be, beside core.old")),
+            ("install/.core.new/info.yml", Some("nothing where core should be, beside .core.new")),
+            ("install_old/core/info.yml", Some("nothing where install should be, beside install_old")),
+            ("install/cores/x", None),
+            ("installers/x", None),
             ("install/apps/x", None),
             ("install/core", None),
             ("config/core/roots.yml", None),

@@ -160,7 +160,10 @@ impl Index {
             !matches!(survey.folders.get(*folder), Some(Read { settings: Ok(Some(_)), .. }))
         });
         let gone = gone.map(|(folder, settings)| Claim { folder, settings, readable: false });
-        let claims: Vec<_> = now.chain(gone).collect();
+        let mut claims: Vec<_> = now.chain(gone).collect();
+        if matches!(choose(project, &claims), Choice::Several(_)) {
+            claims.retain(|claim| !is_second_name(base, claim, &survey.folders));
+        }
         let never_read = || {
             let unread = survey
                 .folders
@@ -232,6 +235,17 @@ fn read(path: &Path, before: Option<&Settings>) -> Result<Option<Settings>, Stri
     let read = settings::read(path)?;
     let cut = before.and_then(|before| read.as_ref()?.cut_short(before));
     cut.map_or(Ok(read), |reason| Err(format!("{reason}: it may be being written")))
+}
+
+/// Whether the folder is a link to another one below the base: one configuration with two names.
+fn is_second_name(base: &Path, claim: &Claim<'_>, folders: &BTreeMap<String, Read>) -> bool {
+    let path = base.join(claim.folder);
+    if !path.is_symlink() {
+        return false;
+    }
+    let (Ok(target), Ok(base)) = (path.canonicalize(), base.canonicalize()) else { return false };
+    let name = target.strip_prefix(base).ok().and_then(Path::to_str);
+    name.is_some_and(|name| name != claim.folder && folders.contains_key(name))
 }
 
 fn stamp(configuration: &Path) -> Stamp {

@@ -115,6 +115,27 @@ fn two_configurations_that_claim_one_project_are_an_error_that_names_both() {
     assert_eq!(folder(&configs, &ProjectRef::id(88).configuration("Test")), "b_test");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_configuration_is_its_second_name_and_claims_nothing() {
+    let studio = Studio::new();
+    configuration(&studio, "b", 87, "show", 1, "Primary");
+    std::os::unix::fs::symlink("b", studio.path("configs/a_link")).unwrap();
+    std::os::unix::fs::symlink(studio.path("configs/b"), studio.path("configs/z_link")).unwrap();
+    let configs = studio.configs();
+    for project in [ProjectRef::id(87), ProjectRef::tank_name("show")] {
+        assert_eq!(folder(&configs, &project), "b");
+    }
+    assert_eq!(folder(&configs, &ProjectRef::folder("a_link")), "a_link");
+    // Links to what is no configuration's folder here may be different ones.
+    configuration(&studio, "../releases/v1", 88, "other", 2, "Primary");
+    for name in ["c", "d"] {
+        std::os::unix::fs::symlink("../releases/v1", studio.path("configs").join(name)).unwrap();
+    }
+    let error = studio.configs().find(&ProjectRef::id(88)).unwrap_err();
+    assert!(matches!(error, ConfigError::AmbiguousProject { .. }), "{error:?}");
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_its_configurations_error_and_hides_no_other() {
     let studio = studio();

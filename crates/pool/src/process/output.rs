@@ -6,7 +6,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use serde::Deserialize;
-use sgtk_config::keys::{Secrets, redacted};
+use sgtk_config::keys::{Secrets, begun_at_end, redacted};
 
 use crate::wire::{LogRecord, Received};
 
@@ -82,12 +82,14 @@ impl Lines {
         self.partial.extend_from_slice(bytes);
     }
 
-    /// Emits the beginning of a line that continues, without a character that is not complete yet.
+    /// Emits the beginning of a line that continues, without a character or a key that is not complete yet.
     fn emit_part(&mut self, line: &mut impl FnMut(&str)) {
         let last = self.partial.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
         let incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
-        let kept = if incomplete { last.to_vec() } else { Vec::new() };
-        self.partial.truncate(self.partial.len() - kept.len());
+        let incomplete = if incomplete { last.len() } else { 0 };
+        // Nor without the end of a key that begins here; a part that is all beginning goes out as it is.
+        let begun = Some(begun_at_end(&self.partial)).filter(|begun| *begun < self.partial.len());
+        let kept = self.partial.split_off(self.partial.len() - incomplete.max(begun.unwrap_or(0)));
         self.emit(line);
         self.partial = kept;
     }
@@ -315,6 +317,19 @@ mod tests {
         }
         let found = lines(&[&[0xe2; 2 * LONGEST], b"\n"]);
         assert_eq!(found.concat().chars().count(), 2 * LONGEST);
+    }
+
+    #[test]
+    fn a_key_in_a_long_line_is_hidden_wherever_the_line_is_split() {
+        let key = "key-é-where-a-line-is-split";
+        let _secrets = Secrets::in_use([key.to_owned().into()]);
+        for before in LONGEST - key.len() - 1..=LONGEST + 1 {
+            let text = "x".repeat(before) + key + &"y".repeat(LONGEST) + key;
+            let found = lines(&[text.as_bytes(), b"\n"]);
+            assert_eq!(found.concat(), text);
+            let shown = found.iter().map(|line| redacted(line)).collect::<String>();
+            assert!(!shown.contains("key-") && !shown.contains("split"), "{before}");
+        }
     }
 
     #[test]

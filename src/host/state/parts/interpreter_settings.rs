@@ -1,4 +1,5 @@
-//! Settings of the interpreter: the recursion limit, the switch interval, whether the collector runs.
+//! Settings of the interpreter: the recursion limit, how long texts of integers may be, the switch interval,
+//! whether the collector runs.
 
 use std::ffi::c_int;
 
@@ -27,6 +28,31 @@ impl Setting for RecursionLimit {
         // SAFETY: the interpreter is held; the limit is one that it had before.
         unsafe { ffi::Py_SetRecursionLimit(*limit) };
         Ok(())
+    }
+}
+
+/// How many digits texts of integers may have; later releases of each CPython have this limit.
+pub(crate) struct IntegerDigits {
+    /// C functions of `sys`.
+    functions: Option<(Py<PyAny>, Py<PyAny>)>,
+}
+
+impl Setting for IntegerDigits {
+    type Value = i64;
+
+    fn find(py: Python<'_>) -> PyResult<Self> {
+        let sys = py.import("sys")?;
+        let get = sys.getattr_opt("get_int_max_str_digits")?.map(Bound::unbind);
+        Ok(Self { functions: get.zip(sys.getattr_opt("set_int_max_str_digits")?.map(Bound::unbind)) })
+    }
+
+    fn get(&self, py: Python<'_>) -> Option<i64> {
+        let (get, _) = self.functions.as_ref()?;
+        get.bind(py).call0().ok()?.extract().ok()
+    }
+
+    fn set(&self, py: Python<'_>, digits: &i64) -> PyResult<()> {
+        self.functions.as_ref().map_or(Ok(()), |(_, set)| set.bind(py).call1((*digits,)).map(drop))
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) mod modules;
 mod network_settings;
 pub(super) mod search_path;
 mod search_paths;
+mod standard_attributes;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;
@@ -107,6 +108,8 @@ parts! {
     environment: environment::Environment,
     /// `sys.setrecursionlimit`.
     recursion_limit: SettingPart<interpreter_settings::RecursionLimit>,
+    /// `sys.set_int_max_str_digits`.
+    integer_digits: SettingPart<interpreter_settings::IntegerDigits>,
     /// `sys.setswitchinterval`.
     switch_interval: SettingPart<interpreter_settings::SwitchInterval>,
     /// `gc.enable` and `gc.disable`.
@@ -117,6 +120,8 @@ parts! {
     https_context: SettingPart<network_settings::HttpsContext>,
     /// `socket.setdefaulttimeout`.
     socket_timeout: SettingPart<network_settings::SocketTimeout>,
+    /// What code replaces in modules of the standard library.
+    standard_attributes: standard_attributes::StandardAttributes,
     /// The current folder.
     working_folder: working_folder::WorkingFolder,
     /// `logging.disable`. Before the loggers, which remember what it lets through.
