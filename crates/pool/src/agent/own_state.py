@@ -5,6 +5,7 @@ Project code may bootstrap another project by itself, purge `sgtk` and import an
 core.
 """
 
+import builtins
 import gc
 import logging
 import os
@@ -141,6 +142,7 @@ class OwnState(object):
         self.path = sys.path
         self.entries = list(sys.path)
         self.finders = list(sys.meta_path)
+        self.importer = builtins.__import__
         self.attributes = {
             name: value for name, value in vars(sys).items() if _top(type(value).__module__) in TOOLKIT
         }
@@ -160,6 +162,7 @@ class OwnState(object):
             and sys.path is self.path
             and sys.path == self.entries
             and sys.meta_path == self.finders
+            and getattr(builtins, "__import__", None) is self.importer
             and os.environ._data.get(CURRENT_PC) == self.current_pc
             and (self.engine() is not None) == self.has_engine
             and self.aside is None
@@ -187,6 +190,9 @@ class OwnState(object):
             self.modules.update(sys.modules)
             sys.modules = self.modules
         found, can_go_on = [], True
+        if getattr(builtins, "__import__", None) is not self.importer:
+            found.append("builtins.__import__ was replaced")
+            builtins.__import__ = self.importer
         foreign = self.foreign_modules()
         lost = [name for name, module in self.own.items() if self.modules.get(name) is not module]
         cores = _cores(foreign.values(), self.tank)

@@ -92,6 +92,15 @@ def new_lists():
 def lose_configuration():
     os.environ["TANK_CURRENT_PC"] = "/another/configuration"
 
+def lose_import():
+    import builtins
+    builtins.__import__ = None
+
+def wrap_import():
+    import builtins
+    original = builtins.__import__
+    builtins.__import__ = lambda *args, **kwargs: original(*args, **kwargs)
+
 def add_path(entry):
     sys.path.append(entry)
     return sys.path.count(entry)
@@ -193,6 +202,13 @@ fn a_search_path_that_was_rewritten_is_put_right() {
 #[test]
 fn lists_and_variables_that_are_the_workers_are_put_back() {
     for function in ["wild:drop_path", "wild:new_lists", "wild:lose_configuration"] {
+        unchanged_by(|| Call::new(function), |done| drop(done.unwrap()));
+    }
+}
+
+#[test]
+fn the_function_that_imports_is_put_back() {
+    for function in ["wild:lose_import", "wild:wrap_import"] {
         unchanged_by(|| Call::new(function), |done| drop(done.unwrap()));
     }
 }
