@@ -89,6 +89,7 @@ impl Snapshot {
 
     /// Of a dictionary that nobody else will change.
     pub(crate) fn keep(dict: Bound<'_, PyDict>) -> Self {
+        let dict = compact(dict);
         let mut walk = Walk::over(&dict);
         let mut addresses = Vec::with_capacity(dict.len());
         while let Some((key, value)) = walk.next() {
@@ -140,6 +141,16 @@ impl Snapshot {
     /// The dictionary, to be dropped later.
     pub(crate) fn into_any(self) -> Py<PyAny> {
         self.dict.into_any()
+    }
+}
+
+/// The same contents in a table without gaps, and no larger than it has to be: only such a one is copied as a
+/// whole.
+fn compact(dict: Bound<'_, PyDict>) -> Bound<'_, PyDict> {
+    let compact = PyDict::new(dict.py());
+    match compact.update(dict.as_mapping()) {
+        Ok(()) => compact,
+        Err(_) => dict,
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Visit<'a, 'py> {
     pub(crate) is_first: bool,
     /// Filled in by the modules for the parts after them: what they are is told by their modules.
     pub(crate) modules: Option<VisibleModules<'py>>,
+    /// Filled in by the modules as well: another number whenever the daemon has other modules.
+    pub(crate) daemons_modules: u64,
 }
 
 /// Modules by name.

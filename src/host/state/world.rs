@@ -319,7 +319,10 @@ impl World {
             PyRuntimeError::new_err(format!("the import state of project '{}' was dropped", state.project()))
         })?;
         let rules = &mut *state.rules(py);
-        parts.enter(&mut Visit { py, state, rules, replaced, is_first, modules: None }, shares)
+        parts.enter(
+            &mut Visit { py, state, rules, replaced, is_first, modules: None, daemons_modules: 0 },
+            shares,
+        )
     }
 
     fn leave(
@@ -333,7 +336,8 @@ impl World {
         // One that was retired in place is taken out all the same.
         let shares = shares.entry(state.id()).or_insert_with(|| Shares::new(py));
         let rules = &mut *state.rules(py);
-        let mut visit = Visit { py, state, rules, replaced, is_first: false, modules: None };
+        let mut visit =
+            Visit { py, state, rules, replaced, is_first: false, modules: None, daemons_modules: 0 };
         parts.leave(&mut visit, shares, is_outside)
     }
 
@@ -344,7 +348,8 @@ impl World {
         let Self { parts, shares, .. } = self;
         let Some(shares) = shares.get_mut(&state.id()) else { return Ok(()) };
         let rules = &mut *state.rules(py);
-        let mut visit = Visit { py, state: &state, rules, replaced, is_first: false, modules: None };
+        let mut visit =
+            Visit { py, state: &state, rules, replaced, is_first: false, modules: None, daemons_modules: 0 };
         parts.undo(&mut visit, shares)
     }
 

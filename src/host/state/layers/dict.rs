@@ -64,6 +64,11 @@ impl DictLayer {
         self.live.bind(py)
     }
 
+    /// Another number whenever the daemon's own contents are others.
+    pub(crate) fn base_version(&self) -> u64 {
+        self.version
+    }
+
     /// The daemon's own contents: as they are where no project is in place, else as they were when it came.
     pub(crate) fn base<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
         self.base.dict(py)

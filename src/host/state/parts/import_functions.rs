@@ -19,12 +19,19 @@ struct Function {
     name: Py<PyString>,
     /// What it was when the project came.
     base: Option<Py<PyAny>>,
+    /// The version of the module's dictionary when it was last seen to be that.
+    same_at: Option<u64>,
 }
 
 impl Function {
     fn find(py: Python<'_>, (module, name): (&str, &str)) -> PyResult<Self> {
         let module = py.import(module)?.dict().unbind();
-        Ok(Self { module, name: PyString::intern(py, name).unbind(), base: None })
+        Ok(Self { module, name: PyString::intern(py, name).unbind(), base: None, same_at: None })
+    }
+
+    /// Whether it cannot be another one.
+    fn is_same(&self, py: Python<'_>) -> bool {
+        self.same_at.is_some() && self.same_at == contents::version(self.module.bind(py))
     }
 
     fn now<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -48,11 +55,15 @@ impl Part for ImportFunctions {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, (): &mut ()) -> PyResult<()> {
         for function in &mut self.0 {
+            if function.is_same(visit.py) {
+                continue;
+            }
             let now = function.now(visit.py);
             if !matches!((&now, &function.base), (Some(now), Some(base)) if now.is(base)) {
                 let before = std::mem::replace(&mut function.base, now.map(Bound::unbind));
                 visit.replaced.extend(before);
             }
+            function.same_at = contents::version(function.module.bind(visit.py));
         }
         Ok(())
     }
@@ -60,7 +71,7 @@ impl Part for ImportFunctions {
     fn leave(&mut self, visit: &mut Visit<'_, '_>, (): &mut ()) -> PyResult<()> {
         let py = visit.py;
         let mut outcome = Ok(());
-        for function in &self.0 {
+        for function in self.0.iter().filter(|function| !function.is_same(py)) {
             let (now, Some(base)) = (function.now(py), &function.base) else { continue };
             if now.as_ref().is_some_and(|now| now.is(base)) {
                 continue;

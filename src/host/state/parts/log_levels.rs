@@ -53,6 +53,9 @@ pub(crate) type Levels = [Option<i64>; 2];
 pub(crate) struct LevelsForAll {
     manager: Py<PyDict>,
     root: Py<PyDict>,
+    /// The levels, and the versions of the dictionaries, when they were last read.
+    known: Levels,
+    known_at: [Option<u64>; 2],
 }
 
 impl LevelsForAll {
@@ -60,14 +63,25 @@ impl LevelsForAll {
         let attributes = |name| {
             logger_class.getattr(name)?.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from)
         };
-        Ok(Self { manager: attributes("manager")?.unbind(), root: attributes("root")?.unbind() })
+        Ok(Self {
+            manager: attributes("manager")?.unbind(),
+            root: attributes("root")?.unbind(),
+            known: Levels::default(),
+            known_at: [None; 2],
+        })
     }
 
     /// The levels as they are now.
-    pub(crate) fn now(&self, py: Python<'_>) -> Levels {
+    pub(crate) fn now(&mut self, py: Python<'_>) -> Levels {
+        let versions = [&self.manager, &self.root].map(|dict| contents::version(dict.bind(py)));
+        if versions == self.known_at && versions.iter().all(Option::is_some) {
+            return self.known;
+        }
         let names = Names::of(py);
         let level = |dict: &Py<PyDict>, name| dict.bind(py).get_item(name).ok()??.extract().ok();
-        [level(&self.manager, &names.disable), level(&self.root, &names.level)]
+        self.known = [level(&self.manager, &names.disable), level(&self.root, &names.level)];
+        self.known_at = versions;
+        self.known
     }
 }
 

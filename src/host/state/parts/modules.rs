@@ -80,6 +80,7 @@ impl Part for Modules {
         HIDES_DAEMONS.store(true, Ordering::Relaxed);
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
         HIDES_DAEMONS.store(own.share.hides(), Ordering::Relaxed);
+        visit.daemons_modules = self.layer.base_version();
         entered.and(own.bindings.enter(visit.py))
     }
 
@@ -97,6 +98,7 @@ impl Part for Modules {
             outcome = outcome.and(sorted.map(drop)).and(taken_over).and(restored).and(unbound);
         }
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        visit.daemons_modules = self.layer.base_version();
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
         outcome
@@ -132,6 +134,7 @@ impl Part for Modules {
             |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| everybodys.contains(&(name.as_ptr() as usize));
         outcome = outcome.and(self.layer.undo(py, &mut own.share, visit.replaced, kept));
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        visit.daemons_modules = self.layer.base_version();
         outcome = outcome.and(own.bindings.leave(py, visit.replaced));
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });

@@ -30,11 +30,17 @@ const MODULES: [(&str, &[&str]); 15] = [
 
 /// See the module's documentation. What a project's code sets is its own, and the daemon's comes back when it
 /// leaves. What was loaded while the project was in place for the first time is taken as it was then.
-pub(crate) struct StandardAttributes(Vec<Module>);
+pub(crate) struct StandardAttributes {
+    modules: Vec<Module>,
+    /// The daemon's modules when these were last looked for.
+    found_among: u64,
+}
 
 struct Module {
     name: Py<PyString>,
     private: &'static [&'static str],
+    /// The module's dictionary, where it is loaded.
+    live: Option<Py<PyDict>>,
     /// What the daemon has, where the module is loaded.
     base: Option<Py<PyDict>>,
     /// The version of the module's dictionary when it was last known to be that, and when a project had it
@@ -57,11 +63,12 @@ impl Part for StandardAttributes {
         let module = |(name, private)| Module {
             name: PyString::intern(py, name).unbind(),
             private,
+            live: None,
             base: None,
             daemons_version: None,
             projects_version: None,
         };
-        Ok(Self(MODULES.map(module).into()))
+        Ok(Self { modules: MODULES.map(module).into(), found_among: 0 })
     }
 
     fn empty(_: Python<'_>) -> Self::Share {
@@ -70,8 +77,9 @@ impl Part for StandardAttributes {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let mut outcome = Ok(());
-        for (number, module) in self.0.iter_mut().enumerate() {
-            let Some(live) = loaded(visit.py, &module.name) else { continue };
+        self.find(visit);
+        for (number, module) in self.modules.iter_mut().enumerate() {
+            let Some(live) = module.live(visit.py) else { continue };
             let now = version(&live);
             if now.is_none() || now != module.daemons_version {
                 module.take_base(&live, visit.replaced)?;
@@ -86,8 +94,9 @@ impl Part for StandardAttributes {
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let mut outcome = Ok(());
-        for (number, module) in self.0.iter_mut().enumerate() {
-            let Some(live) = loaded(visit.py, &module.name) else { continue };
+        self.find(visit);
+        for (number, module) in self.modules.iter_mut().enumerate() {
+            let Some(live) = module.live(visit.py) else { continue };
             let has_own = own.iter().any(|one| one.module == number);
             let now = version(&live);
             if !has_own && now.is_some() && now == module.projects_version && module.base.is_some() {
@@ -116,8 +125,9 @@ impl Part for StandardAttributes {
     }
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
-        for (number, module) in self.0.iter_mut().enumerate() {
-            let Some(live) = loaded(visit.py, &module.name) else { continue };
+        self.find(visit);
+        for (number, module) in self.modules.iter_mut().enumerate() {
+            let Some(live) = module.live(visit.py) else { continue };
             let before = module.base.take();
             module.take_base(&live, visit.replaced)?;
             let (Some(before), Some(base)) = (before, &module.base) else { continue };
@@ -140,7 +150,24 @@ impl Part for StandardAttributes {
     }
 }
 
+impl StandardAttributes {
+    fn find(&mut self, visit: &mut Visit<'_, '_>) {
+        if self.found_among == visit.daemons_modules {
+            return;
+        }
+        for module in &mut self.modules {
+            let live = loaded(visit.py, &module.name).map(Bound::unbind);
+            visit.replaced.extend(std::mem::replace(&mut module.live, live).map(Py::into_any));
+        }
+        self.found_among = visit.daemons_modules;
+    }
+}
+
 impl Module {
+    fn live<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
+        self.live.as_ref().map(|live| live.bind(py).clone())
+    }
+
     /// Takes what is there now for the daemon's.
     fn take_base(&mut self, live: &Bound<'_, PyDict>, replaced: &mut Replaced) -> PyResult<()> {
         let before = self.base.replace(live.copy()?.unbind());
