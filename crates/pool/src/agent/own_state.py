@@ -22,6 +22,10 @@ CURRENT_PC = b"TANK_CURRENT_PC"
 #: How long to wait for threads of a core that was left behind, in seconds.
 THREADS = 2.0
 
+#: After how many other cores a worker is replaced: each leaves loggers with names of its own, and libraries
+#: of some keep files and connections open.
+OTHER_CORES = 100
+
 #: The loggers that cores add handlers to.
 LOGGERS = ("sgtk", "tank", "")
 
@@ -68,6 +72,7 @@ class OwnState(object):
         # What the core's own module has the current engine in, while another one may be started.
         self.aside = None
         self.is_destroyed = False
+        self.other_cores = 0
         if has_engine:
             self.let_others_bootstrap()
         self.note()
@@ -220,6 +225,10 @@ class OwnState(object):
             foreign = cores = None
             _forget(roots)
             can_go_on = can_go_on and all(self.modules.get(name) is one for name, one in self.own.items())
+            self.other_cores += 1
+            if self.other_cores == OTHER_CORES:
+                found.append("%d other cores have been in place" % OTHER_CORES)
+                can_go_on = False
         self.note()
         return found, can_go_on
 

@@ -171,6 +171,24 @@ fn the_published_purge_for_another_project_is_undone() {
 }
 
 #[test]
+fn a_worker_in_which_many_other_cores_have_been_is_replaced() {
+    let others = Configs::new().unwrap();
+    let core = Configs::python(&others.localized("other", &Core::newer("v0.23.7")).unwrap());
+    let (configs, plugins) = (bundled().unwrap(), plugins());
+    let pool = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path()).build().unwrap();
+    let (before, first) = (tell(&pool, "project_a"), pid(&pool, "project_a"));
+    let import_other = || {
+        let done: String = pool.call("project_a", Call::new("wild:purge_and_import").arg(&core)).unwrap();
+        assert_eq!(done, "v0.23.7");
+    };
+    (1..100).for_each(|_| import_other());
+    assert_eq!(pid(&pool, "project_a"), first);
+    import_other();
+    assert_ne!(pid(&pool, "project_a"), first);
+    assert_same(&before, &tell(&pool, "project_a"), "in the next worker");
+}
+
+#[test]
 fn the_published_purge_for_an_older_core_is_undone() {
     let others = Configs::new().unwrap();
     let core = others.localized("other", &Core::older("v0.21.7")).unwrap();
