@@ -115,6 +115,23 @@ fn what_a_project_sets_is_its_own() {
 }
 
 #[test]
+fn a_standard_module_that_the_daemon_loads_anew_is_known_from_the_next_lease_on() {
+    alone(
+        "process_settings::a_standard_module_that_the_daemon_loads_anew_is_known_from_the_next_lease_on",
+        || {
+            let configs = bundled().unwrap();
+            let host = host(&configs);
+            let (make, expression) = ("import json; json.dumps = None", "__import__('json').dumps is None");
+            in_lease(&host, "project_a", None, expression);
+            Python::attach(|py| drop(run(py, "import sys; del sys.modules['json']; import json", &[])));
+            assert_eq!(in_lease(&host, "project_a", Some(make), expression), "True");
+            assert_eq!(Python::attach(|py| is(py, expression)), "False", "the daemon's");
+            assert_eq!(in_lease(&host, "project_b", None, expression), "False", "another project's");
+        },
+    );
+}
+
+#[test]
 fn what_the_daemon_sets_meanwhile_stays_and_reaches_those_who_set_nothing() {
     alone("process_settings::what_the_daemon_sets_meanwhile_stays_and_reaches_those_who_set_nothing", || {
         let configs = bundled().unwrap();

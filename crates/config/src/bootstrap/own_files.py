@@ -21,7 +21,7 @@ _READ = (".py", ".yml", ".yaml", ".zip", ".cfg")
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 
-#: Nothing waits for the other end of a pipe.
+#: To open a named pipe does not wait for its other end.
 _READ_ONLY = os.O_RDONLY
 for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
     _READ_ONLY |= getattr(os, _flag, 0)
@@ -327,7 +327,7 @@ def _stamp_and_contents(path):
     """
     What a file is at one moment; no contents of a large one, or of what is no file.
 
-    Descriptors, since a bootstrap waits for this and has many small files: `open` takes twice as long.
+    By descriptors, as a bootstrap waits for this and has many small files: `open` takes longer.
     """
     _looking.on = True
     try:

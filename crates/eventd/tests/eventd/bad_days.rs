@@ -5,24 +5,12 @@ use std::path::Path;
 
 use sgtk_host_fixtures::{Broken, Core};
 
-use crate::daemon::{Studio, over_both, python};
+use crate::daemon::{NOTE, Studio, ids, over_both, python};
 
 over_both!(
     a_core_that_is_being_upgraded_keeps_its_projects_events_waiting,
     a_project_that_is_archived_or_unknown_holds_nobody_up,
 );
-
-const NOTE: &str = "
-def registerCallbacks(reg):
-    reg.registerCallback('plugin', 'a-plugins-key', note)
-
-def note(sg, logger, event, args):
-    done(event['id'])
-";
-
-fn ids(ids: &[i64]) -> Vec<String> {
-    ids.iter().map(i64::to_string).collect()
-}
 
 /// How large a file of the daemon's may become from now on.
 #[cfg(target_os = "linux")]

@@ -358,6 +358,20 @@ pub(crate) fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// A plugin that notes the id of each event.
+pub(crate) const NOTE: &str = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done(event['id'])
+";
+
+/// Ids as such a plugin notes them.
+pub(crate) fn ids(ids: &[i64]) -> Vec<String> {
+    ids.iter().map(i64::to_string).collect()
+}
+
 /// A process and all below it.
 pub(crate) fn family(pid: u32) -> Vec<u32> {
     let mut family = vec![pid];

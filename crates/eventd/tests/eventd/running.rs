@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use sgtk_host_fixtures::Site;
 
-use crate::daemon::{Studio, event, over_both, python};
+use crate::daemon::{Studio, event, ids, over_both, python};
 
 over_both!(check_prints_the_callbacks_and_fails_where_something_would_not_work);
 
@@ -21,10 +21,6 @@ def note(sg, logger, event, args):
         raise ValueError('broken')
     done(event['id'])
 ";
-
-fn ids(ids: &[i64]) -> Vec<String> {
-    ids.iter().map(i64::to_string).collect()
-}
 
 #[test]
 fn a_missing_id_keeps_nothing_back_and_is_delivered_when_it_comes() {

@@ -7,19 +7,7 @@ use std::time::Duration;
 
 use sgtk_host_fixtures::Fault;
 
-use crate::daemon::{Studio, python};
-
-const NOTE: &str = "
-def registerCallbacks(reg):
-    reg.registerCallback('plugin', 'a-plugins-key', note)
-
-def note(sg, logger, event, args):
-    done(event['id'])
-";
-
-fn ids(ids: &[i64]) -> Vec<String> {
-    ids.iter().map(i64::to_string).collect()
-}
+use crate::daemon::{NOTE, Studio, ids, python};
 
 #[test]
 fn a_site_that_fails_or_talks_nonsense_loses_nothing_and_the_log_says_what_is_wrong() {
