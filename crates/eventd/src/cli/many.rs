@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::Args;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::run::{Daemon, tell_systemd, watchdog};
+use super::prepare::Logging;
+use super::run::{Daemon, ended_early, tell_systemd, watchdog};
+use super::signals::{Asked, Signals};
 use super::{Error, prepare, say};
 use crate::config::Settings;
 use crate::lanes::{Shared, serves};
@@ -94,6 +95,15 @@ fn sites(settings: &Settings) -> Vec<Arc<str>> {
 
 impl Serve {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        let mut signals = Signals::handle()?;
+        let Some(daemon) = signals.unless_ended(self.start(config)).await else {
+            return Ok(ended_early());
+        };
+        daemon?.serve(signals).await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn start(self, config: Option<&Path>) -> Result<Daemon, Error> {
         let log = Log::start(20, !self.at.quiet);
         let settings = prepare::settings(config).await?;
         let nats = self.at.settings(&settings, &self.hosts)?;
@@ -116,8 +126,7 @@ impl Serve {
                 }
             }
         });
-        daemon.serve().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(daemon)
     }
 }
 
@@ -144,6 +153,19 @@ impl Readers for Consumers {
 
 impl Publish {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        let mut signals = Signals::handle()?;
+        let file = self.events.clone();
+        let Some(publisher) = signals.unless_ended(self.start(config)).await else {
+            return Ok(ended_early());
+        };
+        match file {
+            Some(file) => publisher?.feed(&file, signals).await?,
+            None => publisher?.poll(signals).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn start(self, config: Option<&Path>) -> Result<Publisher, Error> {
         let log = Log::start(20, !self.at.quiet);
         let settings = prepare::settings(config).await?;
         let nats = self.at.settings(&settings, &[])?;
@@ -158,53 +180,72 @@ impl Publish {
             queue.begin_after(&site.name, id).await?;
         }
         let workers = prepare::workers(&settings)?;
-        let shared = prepare::on(Arc::clone(&queue) as _, Arc::clone(&settings), workers, false);
-        let mut logging = prepare::log(&log, &shared);
+        let shared = prepare::on(Arc::clone(&queue) as _, settings, workers, false);
+        let logging = prepare::log(&log, &shared);
         let readers = Arc::new(Consumers { queue: Arc::clone(&queue), shared: shared.clone() });
         tracing::info!(version = env!("CARGO_PKG_VERSION"), host = queue.host(), "sgtk-eventd publishes");
-        if let Some(file) = &self.events {
-            let site = settings.sites.first().ok_or("there is no site")?;
-            let count = lines::feed(file, &site.name, &*queue, &*readers, |_| {}).await?;
-            say(format_args!("{count} events are new in the stream"));
-            prepare::end(shared.workers, Duration::ZERO).await;
-            queue.shut_down().await?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        Ok(Publisher { queue, shared, readers, logging })
+    }
+}
+
+/// A publisher that is ready.
+struct Publisher {
+    queue: Arc<NatsQueue>,
+    shared: Shared,
+    readers: Arc<Consumers>,
+    logging: Logging,
+}
+
+impl Publisher {
+    /// Puts the events of a file into the stream.
+    async fn feed(self, file: &Path, mut signals: Signals) -> Result<(), Error> {
+        let site = self.shared.settings.sites.first().ok_or("there is no site")?;
+        let feed = lines::feed(file, &site.name, &*self.queue, &*self.readers, |_| {});
+        let fed = signals.unless_ended(feed).await;
+        prepare::end(self.shared.workers, Duration::ZERO).await;
+        self.queue.shut_down().await?;
+        let ended = "it was ended by a signal before all events of the file were in the stream";
+        let count = fed.ok_or(ended)??;
+        say(format_args!("{count} events are new in the stream"));
+        Ok(())
+    }
+
+    /// Polls the sites until a signal ends it.
+    async fn poll(mut self, mut signals: Signals) -> Result<(), Error> {
         let (stop, stopped) = watch::channel(false);
         let mut pollers = JoinSet::new();
-        for site in &settings.sites {
+        for site in &self.shared.settings.sites {
             let poller = Poller {
-                settings: Arc::clone(&settings),
+                settings: Arc::clone(&self.shared.settings),
                 site: site.clone(),
-                workers: Arc::clone(&shared.workers),
-                queue: Arc::clone(&queue) as _,
-                readers: Arc::clone(&readers) as _,
-                board: Arc::clone(&shared.board),
-                metrics: Arc::clone(&shared.metrics),
+                workers: Arc::clone(&self.shared.workers),
+                queue: Arc::clone(&self.queue) as _,
+                readers: Arc::clone(&self.readers) as _,
+                board: Arc::clone(&self.shared.board),
+                metrics: Arc::clone(&self.shared.metrics),
                 wake: Arc::new(Notify::new()),
                 stop: stopped.clone(),
                 first: None,
             };
             pollers.spawn(poller.run());
         }
-        let mut failed = false;
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tell_systemd(&[NotifyState::Ready]);
+        let mut failed = false;
+        // It has no plugins to load anew.
+        let over = async { while signals.next().await == Asked::Reload {} };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = over => {}
             _ = pollers.join_next() => failed = true,
             () = alive() => {}
         }
         tell_systemd(&[NotifyState::Stopping]);
         stop.send_replace(true);
         while pollers.join_next().await.is_some() {}
-        logging.end_mails().await;
-        prepare::end(shared.workers, Duration::from_secs(2)).await;
-        queue.shut_down().await?;
+        self.logging.end_mails().await;
+        prepare::end(self.shared.workers, Duration::from_secs(2)).await;
+        self.queue.shut_down().await?;
         tracing::info!("sgtk-eventd has ended");
-        if failed { Err("a site is not polled: the log says why".into()) } else { Ok(ExitCode::SUCCESS) }
+        if failed { Err("a site is not polled: the log says why".into()) } else { Ok(()) }
     }
 }
 

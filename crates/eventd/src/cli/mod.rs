@@ -10,6 +10,7 @@ mod many;
 mod prepare;
 mod progress;
 mod run;
+mod signals;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -100,7 +101,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(arguments.run()) {
+    let outcome = runtime.block_on(arguments.run());
+    // A signal may have ended it while workers were being started, which nobody waits for any more.
+    runtime.shutdown_background();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sgtk-eventd: {error}");

@@ -11,12 +11,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::prepare::Logging;
 use super::progress::CatchUp;
+use super::signals::{Asked, Signals};
 use super::{Error, prepare};
 use crate::config::Settings;
 use crate::control::page::{self, Page};
@@ -45,12 +45,19 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        let mut signals = Signals::handle()?;
         let log = Log::start(20, !self.quiet);
-        let (settings, workers) = prepare::settings_and_workers(config).await?;
-        let http = self.http.or_else(|| settings.http.clone());
+        let start = async {
+            let (settings, workers) = prepare::settings_and_workers(config).await?;
+            let http = self.http.or_else(|| settings.http.clone());
+            Daemon::start(settings, workers, &log, http, self.events.is_none()).await
+        };
+        let Some(daemon) = signals.unless_ended(start).await else {
+            return Ok(ended_early());
+        };
         match self.events {
-            None => Daemon::start(settings, workers, &log, http, true).await?.serve().await,
-            Some(file) => Daemon::start(settings, workers, &log, http, false).await?.feed(&file).await?,
+            None => daemon?.serve(signals).await,
+            Some(file) => daemon?.feed(&file, signals).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -172,13 +179,7 @@ impl Daemon {
     }
 
     /// Works until a signal ends it.
-    pub(super) async fn serve(self) {
-        let signals =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-            tracing::error!("signals cannot be handled");
-            return;
-        };
+    pub(super) async fn serve(self, mut signals: Signals) {
         tell_systemd(&[NotifyState::Ready]);
         let mut look =
             tokio::time::interval(self.shared.settings.fetch_interval.max(Duration::from_millis(100)));
@@ -188,12 +189,13 @@ impl Daemon {
         let mut refresh = tokio::time::interval(Duration::from_secs(3600));
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: all plugins are loaded anew");
-                    self.lanes.reload().await;
-                }
+                asked = signals.next() => match asked {
+                    Asked::End => break,
+                    Asked::Reload => {
+                        tracing::info!("SIGHUP: all plugins are loaded anew");
+                        self.lanes.reload().await;
+                    }
+                },
                 _ = look.tick() => self.lanes.look().await,
                 // The answer comes by way of the queue's own thread: it is alive as well.
                 _ = alive.tick() => if self.shared.queue.state().await.is_ok() {
@@ -221,19 +223,20 @@ impl Daemon {
     }
 
     /// Has lanes do the events of a file, and ends.
-    async fn feed(self, file: &Path) -> Result<(), Error> {
+    async fn feed(self, file: &Path, mut signals: Signals) -> Result<(), Error> {
+        let fed = signals.unless_ended(self.do_file(file)).await;
+        self.drain().await;
+        fed.unwrap_or_else(|| Err("it was ended by a signal before all events of the file were done".into()))
+    }
+
+    async fn do_file(&self, file: &Path) -> Result<(), Error> {
         let site = self.shared.settings.sites.first().ok_or("there is no site")?;
         let bar = ProgressBar::new_spinner().with_message("lines read");
         let readers = LaneReaders(Arc::clone(&self.lanes));
         let told = |lines: usize| bar.set_position(lines as u64);
-        let fed = lines::feed(file, &site.name, &*self.shared.queue, &readers, told).await;
-        if let Ok(events) = &fed {
-            bar.finish_and_clear();
-            self.catch_up(*events as u64).await?;
-        }
-        self.drain().await;
-        fed?;
-        Ok(())
+        let events = lines::feed(file, &site.name, &*self.shared.queue, &readers, told).await?;
+        bar.finish_and_clear();
+        self.catch_up(events as u64).await
     }
 
     /// Waits until no lane has anything to do any more, but for those that have stopped or are paused.
@@ -268,6 +271,12 @@ impl Daemon {
         }
         tracing::info!("sgtk-eventd has ended");
     }
+}
+
+/// What there is to say where a signal has ended a daemon before it worked.
+pub(super) fn ended_early() -> ExitCode {
+    tracing::info!("sgtk-eventd was ended while it started");
+    ExitCode::SUCCESS
 }
 
 /// Goes on where shotgunEvents was, where there is no state yet.

@@ -121,7 +121,10 @@ def note(sg, logger, event, args):
         let before = studio.record().len();
         studio.until("something is done", || studio.record().len() > before || count());
     }
-    assert!(daemon.stop().success());
+    // The last one may just have been started.
+    studio.until("it answers", || studio.said_if_running(&["status"]).is_some());
+    let status = daemon.stop();
+    assert!(status.success(), "{status}");
     let again = judge(&studio.record(), &plugins, &ids);
     eprintln!("{lanes}: {killed} kills, {again} of {total} events came again");
     assert!(again <= killed * plugins.len(), "{again} events came again after {killed} kills");

@@ -290,19 +290,26 @@ impl Studio {
         daemon
     }
 
-    /// Kills the worker processes of a project, as the kernel does where memory is short.
+    /// Kills the worker processes of a project, as the kernel does where memory is short, and waits until the
+    /// daemon knows: it gives no call to one of them then.
     pub(crate) fn kill_workers(&self, name: &str) {
         let name = match self.isolation {
             Isolation::Workers => name,
             #[cfg(feature = "embedded")]
             Isolation::InProcess => "projects",
         };
-        let status: Value = serde_json::from_str(&self.said(&["status", "--json"])).unwrap();
-        let workers = status["workers"].as_object().unwrap();
-        for (_, pid) in workers.iter().filter(|(worker, _)| worker.contains(name)) {
+        let killed: Vec<_> = self.workers().into_iter().filter(|(worker, _)| worker.contains(name)).collect();
+        for (_, pid) in &killed {
             // It may have ended meanwhile.
             let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
         }
+        self.until("the workers have ended", || !self.workers().iter().any(|one| killed.contains(one)));
+    }
+
+    /// The worker processes, by name.
+    fn workers(&self) -> Vec<(String, Value)> {
+        let status: Value = serde_json::from_str(&self.said(&["status", "--json"])).unwrap();
+        status["workers"].as_object().unwrap().clone().into_iter().collect()
     }
 
     fn count(&self, kind: &str) -> usize {
@@ -408,6 +415,11 @@ impl Daemon {
     /// Ends it by SIGTERM.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -288,6 +289,35 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
         "{numbers}"
     );
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_while_it_starts_ends_with_what_it_has_started() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    // A Python that says where it is, and nothing when it is to read the configuration.
+    let (slow, told) = (studio.path("slow-python"), studio.path("pid"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *sys.executable*) echo \"$0\"; exit;; esac\n\
+         echo $$ > {0}.new && mv {0}.new {0}\nexec sleep 600\n",
+        told.display()
+    );
+    fs::write(&slow, script).unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    studio.set("eventd", &format!("python: {}", slow.display()));
+    for signal in ["TERM", "INT"] {
+        let mut daemon = studio.start();
+        studio.until("its Python runs", || told.exists());
+        let pid = fs::read_to_string(&told).unwrap();
+        fs::remove_file(&told).unwrap();
+        daemon.signal(signal);
+        let status = daemon.ended();
+        assert!(status.success(), "{signal}: {status}");
+        // Nobody may have asked for its status yet.
+        let runs =
+            || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|it| !it.contains(") Z"));
+        studio.until("its Python has ended", || !runs());
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::run::Daemon;
+use super::signals::Signals;
 use super::{Error, prepare, say};
 use crate::report::log::Log;
 
@@ -25,6 +26,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let signals = Signals::handle()?;
         let log = Log::start(20, self.verbose);
         let studio = Arc::new(studio::Studio::new()?);
         let config = studio.config_file();
@@ -40,7 +42,7 @@ impl Demo {
             let (studio, over) = (Arc::clone(&studio), Arc::clone(&over));
             std::thread::spawn(move || studio.live(&over))
         };
-        daemon.serve().await;
+        daemon.serve(signals).await;
         over.store(true, Ordering::Relaxed);
         // It has nothing to say but that the site is gone.
         let _ = life.join();
