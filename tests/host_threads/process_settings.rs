@@ -180,16 +180,41 @@ fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
     alone("process_settings::a_module_that_a_project_loads_first_has_its_defaults_for_the_others", || {
         let configs = bundled().unwrap();
         let host = host(&configs);
+        let changes = [
+            ("urllib.request", "_opener", "None"),
+            ("ssl", "_create_default_https_context.__name__", "'create_default_context'"),
+            ("socket", "socket.__name__", "'socket'"),
+            ("tempfile", "gettempdir.__name__", "'gettempdir'"),
+            ("getpass", "getuser.__name__", "'getuser'"),
+            ("asyncio.events", "get_event_loop_policy.__name__", "'get_event_loop_policy'"),
+        ];
+        let code = |module: &str, attribute: &str| {
+            let name = attribute.trim_end_matches(".__name__");
+            format!("import {module} as module\ndef other(): pass\nmodule.{name} = other")
+        };
+        let value = |py: Python<'_>, module: &str, attribute: &str| {
+            is(py, &format!("__import__('importlib').import_module('{module}').{attribute}"))
+        };
         Python::attach(|py| {
             // As if nobody had loaded them before.
-            run(py, "import sys; [sys.modules.pop(name, None) for name in ('ssl', 'urllib.request')]", &[]);
+            for (module, ..) in changes {
+                run(py, &format!("import sys; sys.modules.pop('{module}', None)"), &[]);
+            }
             let lease = host.lease(py, "project_a").unwrap();
-            for (_, make, _) in &SETTINGS[..2] {
-                run(py, make, &[]);
+            for (module, attribute, _) in changes {
+                run(py, &code(module, attribute), &[]);
             }
             lease.finish().unwrap();
-            assert_eq!(is(py, "__import__('urllib.request').request._opener"), "None");
-            assert_eq!(is(py, SETTINGS[1].2), "'create_default_context'");
+            for (module, attribute, default) in changes {
+                assert_eq!(value(py, module, attribute), default, "{module}, the daemon's");
+            }
+            for (project, has_own) in [("project_b", false), ("project_a", true)] {
+                let lease = host.lease(py, project).unwrap();
+                for (module, attribute, default) in changes {
+                    assert_eq!(value(py, module, attribute) != default, has_own, "{module}, {project}");
+                }
+                lease.finish().unwrap();
+            }
         });
     });
 }

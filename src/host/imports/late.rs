@@ -17,7 +17,7 @@ use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::python::contents::referent;
 use crate::host::python::import::{as_one_import, is_nested, module_count};
-use crate::host::state::world::{World, put_back};
+use crate::host::state::world::{World, note_imported, put_back};
 
 /// How long a late import waits for its project's turn.
 static TIMEOUT: RwLock<Option<Duration>> = RwLock::new(Some(Duration::from_secs(30)));
@@ -42,9 +42,12 @@ pub(super) fn adopting<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let before = module_count(py);
     let imported = as_one_import(import);
-    if !is_nested() && module_count(py) != before {
-        World::lock(py)?.adopt(py)?;
-        leaving::note_damage(py)?;
+    if module_count(py) != before {
+        note_imported(py)?;
+        if !is_nested() {
+            World::lock(py)?.adopt(py)?;
+            leaving::note_damage(py)?;
+        }
     }
     imported
 }

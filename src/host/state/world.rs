@@ -20,6 +20,7 @@ use super::layers::Replaced;
 use super::part::Visit;
 use super::parts::environment::Environment;
 use super::parts::modules::Modules;
+use super::parts::standard_attributes::StandardAttributes;
 use super::parts::{Parts, Shares};
 use crate::error::{Error, Result};
 use crate::host::ownership::acting;
@@ -165,6 +166,18 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
     let Some(state) = &world.in_place else { return Ok(()) };
     world.parts.environment.set_current_pc(py, state.location().current_pc())?;
     world.adopt(py)
+}
+
+/// Takes modules of the standard library that have been imported into what is in place as the daemon's, before
+/// the code that has imported them can change them.
+pub(crate) fn note_imported(py: Python<'_>) -> PyResult<()> {
+    if StandardAttributes::are_known() {
+        return Ok(());
+    }
+    let mut replaced = Replaced::new();
+    let noted = World::lock(py).and_then(|mut world| world.note_imported(py, &mut replaced));
+    drop(replaced);
+    noted
 }
 
 /// Takes variables away from the environment, as the code of the project that is in place might.
@@ -398,6 +411,13 @@ impl World {
         let Some(shares) = self.shares.get(&state.id()) else { return Ok(()) };
         let _paused = CollectorPaused::new(py);
         self.parts.modules.sort(py, state, &state.rules(py), &shares.modules).map(drop)
+    }
+
+    fn note_imported(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        let Some(state) = &self.in_place else { return Ok(()) };
+        let _paused = CollectorPaused::new(py);
+        let modules = self.parts.modules.live(py);
+        self.parts.standard_attributes.note_imported(modules, &state.rules(py), replaced)
     }
 
     /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is

@@ -8,10 +8,10 @@ mod interpreter_settings;
 mod log_levels;
 pub(super) mod loggers;
 pub(super) mod modules;
-mod network_settings;
 pub(super) mod search_path;
 mod search_paths;
-mod standard_attributes;
+mod socket_timeout;
+pub(super) mod standard_attributes;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;
@@ -114,13 +114,10 @@ parts! {
     switch_interval: SettingPart<interpreter_settings::SwitchInterval>,
     /// `gc.enable` and `gc.disable`.
     collector: SettingPart<interpreter_settings::Collector>,
-    /// `urllib.request.install_opener`.
-    opener: SettingPart<network_settings::Opener>,
-    /// `ssl._create_default_https_context`.
-    https_context: SettingPart<network_settings::HttpsContext>,
     /// `socket.setdefaulttimeout`.
-    socket_timeout: SettingPart<network_settings::SocketTimeout>,
-    /// What code replaces in modules of the standard library.
+    socket_timeout: SettingPart<socket_timeout::SocketTimeout>,
+    /// What code replaces in modules of the standard library: also `urllib.request.install_opener` and the
+    /// function that makes contexts for `https`.
     standard_attributes: standard_attributes::StandardAttributes,
     /// The current folder.
     working_folder: working_folder::WorkingFolder,

@@ -1,11 +1,14 @@
 //! What code replaces in modules of the standard library, or adds to them: `socket.socket` by a class that
 //! goes through a proxy, `tempfile.tempdir`, `os.environ` as a whole.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule, PyString};
 
+use crate::host::ownership::rules::Rules;
 use crate::host::python::contents::{items, version};
-use crate::host::python::modules::{function_globals, loaded};
+use crate::host::python::modules::{function_globals, is_initializing, loaded, module_dict};
 use crate::host::state::layers::Replaced;
 use crate::host::state::part::{Part, Visit};
 
@@ -14,9 +17,9 @@ const MODULES: [(&str, &[&str]); 15] = [
     ("builtins", &["_"]),
     ("os", &[]),
     ("socket", &[]),
-    ("ssl", &[]),
+    ("ssl", &["_create_default_https_context"]),
     ("http.client", &[]),
-    ("urllib.request", &[]),
+    ("urllib.request", &["_opener"]),
     ("subprocess", &[]),
     ("tempfile", &[]),
     ("threading", &["_profile_hook", "_trace_hook"]),
@@ -28,8 +31,11 @@ const MODULES: [(&str, &[&str]); 15] = [
     ("hashlib", &[]),
 ];
 
+/// Whether all of the modules are known as the daemon has them.
+static ARE_KNOWN: AtomicBool = AtomicBool::new(false);
+
 /// See the module's documentation. What a project's code sets is its own, and the daemon's comes back when it
-/// leaves. What was loaded while the project was in place for the first time is taken as it was then.
+/// leaves. A module that is loaded while a project is in place is the daemon's as it is when the import ends.
 pub(crate) struct StandardAttributes {
     modules: Vec<Module>,
     /// The daemon's modules when these were last looked for.
@@ -151,13 +157,43 @@ impl Part for StandardAttributes {
 }
 
 impl StandardAttributes {
+    /// Whether [`note_imported`](Self::note_imported) has nothing to do any more.
+    pub(crate) fn are_known() -> bool {
+        ARE_KNOWN.load(Ordering::Relaxed)
+    }
+
+    /// Takes the modules that have been imported since the project was put in place as the daemon's, before
+    /// the code that has imported them goes on. `modules` is `sys.modules`.
+    pub(crate) fn note_imported(
+        &mut self,
+        modules: &Bound<'_, PyDict>,
+        rules: &Rules,
+        replaced: &mut Replaced,
+    ) -> PyResult<()> {
+        let py = modules.py();
+        for module in self.modules.iter_mut().filter(|module| module.base.is_none()) {
+            let name = module.name.bind(py);
+            let Some(loaded) = modules.get_item(name)? else { continue };
+            // Code of a project's may have a module of such a name.
+            if is_initializing(&loaded) || rules.of_entry(name, &loaded).is_hidden() {
+                continue;
+            }
+            if let Some(live) = module_dict(&loaded) {
+                module.set_live(Some(live.clone()), replaced);
+                module.take_base(&live, replaced)?;
+            }
+        }
+        let are_known = self.modules.iter().all(|module| module.base.is_some());
+        ARE_KNOWN.store(are_known, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn find(&mut self, visit: &mut Visit<'_, '_>) {
         if self.found_among == visit.daemons_modules {
             return;
         }
         for module in &mut self.modules {
-            let live = loaded(visit.py, &module.name).map(Bound::unbind);
-            visit.replaced.extend(std::mem::replace(&mut module.live, live).map(Py::into_any));
+            module.set_live(loaded(visit.py, &module.name), visit.replaced);
         }
         self.found_among = visit.daemons_modules;
     }
@@ -166,6 +202,20 @@ impl StandardAttributes {
 impl Module {
     fn live<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
         self.live.as_ref().map(|live| live.bind(py).clone())
+    }
+
+    /// What was known of a module before does not hold for one that was loaded anew.
+    fn set_live(&mut self, live: Option<Bound<'_, PyDict>>, replaced: &mut Replaced) {
+        let is_same = match (&self.live, &live) {
+            (Some(before), Some(live)) => before.is(live),
+            (before, live) => before.is_none() && live.is_none(),
+        };
+        if !is_same {
+            replaced.extend(std::mem::replace(&mut self.live, live.map(Bound::unbind)).map(Py::into_any));
+            replaced.extend(self.base.take().map(Py::into_any));
+            (self.daemons_version, self.projects_version) = (None, None);
+            ARE_KNOWN.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Takes what is there now for the daemon's.
