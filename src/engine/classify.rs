@@ -34,7 +34,7 @@ const CONFIGURATION: &[&str] = &[
     "TankInvalidCoreLocationError",
     "TankNotPipelineConfigurationError",
     "UnresolvableCoreConfigurationError",
-    // Of `steps.py`.
+    // Of `outcome.py`.
     "UnexpectedOutcome",
 ];
 

@@ -59,6 +59,10 @@ pub use code_cache::{CodeKey, CodeStore, UnusableCodeCache};
 // For `sgtk-host` and `sgtk-pool`, which look at zips and sources as well.
 #[doc(hidden)]
 pub use bootstrap::is_function;
+// For `sgtk-host`, which reads an engine's files so.
+#[cfg(unix)]
+#[doc(hidden)]
+pub use disk::{FolderContents, ReadFile};
 #[doc(hidden)]
 pub use disk::{Stamp, forget_compiled, looks_current};
 #[doc(hidden)]

@@ -68,7 +68,7 @@ pub enum DifferenceKind {
 }
 
 impl Difference {
-    /// What `describe` of `steps.py` tells of them.
+    /// What `describe` of `outcome.py` tells of them.
     // For `sgtk-host` and `sgtk-pool`.
     #[doc(hidden)]
     #[must_use]
@@ -81,7 +81,7 @@ impl Difference {
         pairs.map(|(kind, message)| Self::new(kind, message)).collect()
     }
 
-    /// `kind` as `steps.py` calls it.
+    /// `kind` as `outcome.py` calls it.
     // For `sgtk-host` and `sgtk-pool`.
     #[doc(hidden)]
     #[must_use]

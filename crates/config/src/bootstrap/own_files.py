@@ -231,36 +231,55 @@ class OwnFiles(object):
             return None
         return "%s has come into it" % come[0] if come else None
 
-    def _read(self, folder, within=()):
-        """
-        Looks at all files in a folder, and gives those that can be read and are not very large, with their
-        contents and digests.
-        """
-        names = set()
-        real = os.path.realpath(folder)
-        if real in within:
-            return
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            return
-        for entry in entries:
-            if not _counts(entry.name):
-                continue
-            names.add(entry.name)
-            if entry.is_dir():
-                for found in self._read(entry.path, within + (real,)):
-                    yield found
-                continue
-            try:
-                stamp, data = _stamp_and_contents(entry.path)
-            except OSError:
-                continue
-            digest = None if data is None else _digest(data)
-            self._files[entry.path] = stamp, digest
+    def _read(self, folder):
+        """Looks at all files in a folder, and gives those that may be imported."""
+        files, names = _readers[-1](folder)
+        self._names.update((folder, set(listed)) for folder, listed in names.items())
+        for path, stamp, digest, data in files:
+            self._files[path] = stamp, digest
             if data is not None:
-                yield entry.path, data, digest
-        self._names[folder] = names
+                yield path, data, digest
+
+
+def _read_folder(folder):
+    """
+    All files of a folder and below it: the path of each, its stamp, its digest, and what is in it where it may be
+    imported; and the names in each folder by its path. What cannot be read is left out.
+    """
+    files, names = [], {}
+    _walk(folder, (), files, names)
+    return files, names
+
+
+def _walk(folder, within, files, names):
+    real = os.path.realpath(folder)
+    if real in within:
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    entries = [entry for entry in entries if _counts(entry.name)]
+    names[folder] = [entry.name for entry in entries]
+    for entry in entries:
+        if entry.is_dir():
+            _walk(entry.path, within + (real,), files, names)
+            continue
+        try:
+            stamp, data = _stamp_and_contents(entry.path)
+        except OSError:
+            continue
+        digest = None if data is None else _digest(data)
+        files.append((entry.path, stamp, digest, data if entry.path.endswith((".py", ".zip")) else None))
+
+
+#: How folders are read: the last one.
+_readers = [_read_folder]
+
+
+def read_folders_with(reader):
+    """Has folders be read by another function, which gives what `_read_folder` gives."""
+    _readers.append(reader)
 
 
 class _Kept(importlib.machinery.SourceFileLoader):

@@ -23,6 +23,7 @@ const OWN: &str = bundle! {
     "agent.py" => "agent.py",
     "calls.py" => "calls.py",
     "code.py" => "code.py",
+    "cores.py" => "cores.py",
     "errors.py" => "errors.py",
     "own_state.py" => "own_state.py",
     "pickles.py" => "pickles.py",

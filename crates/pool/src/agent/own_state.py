@@ -6,21 +6,13 @@ core.
 """
 
 import builtins
-import gc
 import logging
 import os
 import sys
 
-#: Top-level names of a core.
-TOOLKIT = ("tank", "sgtk", "tank_vendor")
-
-#: What Toolkit calls modules of a core that another one has taken the place of.
-SET_ASIDE = ("core_swap_", "_tank_vendor_swap_")
+_cores = part("cores")
 
 CURRENT_PC = b"TANK_CURRENT_PC"
-
-#: How long to wait for threads of a core that was left behind, in seconds.
-THREADS = 2.0
 
 #: After how many other cores a worker is replaced: each leaves loggers with names of its own, and libraries
 #: of some keep files and connections open.
@@ -109,7 +101,7 @@ class OwnState(object):
         names = sys.modules["tank.platform.engine"].__dict__
         for name, value in list(names.items()):
             if value is engine:
-                self.aside = names, name, engine, _threads()
+                self.aside = names, name, engine, _cores.threads()
                 names[name] = None
                 return
 
@@ -122,17 +114,17 @@ class OwnState(object):
                 return True
             if is_there:
                 found.append("an engine was left running")
-                return _destroy(self.tank, found)
+                return _cores.destroy(self.tank, found)
         else:
             names, name, engine, threads = self.aside
             self.aside = None
             if self.engine() is not None:
                 found.append("an engine was left running")
-                if not _destroy(self.tank, found):
+                if not _cores.destroy(self.tank, found):
                     return False
             names[name] = engine
             own = {id(module.__dict__) for module in self.own.values() if hasattr(module, "__dict__")}
-            if not _end_threads(own, found, threads):
+            if not _cores.end_threads(own, found, threads):
                 return False
         if self.is_destroyed or self.engine() is None:
             found.append("its engine was destroyed")
@@ -148,9 +140,7 @@ class OwnState(object):
         self.entries = list(sys.path)
         self.finders = list(sys.meta_path)
         self.importer = builtins.__import__
-        self.attributes = {
-            name: value for name, value in vars(sys).items() if _top(type(value).__module__) in TOOLKIT
-        }
+        self.attributes = {name: value for name, value in vars(sys).items() if _cores.is_of_a_core(value)}
         self.current_pc = os.environ._data.get(CURRENT_PC)
         self.loggers = []
         for name in LOGGERS:
@@ -175,12 +165,12 @@ class OwnState(object):
 
     def engine(self):
         """The current engine of the project's core."""
-        return _engine_of(self.tank)
+        return _cores.engine_of(self.tank)
 
     def is_own(self, name, module):
         """Whether a module is the project's core's, or of a library that the core brings."""
-        file = _file(module)
-        return _top(name) in TOOLKIT or file is not None and self.is_in_core(file)
+        file = _cores.file_of(module)
+        return _cores.top(name) in _cores.TOOLKIT or file is not None and self.is_in_core(file)
 
     def is_in_core(self, path):
         """Whether a path is in the core's folder."""
@@ -200,9 +190,9 @@ class OwnState(object):
             builtins.__import__ = self.importer
         foreign = self.foreign_modules()
         lost = [name for name, module in self.own.items() if self.modules.get(name) is not module]
-        cores = _cores(foreign.values(), self.tank)
+        cores = _cores.among(foreign.values(), self.tank)
         if lost or foreign:
-            found.append(_told_of_cores(cores) if cores else "its core's modules were purged or replaced")
+            found.append(_cores.told(cores) if cores else "its core's modules were purged or replaced")
             can_go_on = self.end_cores(cores, foreign, found)
             self.bring_back(foreign, cores)
         has_bootstrapped = bool(lost or foreign or self.aside)
@@ -223,7 +213,7 @@ class OwnState(object):
         if lost or foreign:
             roots = tuple(core + os.sep for core in cores.values())
             foreign = cores = None
-            _forget(roots)
+            _cores.forget(roots)
             can_go_on = can_go_on and all(self.modules.get(name) is one for name, one in self.own.items())
             self.other_cores += 1
             if self.other_cores == OTHER_CORES:
@@ -238,19 +228,19 @@ class OwnState(object):
         for name, module in list(self.modules.items()):
             if self.all.get(name) is module:
                 continue
-            file = _file(module)
-            if _top(name) in TOOLKIT:
+            file = _cores.file_of(module)
+            if _cores.top(name) in _cores.TOOLKIT:
                 # Late imports of the own core are none.
                 is_late = name not in self.own and (file is None or self.is_in_core(file))
                 if not is_late or self.modules.get("tank") is not self.tank:
                     found[name] = module
-            elif name.startswith(SET_ASIDE):
+            elif name.startswith(_cores.SET_ASIDE):
                 found[name] = module
-        cores = _cores(found.values(), self.tank)
+        cores = _cores.among(found.values(), self.tank)
         for name, module in list(self.modules.items()):
             if name in found or self.all.get(name) is module:
                 continue
-            file = _file(module)
+            file = _cores.file_of(module)
             if file is not None and any(file.startswith(core + os.sep) for core in cores.values()):
                 found[name] = module
             elif name in self.own and file is not None and self.is_in_core(file):
@@ -261,15 +251,15 @@ class OwnState(object):
         """Destroys the engines of other cores. Returns whether nothing of theirs is running any more."""
         ended = True
         for tank in cores:
-            if _engine_of(tank) is not None:
+            if _cores.engine_of(tank) is not None:
                 found.append("an engine of it was left running")
-                ended = _destroy(tank, found) and ended
-            _end_log_file(tank)
+                ended = _cores.destroy(tank, found) and ended
+            _cores.end_log_file(tank)
         own = {id(module) for module in self.own.values()}
         names = {
             id(one.__dict__) for one in foreign.values() if id(one) not in own and hasattr(one, "__dict__")
         }
-        return _end_threads(names, found) and ended
+        return _cores.end_threads(names, found) and ended
 
     def bring_back(self, foreign, cores):
         """Puts the own modules in place of the foreign ones, wherever other modules have those by name."""
@@ -288,12 +278,12 @@ class OwnState(object):
                     own = self.own.get(getattr(value, "__name__", None))
                     if own is not None:
                         names[key] = own
-                elif name not in self.all and _is_of(value, gone):
+                elif name not in self.all and _cores.is_of(value, gone):
                     # It was imported while another core was in place, and has taken something of that.
                     self.modules.pop(name, None)
                     break
         for name, value in list(vars(sys).items()):
-            if name not in self.attributes and _top(type(value).__module__) in TOOLKIT:
+            if name not in self.attributes and _cores.is_of_a_core(value):
                 delattr(sys, name)
         for name, value in self.attributes.items():
             setattr(sys, name, value)
@@ -302,10 +292,10 @@ class OwnState(object):
         """Has the loggers have the handlers that they had, and others that are not Toolkit's."""
         for logger, handlers, propagate, level in self.loggers:
             others = [handler for handler in logger.handlers if handler not in handlers]
-            logger.handlers[:] = handlers + [handler for handler in others if not _is_toolkits(handler)]
+            logger.handlers[:] = handlers + [handler for handler in others if not _cores.is_toolkits(handler)]
             for handler in others:
-                if _is_toolkits(handler):
-                    _quietly(handler.close)
+                if _cores.is_toolkits(handler):
+                    _cores.quietly(handler.close)
             logger.propagate = propagate
             logger.setLevel(level)
 
@@ -317,7 +307,7 @@ class OwnState(object):
             return
         entries = []
         for entry in sys.path:
-            if entry not in entries and (entry in self.entries or not _has_core(entry, cores)):
+            if entry not in entries and (entry in self.entries or not _cores.has_core(entry, cores)):
                 entries.append(entry)
         missing = [entry for entry in self.entries if entry not in entries]
         if missing:
@@ -336,7 +326,7 @@ class OwnState(object):
         if sys.meta_path == self.finders:
             return
         others = [one for one in sys.meta_path if one not in self.finders]
-        toolkits = [one for one in others if _is_toolkits(one)]
+        toolkits = [one for one in others if _cores.is_toolkits(one)]
         missing = [one for one in self.finders if one not in sys.meta_path]
         if missing:
             found.append("a finder was taken from sys.meta_path")
@@ -344,161 +334,3 @@ class OwnState(object):
         elif toolkits:
             found.append("a finder of Toolkit's was left on sys.meta_path")
             sys.meta_path[:] = [one for one in sys.meta_path if one not in toolkits]
-
-
-def _top(name):
-    return name.partition(".")[0] if isinstance(name, str) else ""
-
-
-def _file(module):
-    file = getattr(module, "__dict__", {}).get("__file__")
-    return file if isinstance(file, str) else None
-
-
-def _engine_of(tank):
-    try:
-        return tank.platform.current_engine()
-    except Exception:
-        return None  # Half loaded.
-
-
-def _cores(modules, own):
-    """Other modules called `tank` among these, each with its core's folder."""
-    found = {}
-    for module in modules:
-        names = getattr(module, "__dict__", {})
-        file = _file(module)
-        if module is not own and names.get("__name__") in ("tank", "sgtk") and file and "__path__" in names:
-            found[module] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(file))))
-    return found
-
-
-def _told_of_cores(cores):
-    return "another core was left in place, from %s" % " and ".join(sorted(set(cores.values())))
-
-
-def _is_of(value, modules):
-    """Whether an object is of a class, or is a function or a class, of one of these modules."""
-    for one in (value, type(value)):
-        name = getattr(one, "__module__", None)
-        if _top(name) in TOOLKIT and any(
-            module.__dict__.get("__name__") == name for module in modules.values()
-        ):
-            return True
-    return False
-
-
-def _is_toolkits(one):
-    name = type(one).__module__
-    return _top(name) in TOOLKIT or name.startswith(SET_ASIDE) or name == "sgtk_host"
-
-
-def _has_core(entry, cores):
-    if not isinstance(entry, str):
-        return False
-    if any(entry == core or entry.startswith(core + os.sep) for core in cores.values()):
-        return True
-    return any(os.path.isfile(os.path.join(entry, name, "__init__.py")) for name in ("tank", "sgtk"))
-
-
-def _destroy(tank, found):
-    """Destroys a core's engine. Returns whether it is gone."""
-    for _ in range(2):
-        engine = _engine_of(tank)
-        if engine is None:
-            return True
-        try:
-            engine.destroy()
-        except Exception as error:
-            found.append("destroying it raised %s" % type(error).__name__)
-    if _engine_of(tank) is not None:
-        # Its own code does not end it: at least it is no longer in the way.
-        _quietly(lambda: tank.platform.engine.set_current_engine(None))
-    return _engine_of(tank) is None
-
-
-def _end_log_file(tank):
-    manager = getattr(tank, "LogManager", None)
-    if manager is not None:
-        _quietly(lambda: manager().uninitialize_base_file_handler())
-
-
-def _threads():
-    threading = sys.modules.get("threading")
-    return [] if threading is None else threading.enumerate()
-
-
-def _end_threads(names, found, spared=()):
-    """Waits a moment for threads that run the code of modules with these dictionaries. Returns whether all
-    have ended.
-    """
-    import time
-
-    end = time.monotonic() + THREADS
-    threads = [thread for thread in _threads() if thread not in spared and _runs_code_of(thread, names)]
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    names = [thread.name for thread in threads if thread.is_alive()]
-    if names:
-        found.append("thread %s of another engine is still running" % ", ".join(names))
-    return not names
-
-
-def _runs_code_of(thread, names):
-    if thread is sys.modules["threading"].main_thread():
-        return False
-    for function in (getattr(thread, "_target", None), type(thread).run):
-        function = getattr(function, "__func__", function)
-        if id(getattr(function, "__globals__", None)) in names:
-            return True
-    return any(id(one) in names for one in _globals_running_on(thread.ident))
-
-
-def _globals_running_on(ident):
-    """The globals of the code that runs on another thread, from the innermost outwards.
-
-    A frame is looked at only as long as its thread does not go on: CPython 3.11 has been seen to crash
-    otherwise. So all of it is C code, in which no thread is switched: the frames, by `getattr`, and their
-    globals.
-    """
-    import itertools
-    import operator
-
-    innermost = map(operator.methodcaller("__call__"), (sys._current_frames,))
-    innermost = map(operator.methodcaller("get", ident), innermost)
-    frames = itertools.accumulate(itertools.chain(innermost, itertools.repeat("f_back")), getattr)
-    found = []
-    # Garbage that is collected meanwhile may run code of any kind.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        found.extend(map(operator.attrgetter("f_globals"), frames))
-    except AttributeError:
-        # The outermost has None behind it.
-        pass
-    finally:
-        if collects:
-            gc.enable()
-    return found
-
-
-def _forget(roots):
-    """Lets go of what Python's caches have of files in these folders, so that their memory comes back."""
-    del part("bootstrap")._swapped[:]
-    caches = [sys.path_importer_cache]
-    for name, attribute in (("zipimport", "_zip_directory_cache"), ("linecache", "cache")):
-        caches.append(getattr(sys.modules.get(name), attribute, {}))
-    for cache in caches:
-        for path in [path for path in cache if isinstance(path, str) and path.startswith(roots)]:
-            if roots and path not in sys.path:
-                cache.pop(path, None)
-    for clear in getattr(sys.modules.get("typing"), "_cleanups", ()):
-        _quietly(clear)
-    gc.collect()
-
-
-def _quietly(function):
-    try:
-        function()
-    except Exception:
-        pass

@@ -8,7 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::child::timespec;
-use super::spin::Spin;
+use super::spin::{Spin, Waiting};
 use super::worker::Worker;
 use crate::wire::{END, Frame, Received, encode_text};
 
@@ -104,6 +104,7 @@ impl Link {
         }
         self.widen(frame.len());
         let mut looks = true;
+        let waiting = Waiting::begin();
         loop {
             let rest = frame.get(*sent..).unwrap_or_default();
             let mut wanted = PollFlags::empty();
@@ -123,7 +124,7 @@ impl Link {
             if let Some(frame) = self.next_frame()? {
                 return Ok(frame);
             }
-            if std::mem::take(&mut looks) && wanted.is_empty() && self.look() {
+            if std::mem::take(&mut looks) && wanted.is_empty() && self.look(&waiting) {
                 continue;
             }
             self.wait(wanted, deadline)?;
@@ -132,9 +133,9 @@ impl Link {
 
     /// Looks for an answer without sleeping. What else there is than bytes is left to
     /// [`wait`](Self::wait).
-    fn look(&mut self) -> bool {
+    fn look(&mut self, waiting: &Waiting) -> bool {
         let Self { spin, received, answers, .. } = self;
-        spin.look(|| matches!(received.read_from(&*answers), Ok(1..)))
+        spin.look(waiting, || matches!(received.read_from(&*answers), Ok(1..)))
     }
 
     /// Sends a frame that has no answer of its own.

@@ -4,6 +4,7 @@
 //! cheaper. Where none is, or calls take longer, it is wasted, so it is done only as long as it helps.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a caller looks: about as long as it takes to be woken on an idle machine.
@@ -15,9 +16,33 @@ const MISSES: u32 = 4;
 /// But for each one of so many calls, as answers may come quickly again.
 const EVERY: u32 = 64;
 
-/// Whether there is a core for the caller and one for the worker.
-static HAS_CORES: LazyLock<bool> =
-    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+/// How many callers there is a core for, and one for the worker of each.
+static PAIRS_OF_CORES: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(0, |cores| cores.get() / 2));
+
+/// The callers of this process that wait for an answer.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// A caller that waits for an answer, as long as this lives.
+pub(super) struct Waiting(());
+
+impl Waiting {
+    pub(super) fn begin() -> Self {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// Whether there are cores for all callers that wait, and for their workers.
+    fn has_cores(&self) -> bool {
+        WAITING.load(Ordering::Relaxed) <= *PAIRS_OF_CORES
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What looking for answers has come to so far.
 #[derive(Debug, Default)]
@@ -30,8 +55,8 @@ pub(super) struct Spin {
 
 impl Spin {
     /// Looks for an answer where that is likely to help. `found` looks once.
-    pub(super) fn look(&mut self, found: impl FnMut() -> bool) -> bool {
-        *HAS_CORES && self.is_due() && self.note(until_found(found))
+    pub(super) fn look(&mut self, waiting: &Waiting, found: impl FnMut() -> bool) -> bool {
+        waiting.has_cores() && self.is_due() && self.note(until_found(found))
     }
 
     fn is_due(&mut self) -> bool {
