@@ -77,7 +77,6 @@ fn import(py: Python<'_>, name: &str) -> PyResult<String> {
 fn a_thread_whose_import_another_thread_has_replaced_gets_an_error_and_not_the_others_core() {
     isolated(
         "a_thread_whose_import_another_thread_has_replaced_gets_an_error_and_not_the_others_core",
-        |_| (),
         || {
             let version = |name: &str| Python::attach(|py| import(py, name));
             let refused = |name: &str| {

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use python::{eval, linked, run, script, virtual_environment, virtual_environment_that_starts_with};
 use sgtk_host::interpreter::{ExecutableFault, Interpreter, InterpreterError, Origin};
-use sgtk_host_fixtures::isolated;
+use sgtk_host_fixtures::{isolated, isolated_with};
 
 fn alone(name: &str, body: impl FnOnce()) {
-    isolated(name, |_| {}, body);
+    isolated(name, body);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_environment_changes_nothing() {
             .env("LC_ALL", "C")
             .env("VIRTUAL_ENV", folder.path());
     };
-    isolated(name, garbage, || {
+    isolated_with(name, garbage, || {
         Interpreter::start_default().unwrap();
         let linked = linked();
         let prefix = linked.parent().unwrap().parent().unwrap();
@@ -165,7 +165,7 @@ fn a_libpython_that_was_shipped_with_the_program_brings_its_own_python() {
     let prepare = |command: &mut Command| {
         command.env("LD_LIBRARY_PATH", shipped.join("lib")).env("SGTK_HOST_TEST_SHIPPED", &shipped);
     };
-    isolated(name, prepare, || {
+    isolated_with(name, prepare, || {
         let shipped = std::path::PathBuf::from(std::env::var_os("SGTK_HOST_TEST_SHIPPED").unwrap());
         let interpreter = Interpreter::start_default().unwrap();
         assert_eq!(interpreter.library().unwrap().parent(), Some(&*shipped.join("lib")));

@@ -20,7 +20,7 @@ use sgtk_host_fixtures::isolated;
 const LONG: Duration = Duration::from_secs(300);
 
 fn alone(name: &str, body: impl FnOnce()) {
-    isolated(name, |_| {}, body);
+    isolated(name, body);
 }
 
 fn interrupt() {

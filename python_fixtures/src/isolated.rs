@@ -14,8 +14,13 @@ pub fn in_child(name: &str) -> bool {
 /// Runs `body` in a process of its own and fails with that process's output where `body` fails.
 ///
 /// To be called first in the `#[test]` function whose full name in its test binary is `name`: that binary is
-/// started again for this test alone. `prepare` changes the child's command (environment, working folder).
-pub fn isolated(name: &str, prepare: impl FnOnce(&mut Command), body: impl FnOnce()) {
+/// started again for this test alone.
+pub fn isolated(name: &str, body: impl FnOnce()) {
+    isolated_with(name, |_| (), body);
+}
+
+/// As [`isolated`]; `prepare` changes the child's command: its environment, its working folder.
+pub fn isolated_with(name: &str, prepare: impl FnOnce(&mut Command), body: impl FnOnce()) {
     if in_child(name) {
         return body();
     }

@@ -50,7 +50,7 @@ pub use broken::Broken;
 pub use bundles::{AppBundle, EngineBundle, bundle};
 pub use configs::{Configs, bundled, bundled_versions, lay_bundled};
 pub use core::Core;
-pub use isolated::{in_child, isolated};
+pub use isolated::{in_child, isolated, isolated_with};
 pub use missing::missing;
 pub use pythons::{Python, pythons};
 pub use release::{Change, Release, upgrade_by_toolkit};

@@ -1,6 +1,6 @@
 //! The daemon's environment, which may be a Toolkit shell's, decides on no project's configuration.
 
-use sgtk_host_fixtures::isolated;
+use sgtk_host_fixtures::isolated_with;
 
 use crate::support::{assert_own, bootstrap, host, options, studio};
 
@@ -13,7 +13,7 @@ fn in_a_shell_of_176(name: &str, body: impl FnOnce()) {
             .env("SHOTGUN_PIPELINE_CONFIGURATION_ID", "1176")
             .env("TK_BOOTSTRAP_CONFIG_OVERRIDE", "/nonexistent/configuration");
     };
-    isolated(name, prepare, body);
+    isolated_with(name, prepare, body);
 }
 
 #[test]

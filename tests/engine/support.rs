@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sgtk_host::{Bootstrap, BootstrapBuilder, Engine, EngineLease, Host};
-use sgtk_host_fixtures::{Core, Project, Studio, isolated};
+use sgtk_host_fixtures::{Core, Project, Studio, isolated_with};
 
 /// The projects of [`studio`]: number, name, version of the core.
 pub(crate) const PROJECTS: [(u32, &str, &str); 3] =
@@ -18,7 +18,7 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     let prepare = |command: &mut std::process::Command| {
         command.env("SHOTGUN_HOME", home.path());
     };
-    isolated(name, prepare, body);
+    isolated_with(name, prepare, body);
 }
 
 /// A studio with three projects on older and newer cores, to be started from a newer one.

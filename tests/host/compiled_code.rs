@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 use sgtk_config::{CodeKey, CodeStore};
 use sgtk_host::Host;
 use sgtk_host::config::CodeCache;
-use sgtk_host_fixtures::{Configs, Core, isolated};
+use sgtk_host_fixtures::{Configs, Core, isolated, isolated_with};
 
 use crate::support::{assert_audit_is_empty, options, value};
 
@@ -83,31 +83,27 @@ fn planted(host: &Host, project: &str) -> [bool; 2] {
 
 #[test]
 fn code_on_disk_is_taken_for_sources_in_folders_and_in_zips() {
-    isolated(
-        "compiled_code::code_on_disk_is_taken_for_sources_in_folders_and_in_zips",
-        |_| (),
-        || {
-            let setting = Setting::new();
-            setting.plant();
-            let host = setting.host();
-            assert_eq!(planted(&host, "a"), [true; 2]);
-            // A copy with the same contents elsewhere, whose code tells its own place.
-            assert_eq!(planted(&host, "copy"), [true; 2]);
-            for project in ["a", "copy"] {
-                let place = "[sgtk.util.shotgun.site_name.__code__.co_filename, sgtk.util.shotgun.__file__]";
-                let place: [String; 2] = host.with_sgtk(project, |sgtk| Ok(value(sgtk, place))).unwrap();
-                assert_eq!(place[0], place[1]);
-            }
-            assert_audit_is_empty(&host);
-            drop(host);
-            assert_eq!(planted(&setting.host_with(CodeCache::off()), "a"), [false; 2]);
-        },
-    );
+    isolated("compiled_code::code_on_disk_is_taken_for_sources_in_folders_and_in_zips", || {
+        let setting = Setting::new();
+        setting.plant();
+        let host = setting.host();
+        assert_eq!(planted(&host, "a"), [true; 2]);
+        // A copy with the same contents elsewhere, whose code tells its own place.
+        assert_eq!(planted(&host, "copy"), [true; 2]);
+        for project in ["a", "copy"] {
+            let place = "[sgtk.util.shotgun.site_name.__code__.co_filename, sgtk.util.shotgun.__file__]";
+            let place: [String; 2] = host.with_sgtk(project, |sgtk| Ok(value(sgtk, place))).unwrap();
+            assert_eq!(place[0], place[1]);
+        }
+        assert_audit_is_empty(&host);
+        drop(host);
+        assert_eq!(planted(&setting.host_with(CodeCache::off()), "a"), [false; 2]);
+    });
 }
 
 #[test]
 fn an_import_keeps_its_code_on_disk_and_nothing_beside_the_sources() {
-    isolated(
+    isolated_with(
         "compiled_code::an_import_keeps_its_code_on_disk_and_nothing_beside_the_sources",
         |child| {
             child.env_remove("PYTHONDONTWRITEBYTECODE");
@@ -128,49 +124,39 @@ fn an_import_keeps_its_code_on_disk_and_nothing_beside_the_sources() {
 
 #[test]
 fn torn_and_foreign_files_are_compiled_anew() {
-    isolated(
-        "compiled_code::torn_and_foreign_files_are_compiled_anew",
-        |_| (),
-        || {
-            let setting = Setting::new();
-            setting.plant();
-            let files: Vec<_> =
-                fs::read_dir(setting.files()).unwrap().map(|file| file.unwrap().path()).collect();
-            for (index, file) in files.iter().enumerate() {
-                let whole = fs::read(file).unwrap();
-                fs::write(file, if index % 2 == 0 { &whole[..whole.len() / 2] } else { b"\xe3\0\0\0" })
-                    .unwrap();
-            }
-            assert_eq!(planted(&setting.host(), "a"), [false; 2]);
-            assert_eq!(planted(&setting.host(), "b"), [false; 2]);
-        },
-    );
+    isolated("compiled_code::torn_and_foreign_files_are_compiled_anew", || {
+        let setting = Setting::new();
+        setting.plant();
+        let files: Vec<_> = fs::read_dir(setting.files()).unwrap().map(|file| file.unwrap().path()).collect();
+        for (index, file) in files.iter().enumerate() {
+            let whole = fs::read(file).unwrap();
+            fs::write(file, if index % 2 == 0 { &whole[..whole.len() / 2] } else { b"\xe3\0\0\0" }).unwrap();
+        }
+        assert_eq!(planted(&setting.host(), "a"), [false; 2]);
+        assert_eq!(planted(&setting.host(), "b"), [false; 2]);
+    });
 }
 
 #[test]
 fn a_folder_that_others_can_write_to_is_not_used() {
-    isolated(
-        "compiled_code::a_folder_that_others_can_write_to_is_not_used",
-        |_| (),
-        || {
-            let setting = Setting::new();
-            setting.plant();
-            let set_mode = |folder: &Path, mode| {
-                fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
-            };
-            for folder in [setting.files(), setting.cache.clone()] {
-                set_mode(&folder, 0o777);
-                assert_eq!(planted(&setting.host(), "a"), [false; 2]);
-                set_mode(&folder, 0o700);
-            }
-            assert_eq!(planted(&setting.host(), "a"), [true; 2]);
-        },
-    );
+    isolated("compiled_code::a_folder_that_others_can_write_to_is_not_used", || {
+        let setting = Setting::new();
+        setting.plant();
+        let set_mode = |folder: &Path, mode| {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for folder in [setting.files(), setting.cache.clone()] {
+            set_mode(&folder, 0o777);
+            assert_eq!(planted(&setting.host(), "a"), [false; 2]);
+            set_mode(&folder, 0o700);
+        }
+        assert_eq!(planted(&setting.host(), "a"), [true; 2]);
+    });
 }
 
 #[test]
 fn a_file_of_the_same_size_and_second_is_never_served_with_the_code_of_the_one_before() {
-    isolated(
+    isolated_with(
         "compiled_code::a_file_of_the_same_size_and_second_is_never_served_with_the_code_of_the_one_before",
         |child| {
             child.env_remove("PYTHONDONTWRITEBYTECODE");
@@ -194,7 +180,6 @@ fn a_file_of_the_same_size_and_second_is_never_served_with_the_code_of_the_one_b
 fn projects_on_the_same_files_have_their_code_in_common_and_nothing_that_can_change() {
     isolated(
         "compiled_code::projects_on_the_same_files_have_their_code_in_common_and_nothing_that_can_change",
-        |_| (),
         || {
             let setting = Setting::new();
             for cache in [CodeCache::at(&setting.cache), CodeCache::off()] {

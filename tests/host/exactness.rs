@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use sgtk_host::Error;
-use sgtk_host_fixtures::{bundled, bundled_versions, isolated};
+use sgtk_host_fixtures::{bundled, bundled_versions, isolated, isolated_with};
 
 use crate::support::{Daemon, assert_audit_is_empty, host, lease_own, value};
 
@@ -74,7 +74,7 @@ logging.getLogger('sgtk.of.the.daemon').addHandler(logging.NullHandler())
 
 #[test]
 fn leases_leave_names_order_and_identity_as_they_were() {
-    isolated(
+    isolated_with(
         "exactness::leases_leave_names_order_and_identity_as_they_were",
         |child| {
             child.env("TANK_CURRENT_PC", "/stale/one").env("LAST_IN_ORDER", "1");
@@ -97,7 +97,7 @@ fn leases_leave_names_order_and_identity_as_they_were() {
 
 #[test]
 fn whatever_project_code_does_to_the_process_is_undone() {
-    isolated(
+    isolated_with(
         "exactness::whatever_project_code_does_to_the_process_is_undone",
         |child| {
             child.env("TANK_CURRENT_PC", "/stale/one");
@@ -133,75 +133,65 @@ fn whatever_project_code_does_to_the_process_is_undone() {
 
 #[test]
 fn a_python_exception_in_a_lease_parks_the_project() {
-    isolated(
-        "exactness::a_python_exception_in_a_lease_parks_the_project",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = daemon();
-            daemon.remember();
-            for (project, version) in bundled_versions() {
-                let error = host
-                    .with_sgtk(project, |sgtk| -> PyResult<()> {
-                        daemon.run("os.environ['NEW'] = '1'; sys.path.append('/new')");
-                        sgtk.call_method1("sgtk_from_path", ("",))?;
-                        Ok(())
-                    })
-                    .unwrap_err();
-                let Error::Python { source } = &error else { panic!("{error}") };
-                assert!(source.is_a("TankError") && source.traceback.is_some(), "{error}");
-                daemon.assert_as_before(project);
-                lease_own(&host, project, version, |_| ());
-                let error =
-                    host.with_sgtk(project, |_| Err::<(), _>(PyValueError::new_err("mine"))).unwrap_err();
-                assert_eq!(error.to_string(), "ValueError: mine");
-                daemon.assert_as_before(project);
-            }
-        },
-    );
+    isolated("exactness::a_python_exception_in_a_lease_parks_the_project", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = daemon();
+        daemon.remember();
+        for (project, version) in bundled_versions() {
+            let error = host
+                .with_sgtk(project, |sgtk| -> PyResult<()> {
+                    daemon.run("os.environ['NEW'] = '1'; sys.path.append('/new')");
+                    sgtk.call_method1("sgtk_from_path", ("",))?;
+                    Ok(())
+                })
+                .unwrap_err();
+            let Error::Python { source } = &error else { panic!("{error}") };
+            assert!(source.is_a("TankError") && source.traceback.is_some(), "{error}");
+            daemon.assert_as_before(project);
+            lease_own(&host, project, version, |_| ());
+            let error = host.with_sgtk(project, |_| Err::<(), _>(PyValueError::new_err("mine"))).unwrap_err();
+            assert_eq!(error.to_string(), "ValueError: mine");
+            daemon.assert_as_before(project);
+        }
+    });
 }
 
 #[test]
 fn a_rust_panic_in_a_lease_parks_the_project() {
-    isolated(
-        "exactness::a_rust_panic_in_a_lease_parks_the_project",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = daemon();
-            daemon.remember();
-            for (project, version) in bundled_versions() {
-                let unwound = catch_unwind(AssertUnwindSafe(|| {
-                    host.with_sgtk(project, |_| -> PyResult<()> {
-                        daemon.run("os.environ['NEW'] = '1'; sys.path.append('/new'); import tank.late_b");
-                        panic!("in the middle of {project}");
-                    })
-                }));
-                assert!(unwound.is_err());
-                daemon.assert_as_before(project);
-                let nested = catch_unwind(AssertUnwindSafe(|| {
-                    Python::attach(|py| {
-                        let _outer = host.lease(py, project).unwrap();
-                        let _inner = host.lease(py, project).unwrap();
-                        panic!("with two leases of {project}");
-                    })
-                }));
-                assert!(nested.is_err());
-                daemon.assert_as_before(project);
-                lease_own(&host, project, version, |_| ());
-                assert_audit_is_empty(&host);
-            }
-        },
-    );
+    isolated("exactness::a_rust_panic_in_a_lease_parks_the_project", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = daemon();
+        daemon.remember();
+        for (project, version) in bundled_versions() {
+            let unwound = catch_unwind(AssertUnwindSafe(|| {
+                host.with_sgtk(project, |_| -> PyResult<()> {
+                    daemon.run("os.environ['NEW'] = '1'; sys.path.append('/new'); import tank.late_b");
+                    panic!("in the middle of {project}");
+                })
+            }));
+            assert!(unwound.is_err());
+            daemon.assert_as_before(project);
+            let nested = catch_unwind(AssertUnwindSafe(|| {
+                Python::attach(|py| {
+                    let _outer = host.lease(py, project).unwrap();
+                    let _inner = host.lease(py, project).unwrap();
+                    panic!("with two leases of {project}");
+                })
+            }));
+            assert!(nested.is_err());
+            daemon.assert_as_before(project);
+            lease_own(&host, project, version, |_| ());
+            assert_audit_is_empty(&host);
+        }
+    });
 }
 
 #[test]
 fn what_a_project_does_to_its_own_process_state_is_there_again_in_its_next_lease() {
     isolated(
         "exactness::what_a_project_does_to_its_own_process_state_is_there_again_in_its_next_lease",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = host(&configs);
@@ -239,18 +229,15 @@ late_a = tank.late_a
 
 #[test]
 fn what_the_daemon_changes_outside_leases_is_seen_inside_and_stays() {
-    isolated(
-        "exactness::what_the_daemon_changes_outside_leases_is_seen_inside_and_stays",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = daemon();
-            for (project, version) in bundled_versions() {
-                lease_own(&host, project, version, |_| ());
-            }
-            daemon.run(
-                "
+    isolated("exactness::what_the_daemon_changes_outside_leases_is_seen_inside_and_stays", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = daemon();
+        for (project, version) in bundled_versions() {
+            lease_own(&host, project, version, |_| ());
+        }
+        daemon.run(
+            "
 sys.path = ['/new/first'] + sys.path
 sys.meta_path.append(Finder)
 sys.modules['new_module'] = types.ModuleType('new_module')
@@ -260,48 +247,43 @@ del os.environ['DAEMON']
 sys.new_attribute = 1
 logging.getLogger('new.logger')
 ",
-            );
-            let there = "['/new/first' in sys.path, Finder in sys.meta_path, 'new_module' in sys.modules, \
+        );
+        let there = "['/new/first' in sys.path, Finder in sys.meta_path, 'new_module' in sys.modules, \
                          'daemon_module' not in sys.modules, 'NEW' in os.environ, 'DAEMON' not in \
                          os.environ, hasattr(sys, 'new_attribute'), 'new.logger' in \
                          logging.Logger.manager.loggerDict]";
-            for (project, version) in bundled_versions() {
-                lease_own(&host, project, version, |_| {
-                    assert_eq!(daemon.get::<Vec<bool>>(there), [true; 8], "{project}");
-                });
-                assert_eq!(daemon.get::<Vec<bool>>(there), [true; 8]);
-            }
-        },
-    );
+        for (project, version) in bundled_versions() {
+            lease_own(&host, project, version, |_| {
+                assert_eq!(daemon.get::<Vec<bool>>(there), [true; 8], "{project}");
+            });
+            assert_eq!(daemon.get::<Vec<bool>>(there), [true; 8]);
+        }
+    });
 }
 
 #[test]
 fn the_lists_and_dictionaries_keep_their_identity_inside_leases() {
-    isolated(
-        "exactness::the_lists_and_dictionaries_keep_their_identity_inside_leases",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = daemon();
-            daemon.run(
-                "held = [sys.modules, sys.path, sys.meta_path, sys.path_hooks, os.environ, os.environ._data]",
-            );
-            let same = "[a is b for a, b in zip(held, [sys.modules, sys.path, sys.meta_path, sys.path_hooks, \
+    isolated("exactness::the_lists_and_dictionaries_keep_their_identity_inside_leases", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = daemon();
+        daemon.run(
+            "held = [sys.modules, sys.path, sys.meta_path, sys.path_hooks, os.environ, os.environ._data]",
+        );
+        let same = "[a is b for a, b in zip(held, [sys.modules, sys.path, sys.meta_path, sys.path_hooks, \
                         os.environ, os.environ._data])]";
-            for (project, version) in bundled_versions() {
-                lease_own(&host, project, version, |sgtk| {
-                    assert_eq!(daemon.get::<Vec<bool>>(same), [true; 6], "{project}");
-                    assert_eq!(
-                        daemon.get::<Vec<u8>>("c_environment().get(b'TANK_CURRENT_PC', b'')"),
-                        value::<Option<String>>(sgtk, "__import__('os').environ.get('TANK_CURRENT_PC')")
-                            .unwrap_or_default()
-                            .as_bytes()
-                    );
-                });
-            }
-        },
-    );
+        for (project, version) in bundled_versions() {
+            lease_own(&host, project, version, |sgtk| {
+                assert_eq!(daemon.get::<Vec<bool>>(same), [true; 6], "{project}");
+                assert_eq!(
+                    daemon.get::<Vec<u8>>("c_environment().get(b'TANK_CURRENT_PC', b'')"),
+                    value::<Option<String>>(sgtk, "__import__('os').environ.get('TANK_CURRENT_PC')")
+                        .unwrap_or_default()
+                        .as_bytes()
+                );
+            });
+        }
+    });
 }
 
 /// Classes and objects that answer in Python, as `typing.io` does before 3.12, and note that they were asked.
@@ -324,36 +306,32 @@ class Plain:
 #[test]
 fn no_code_of_a_project_s_objects_runs_while_it_comes_or_goes() {
     // Others could run then, and see the state of neither.
-    isolated(
-        "exactness::no_code_of_a_project_s_objects_runs_while_it_comes_or_goes",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = daemon();
-            daemon.run(ANSWERS_IN_PYTHON);
-            for (project, version) in [("project_a", "v0.24.0"), ("project_b", "v0.22.5")] {
-                lease_own(&host, project, version, |_| ());
+    isolated("exactness::no_code_of_a_project_s_objects_runs_while_it_comes_or_goes", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = daemon();
+        daemon.run(ANSWERS_IN_PYTHON);
+        for (project, version) in [("project_a", "v0.24.0"), ("project_b", "v0.22.5")] {
+            lease_own(&host, project, version, |_| ());
+        }
+        for placed in [
+            "sys.modules['made.of.a.class'] = Answers",
+            "sys.modules['made.of.an.object'] = Answers()",
+            "sys.modules['made.plainly'] = Plain; sys.modules['made.plainly.too'] = Plain()",
+            "sys._made = Answers; sys._made_too = Answers()",
+            "sys.modules['sgtk'].made = Answers; sys.modules['sgtk'].made_too = Answers()",
+        ] {
+            for _ in 0..2 {
+                Python::attach(|py| {
+                    let lease = host.lease(py, "project_a").unwrap();
+                    daemon.run(placed);
+                    daemon.run("asked.clear()");
+                    lease.finish().unwrap();
+                    host.lease(py, "project_b").unwrap().finish().unwrap();
+                });
+                let asked: Vec<(String, String)> = daemon.get("list(asked)");
+                assert_eq!(asked, [], "{placed}");
             }
-            for placed in [
-                "sys.modules['made.of.a.class'] = Answers",
-                "sys.modules['made.of.an.object'] = Answers()",
-                "sys.modules['made.plainly'] = Plain; sys.modules['made.plainly.too'] = Plain()",
-                "sys._made = Answers; sys._made_too = Answers()",
-                "sys.modules['sgtk'].made = Answers; sys.modules['sgtk'].made_too = Answers()",
-            ] {
-                for _ in 0..2 {
-                    Python::attach(|py| {
-                        let lease = host.lease(py, "project_a").unwrap();
-                        daemon.run(placed);
-                        daemon.run("asked.clear()");
-                        lease.finish().unwrap();
-                        host.lease(py, "project_b").unwrap().finish().unwrap();
-                    });
-                    let asked: Vec<(String, String)> = daemon.get("list(asked)");
-                    assert_eq!(asked, [], "{placed}");
-                }
-            }
-        },
-    );
+        }
+    });
 }

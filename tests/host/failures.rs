@@ -51,36 +51,31 @@ logging.getLogger('sgtk.daemon').setLevel(7)
 
 #[test]
 fn a_failed_import_leaves_the_process_as_it_was() {
-    isolated(
-        "failures::a_failed_import_leaves_the_process_as_it_was",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            for generation in [Core::newer("v0.99.0"), Core::older("v0.98.0")] {
-                for (broken, said) in ways(&configs) {
-                    if matches!(broken, Broken::BorrowsTank(_)) && !generation.is_newer() {
-                        // The other core takes the daemon's libraries then, and raises.
-                        continue;
-                    }
-                    configs.localized("project_x", &generation.clone().broken(broken.clone())).unwrap();
-                    let host = host(&configs);
-                    let daemon = rich_daemon();
-                    daemon.remember();
-                    let error = match Python::attach(|py| host.lease(py, "project_x").map(drop)) {
-                        Err(error) => error,
-                        Ok(()) => panic!("{broken:?} was imported"),
-                    };
-                    assert_says(&error, &broken, &configs, said);
-                    daemon.assert_as_before(&format!("{broken:?}"));
-                    assert_eq!(host.residents().len(), 0);
-                    assert_audit_is_empty(&host);
-                    daemon.run(
-                        "sys.path[:2] = []\nsys.meta_path.remove(Finder)\ndel sys.modules['tank_of_water']",
-                    );
+    isolated("failures::a_failed_import_leaves_the_process_as_it_was", || {
+        let configs = bundled().unwrap();
+        for generation in [Core::newer("v0.99.0"), Core::older("v0.98.0")] {
+            for (broken, said) in ways(&configs) {
+                if matches!(broken, Broken::BorrowsTank(_)) && !generation.is_newer() {
+                    // The other core takes the daemon's libraries then, and raises.
+                    continue;
                 }
+                configs.localized("project_x", &generation.clone().broken(broken.clone())).unwrap();
+                let host = host(&configs);
+                let daemon = rich_daemon();
+                daemon.remember();
+                let error = match Python::attach(|py| host.lease(py, "project_x").map(drop)) {
+                    Err(error) => error,
+                    Ok(()) => panic!("{broken:?} was imported"),
+                };
+                assert_says(&error, &broken, &configs, said);
+                daemon.assert_as_before(&format!("{broken:?}"));
+                assert_eq!(host.residents().len(), 0);
+                assert_audit_is_empty(&host);
+                daemon
+                    .run("sys.path[:2] = []\nsys.meta_path.remove(Finder)\ndel sys.modules['tank_of_water']");
             }
-        },
-    );
+        }
+    });
 }
 
 fn assert_says(error: &Error, broken: &Broken, configs: &Configs, said: &[&str]) {
@@ -110,7 +105,6 @@ fn assert_says(error: &Error, broken: &Broken, configs: &Configs, said: &[&str])
 fn the_next_project_works_after_each_failure_and_so_does_the_broken_one_once_mended() {
     isolated(
         "failures::the_next_project_works_after_each_failure_and_so_does_the_broken_one_once_mended",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = host(&configs);
@@ -140,7 +134,6 @@ fn the_next_project_works_after_each_failure_and_so_does_the_broken_one_once_men
 fn a_core_that_fails_on_top_of_another_ones_lease_history_leaves_no_name_of_its_own() {
     isolated(
         "failures::a_core_that_fails_on_top_of_another_ones_lease_history_leaves_no_name_of_its_own",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             configs.broken("project_x", Broken::LeavesTraces).unwrap();
@@ -167,40 +160,33 @@ fn a_core_that_fails_on_top_of_another_ones_lease_history_leaves_no_name_of_its_
 
 #[test]
 fn an_import_that_does_not_end_is_stopped_and_undone() {
-    isolated(
-        "failures::an_import_that_does_not_end_is_stopped_and_undone",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let config = configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
-            let commands = Configs::python(&config).join("tank/commands.py");
-            std::fs::write(
-                &commands,
-                "while True:\n    try:\n        pass\n    except Exception:\n        pass\n",
-            )
-            .unwrap();
-            let host = options(&configs)
-                .import_timeout(Some(std::time::Duration::from_millis(300)))
-                .build()
-                .unwrap();
-            let daemon = Daemon::new();
-            daemon.remember();
-            let error = Python::attach(|py| host.lease(py, "project_x").map(drop)).unwrap_err();
-            let text = error.to_string();
-            assert!(text.contains("'project_x'") && text.contains("did not end within 300ms"), "{text}");
-            daemon.assert_as_before("after the limit struck");
-            configs.repair("project_x").unwrap();
-            let host: Host = options(&configs).build().unwrap();
-            lease_own(&host, "project_x", "v0.99.0", |_| ());
-        },
-    );
+    isolated("failures::an_import_that_does_not_end_is_stopped_and_undone", || {
+        let configs = bundled().unwrap();
+        let config = configs.localized("project_x", &Core::newer("v0.99.0")).unwrap();
+        let commands = Configs::python(&config).join("tank/commands.py");
+        std::fs::write(
+            &commands,
+            "while True:\n    try:\n        pass\n    except Exception:\n        pass\n",
+        )
+        .unwrap();
+        let host =
+            options(&configs).import_timeout(Some(std::time::Duration::from_millis(300))).build().unwrap();
+        let daemon = Daemon::new();
+        daemon.remember();
+        let error = Python::attach(|py| host.lease(py, "project_x").map(drop)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("'project_x'") && text.contains("did not end within 300ms"), "{text}");
+        daemon.assert_as_before("after the limit struck");
+        configs.repair("project_x").unwrap();
+        let host: Host = options(&configs).build().unwrap();
+        lease_own(&host, "project_x", "v0.99.0", |_| ());
+    });
 }
 
 #[test]
 fn a_project_whose_code_has_taken_its_core_apart_has_it_whole_in_the_next_lease() {
     isolated(
         "failures::a_project_whose_code_has_taken_its_core_apart_has_it_whole_in_the_next_lease",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = host(&configs);

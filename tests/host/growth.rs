@@ -6,7 +6,7 @@ use std::fs;
 
 use pyo3::prelude::*;
 use sgtk_host::Host;
-use sgtk_host_fixtures::{bundled, isolated};
+use sgtk_host_fixtures::{bundled, isolated_with};
 
 use crate::support::options;
 
@@ -96,7 +96,7 @@ fn alone(name: &str, body: impl FnOnce(&dyn Fn() -> Host, &std::path::Path)) {
     let prepare = |command: &mut std::process::Command| {
         command.env("GROWTH_ENDED", ended.path());
     };
-    isolated(name, prepare, || {
+    isolated_with(name, prepare, || {
         let (configs, plugins) = (bundled().unwrap(), tempfile::tempdir().unwrap());
         fs::write(plugins.path().join("grows.py"), COUNTS.to_owned() + PLUGIN).unwrap();
         let host = || options(&configs).plugin_path(plugins.path()).build().unwrap();

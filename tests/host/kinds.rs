@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use sgtk_host::Host;
-use sgtk_host_fixtures::{Configs, Core, bundled, bundled_versions, isolated};
+use sgtk_host_fixtures::{Configs, Core, bundled, bundled_versions, isolated, isolated_with};
 
 use crate::support::{Daemon, assert_audit_is_empty, host, lease_own, value};
 
@@ -16,7 +16,6 @@ fn expected_configuration(configs: &Configs, project: &str) -> Option<String> {
 fn localized_and_attached_projects_name_their_own_configuration_and_studio_projects_none() {
     isolated(
         "kinds::localized_and_attached_projects_name_their_own_configuration_and_studio_projects_none",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = host(&configs);
@@ -35,7 +34,7 @@ fn localized_and_attached_projects_name_their_own_configuration_and_studio_proje
 
 #[test]
 fn a_stale_configuration_in_the_daemons_environment_is_seen_by_no_project_and_comes_back() {
-    isolated(
+    isolated_with(
         "kinds::a_stale_configuration_in_the_daemons_environment_is_seen_by_no_project_and_comes_back",
         |child| {
             child.env("TANK_CURRENT_PC", "/stale");
@@ -70,147 +69,129 @@ fn a_stale_configuration_in_the_daemons_environment_is_seen_by_no_project_and_co
 
 #[test]
 fn a_studio_that_is_a_configuration_itself_is_not_named_for_its_projects() {
-    isolated(
-        "kinds::a_studio_that_is_a_configuration_itself_is_not_named_for_its_projects",
-        |_| (),
-        || {
-            for core in [Core::older("v0.20.35"), Core::newer("v0.24.0")] {
-                let configs = Configs::new().unwrap();
-                let studio = configs.studio(&core).unwrap();
-                configs.unattached("project_c").unwrap();
-                configs.unattached("project_g").unwrap();
-                // With this file the core takes the studio's folder for the configuration, as it lies in it.
-                std::fs::create_dir_all(studio.join("config/core")).unwrap();
-                std::fs::write(studio.join("config/core/roots.yml"), "primary: /studio\n").unwrap();
-                let host = host(&configs);
-                for _ in 0..2 {
-                    for project in ["project_c", "project_g"] {
-                        lease_own(&host, project, core.version(), |sgtk| {
-                            assert_eq!(value::<Option<String>>(sgtk, CURRENT_PC), None);
-                        });
-                    }
+    isolated("kinds::a_studio_that_is_a_configuration_itself_is_not_named_for_its_projects", || {
+        for core in [Core::older("v0.20.35"), Core::newer("v0.24.0")] {
+            let configs = Configs::new().unwrap();
+            let studio = configs.studio(&core).unwrap();
+            configs.unattached("project_c").unwrap();
+            configs.unattached("project_g").unwrap();
+            // With this file the core takes the studio's folder for the configuration, as it lies in it.
+            std::fs::create_dir_all(studio.join("config/core")).unwrap();
+            std::fs::write(studio.join("config/core/roots.yml"), "primary: /studio\n").unwrap();
+            let host = host(&configs);
+            for _ in 0..2 {
+                for project in ["project_c", "project_g"] {
+                    lease_own(&host, project, core.version(), |sgtk| {
+                        assert_eq!(value::<Option<String>>(sgtk, CURRENT_PC), None);
+                    });
                 }
-                let sgtk = host.import_sgtk("project_c").unwrap();
-                Python::attach(|py| {
-                    assert_eq!(value::<Option<String>>(sgtk.bind(py), CURRENT_PC), None);
-                });
-                host.forget_sgtk().unwrap();
             }
-        },
-    );
+            let sgtk = host.import_sgtk("project_c").unwrap();
+            Python::attach(|py| {
+                assert_eq!(value::<Option<String>>(sgtk.bind(py), CURRENT_PC), None);
+            });
+            host.forget_sgtk().unwrap();
+        }
+    });
 }
 
 #[test]
 fn the_configuration_is_named_anew_at_each_lease() {
-    isolated(
-        "kinds::the_configuration_is_named_anew_at_each_lease",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let daemon = Daemon::new();
-            for change in
-                ["os.environ['TANK_CURRENT_PC'] = '/another'", "os.environ.pop('TANK_CURRENT_PC', None)"]
-            {
-                for (project, version) in bundled_versions() {
-                    lease_own(&host, project, version, |_| daemon.run(change));
-                    lease_own(&host, project, version, |sgtk| {
-                        assert_eq!(
-                            value::<Option<String>>(sgtk, CURRENT_PC),
-                            expected_configuration(&configs, project),
-                            "{project} after {change}"
-                        );
-                    });
-                }
+    isolated("kinds::the_configuration_is_named_anew_at_each_lease", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let daemon = Daemon::new();
+        for change in
+            ["os.environ['TANK_CURRENT_PC'] = '/another'", "os.environ.pop('TANK_CURRENT_PC', None)"]
+        {
+            for (project, version) in bundled_versions() {
+                lease_own(&host, project, version, |_| daemon.run(change));
+                lease_own(&host, project, version, |sgtk| {
+                    assert_eq!(
+                        value::<Option<String>>(sgtk, CURRENT_PC),
+                        expected_configuration(&configs, project),
+                        "{project} after {change}"
+                    );
+                });
             }
-        },
-    );
+        }
+    });
 }
 
 #[test]
 fn cores_reached_through_a_link_are_the_projects_own() {
-    isolated(
-        "kinds::cores_reached_through_a_link_are_the_projects_own",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let linked = Host::builder().configs(configs.linked_base().unwrap()).build().unwrap();
-            let plain = host(&configs);
-            let daemon = Daemon::new();
-            daemon.remember();
-            for _ in 0..2 {
-                for (project, version) in bundled_versions() {
-                    for (host, base) in [(&linked, configs.linked_base().unwrap()), (&plain, configs.base())]
-                    {
-                        lease_own(host, project, version, |sgtk| {
-                            let file = value::<String>(sgtk, "sgtk.__file__");
-                            if !matches!(project, "project_b" | "project_e" | "project_f") {
-                                assert!(file.starts_with(base.to_str().unwrap()), "{file}");
-                            }
-                            let late = value::<Vec<String>>(sgtk, "list(sgtk.util.late().values())");
-                            assert!(late.iter().all(|got| got == version), "{late:?}");
-                        });
-                        daemon.assert_as_before(project);
-                    }
+    isolated("kinds::cores_reached_through_a_link_are_the_projects_own", || {
+        let configs = bundled().unwrap();
+        let linked = Host::builder().configs(configs.linked_base().unwrap()).build().unwrap();
+        let plain = host(&configs);
+        let daemon = Daemon::new();
+        daemon.remember();
+        for _ in 0..2 {
+            for (project, version) in bundled_versions() {
+                for (host, base) in [(&linked, configs.linked_base().unwrap()), (&plain, configs.base())] {
+                    lease_own(host, project, version, |sgtk| {
+                        let file = value::<String>(sgtk, "sgtk.__file__");
+                        if !matches!(project, "project_b" | "project_e" | "project_f") {
+                            assert!(file.starts_with(base.to_str().unwrap()), "{file}");
+                        }
+                        let late = value::<Vec<String>>(sgtk, "list(sgtk.util.late().values())");
+                        assert!(late.iter().all(|got| got == version), "{late:?}");
+                    });
+                    daemon.assert_as_before(project);
                 }
             }
-            assert_audit_is_empty(&linked);
-            assert_audit_is_empty(&plain);
-        },
-    );
+        }
+        assert_audit_is_empty(&linked);
+        assert_audit_is_empty(&plain);
+    });
 }
 
 #[test]
 fn projects_that_share_a_cores_files_share_no_module() {
-    isolated(
-        "kinds::projects_that_share_a_cores_files_share_no_module",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            configs.unattached("project_g").unwrap();
-            let host = host(&configs);
-            let daemon = Daemon::new();
-            for (one, other, version) in
-                [("project_e", "project_f", "v0.23.10"), ("project_c", "project_g", "v0.20.35")]
-            {
-                lease_own(&host, one, version, |_| {
-                    daemon.run(
-                        "
+    isolated("kinds::projects_that_share_a_cores_files_share_no_module", || {
+        let configs = bundled().unwrap();
+        configs.unattached("project_g").unwrap();
+        let host = host(&configs);
+        let daemon = Daemon::new();
+        for (one, other, version) in
+            [("project_e", "project_f", "v0.23.10"), ("project_c", "project_g", "v0.20.35")]
+        {
+            lease_own(&host, one, version, |_| {
+                daemon.run(
+                    "
 import sgtk, tank_vendor.yaml
 sgtk.set_authenticated_user('ada')
 engine = sgtk.platform.start_engine('tk-shell', None, None)
 sgtk.util.yaml_cache._cache['/x'] = 1
 one = {name: module for name, module in sys.modules.items() if hasattr(module, 'CORE_VERSION')}
 ",
-                    );
-                });
-                lease_own(&host, other, version, |sgtk| {
-                    assert_eq!(value::<Option<String>>(sgtk, "sgtk.get_authenticated_user()"), None);
-                    assert!(value::<bool>(sgtk, "sgtk.platform.current_engine() is None"));
-                    assert!(value::<bool>(sgtk, "sgtk.util.yaml_cache._cache == {}"));
-                    let shared = "[name for name, module in one.items() if sys.modules.get(name) is module]";
-                    assert_eq!(daemon.get::<Vec<String>>(shared), [""; 0]);
-                    daemon.run("import sgtk\nsgtk.set_authenticated_user('bob')");
-                });
-                lease_own(&host, one, version, |sgtk| {
-                    assert_eq!(value::<String>(sgtk, "sgtk.get_authenticated_user()"), "ada");
-                    assert!(daemon.get::<bool>("sys.modules['tank'].platform.current_engine() is engine"));
-                    daemon.run("engine.destroy()");
-                });
-                lease_own(&host, other, version, |sgtk| {
-                    assert_eq!(value::<String>(sgtk, "sgtk.get_authenticated_user()"), "bob");
-                });
-            }
-            assert_audit_is_empty(&host);
-        },
-    );
+                );
+            });
+            lease_own(&host, other, version, |sgtk| {
+                assert_eq!(value::<Option<String>>(sgtk, "sgtk.get_authenticated_user()"), None);
+                assert!(value::<bool>(sgtk, "sgtk.platform.current_engine() is None"));
+                assert!(value::<bool>(sgtk, "sgtk.util.yaml_cache._cache == {}"));
+                let shared = "[name for name, module in one.items() if sys.modules.get(name) is module]";
+                assert_eq!(daemon.get::<Vec<String>>(shared), [""; 0]);
+                daemon.run("import sgtk\nsgtk.set_authenticated_user('bob')");
+            });
+            lease_own(&host, one, version, |sgtk| {
+                assert_eq!(value::<String>(sgtk, "sgtk.get_authenticated_user()"), "ada");
+                assert!(daemon.get::<bool>("sys.modules['tank'].platform.current_engine() is engine"));
+                daemon.run("engine.destroy()");
+            });
+            lease_own(&host, other, version, |sgtk| {
+                assert_eq!(value::<String>(sgtk, "sgtk.get_authenticated_user()"), "bob");
+            });
+        }
+        assert_audit_is_empty(&host);
+    });
 }
 
 #[test]
 fn a_core_that_was_upgraded_or_repointed_is_imported_anew_and_objects_of_the_old_one_do_not_mix_with_it() {
     isolated(
         "kinds::a_core_that_was_upgraded_or_repointed_is_imported_anew_and_objects_of_the_old_one_do_not_mix_with_it",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = crate::support::options(&configs)

@@ -66,7 +66,6 @@ fn upgrade(configs: &Configs, core: &Path, order: u64, in_use: usize) -> [usize;
 fn an_upgrade_that_stops_at_any_step_gives_the_old_core_an_error_or_the_new_one() {
     isolated(
         "never_imported::an_upgrade_that_stops_at_any_step_gives_the_old_core_an_error_or_the_new_one",
-        |_| (),
         || {
             for order in [1, 20, 300] {
                 let configs = Configs::new().unwrap();
@@ -85,7 +84,6 @@ fn an_upgrade_that_stops_at_any_step_gives_the_old_core_an_error_or_the_new_one(
 fn an_upgrade_that_leaves_files_which_are_in_use_is_an_error_that_names_them() {
     isolated(
         "never_imported::an_upgrade_that_leaves_files_which_are_in_use_is_an_error_that_names_them",
-        |_| (),
         || {
             let configs = Configs::new().unwrap();
             let project = configs.localized("project_a", &Core::newer("v0.24.0")).unwrap();

@@ -235,7 +235,6 @@ held.clear()
 fn whatever_a_daemon_does_in_whatever_order_no_core_is_mixed_and_its_own_state_is_exact() {
     isolated(
         "properties::whatever_a_daemon_does_in_whatever_order_no_core_is_mixed_and_its_own_state_is_exact",
-        |_| (),
         || {
             // One process and one machine for all cases: what an earlier one has done is one more thing that
             // may be.

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use sgtk_host::config::STEERING_VARIABLES;
 use sgtk_host::{Error, ScriptUser};
-use sgtk_host_fixtures::{Fault, Site, bundled, isolated};
+use sgtk_host_fixtures::{Fault, Site, bundled, isolated, isolated_with};
 
 use crate::support::{Daemon, host, options, value};
 
@@ -14,97 +14,81 @@ const KEY: &str = "a-key-that-project-code-brings";
 
 #[test]
 fn who_would_have_to_be_asked_is_an_error_at_once() {
-    isolated(
-        "unattended::who_would_have_to_be_asked_is_an_error_at_once",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
-            rustix::stdio::dup2_stdin(&input).unwrap();
-            for project in ["project_a", "project_b"] {
-                let asked = host.with_sgtk(project, |sgtk| {
-                    let authentication = sgtk.py().import("sgtk.authentication")?;
-                    authentication
-                        .getattr("ShotgunAuthenticator")?
-                        .call0()?
-                        .call_method0("get_user")
-                        .map(drop)
-                });
-                let error = asked.unwrap_err().to_string();
-                assert!(error.contains("nobody to ask"), "{project}: {error}");
-            }
-        },
-    );
+    isolated("unattended::who_would_have_to_be_asked_is_an_error_at_once", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
+        rustix::stdio::dup2_stdin(&input).unwrap();
+        for project in ["project_a", "project_b"] {
+            let asked = host.with_sgtk(project, |sgtk| {
+                let authentication = sgtk.py().import("sgtk.authentication")?;
+                authentication.getattr("ShotgunAuthenticator")?.call0()?.call_method0("get_user").map(drop)
+            });
+            let error = asked.unwrap_err().to_string();
+            assert!(error.contains("nobody to ask"), "{project}: {error}");
+        }
+    });
 }
 
 #[test]
 fn a_site_that_hangs_is_not_waited_for_for_ever() {
-    isolated(
-        "unattended::a_site_that_hangs_is_not_waited_for_for_ever",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let site = Site::start().unwrap();
-            site.script_user("daemon", KEY).unwrap();
-            let host = options(&configs)
-                .script_user(ScriptUser::new(site.url(), "daemon", KEY))
-                .site_timeout(Duration::from_millis(200))
-                .build()
-                .unwrap();
-            let find = |project: &str| {
-                host.with_sgtk(project, |sgtk| {
-                    let user = sgtk.call_method0("get_authenticated_user")?;
-                    let connection = user.call_method0("create_sg_connection")?;
-                    connection.call_method1("find", ("Project", Vec::<String>::new(), ["name"])).map(drop)
-                })
-            };
-            for project in ["project_a", "project_b"] {
-                find(project).unwrap();
-                site.fault("read", Fault::Hang).unwrap();
-                let error = find(project).unwrap_err();
-                assert!(matches!(&error, Error::Python { .. }), "{error}");
-                assert!(error.to_string().to_lowercase().contains("time"), "{error}");
-                site.clear_faults().unwrap();
-                site.release().unwrap();
-            }
-            // The default, for who sets none.
-            let host = self::host(&configs);
-            let limit = "__import__('tank_vendor.shotgun_api3').shotgun_api3.Shotgun('http://127.0.0.1:1', \
+    isolated("unattended::a_site_that_hangs_is_not_waited_for_for_ever", || {
+        let configs = bundled().unwrap();
+        let site = Site::start().unwrap();
+        site.script_user("daemon", KEY).unwrap();
+        let host = options(&configs)
+            .script_user(ScriptUser::new(site.url(), "daemon", KEY))
+            .site_timeout(Duration::from_millis(200))
+            .build()
+            .unwrap();
+        let find = |project: &str| {
+            host.with_sgtk(project, |sgtk| {
+                let user = sgtk.call_method0("get_authenticated_user")?;
+                let connection = user.call_method0("create_sg_connection")?;
+                connection.call_method1("find", ("Project", Vec::<String>::new(), ["name"])).map(drop)
+            })
+        };
+        for project in ["project_a", "project_b"] {
+            find(project).unwrap();
+            site.fault("read", Fault::Hang).unwrap();
+            let error = find(project).unwrap_err();
+            assert!(matches!(&error, Error::Python { .. }), "{error}");
+            assert!(error.to_string().to_lowercase().contains("time"), "{error}");
+            site.clear_faults().unwrap();
+            site.release().unwrap();
+        }
+        // The default, for who sets none.
+        let host = self::host(&configs);
+        let limit = "__import__('tank_vendor.shotgun_api3').shotgun_api3.Shotgun('http://127.0.0.1:1', \
                          's', 'k', connect=False).config.timeout_secs";
-            for project in ["project_a", "project_b"] {
-                let told = host.with_sgtk(project, |sgtk| Ok(value::<f64>(sgtk, limit)));
-                assert_eq!(told.unwrap(), 60.0, "{project}");
-            }
-        },
-    );
+        for project in ["project_a", "project_b"] {
+            let told = host.with_sgtk(project, |sgtk| Ok(value::<f64>(sgtk, limit)));
+            assert_eq!(told.unwrap(), 60.0, "{project}");
+        }
+    });
 }
 
 #[test]
 fn a_key_that_projects_code_sets_by_itself_is_hidden() {
-    isolated(
-        "unattended::a_key_that_projects_code_sets_by_itself_is_hidden",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = host(&configs);
-            for (project, key) in [("project_a", format!("{KEY}-a")), ("project_b", format!("{KEY}-b"))] {
-                let shown = host.with_sgtk(project, |sgtk| {
-                    let authentication = sgtk.py().import("sgtk.authentication")?;
-                    let authenticator = authentication.getattr("ShotgunAuthenticator")?.call0()?;
-                    let user = authenticator
-                        .call_method1("create_script_user", ("daemon", &key, "https://studio.example"))?;
-                    sgtk.call_method1("set_authenticated_user", (&user,))?;
-                    let connection = user.call_method0("create_sg_connection")?;
-                    let shown = connection.getattr("config")?.getattr("__dict__")?.repr()?.to_string();
-                    assert!(shown.contains(&key), "the input shows the key");
-                    Err::<(), _>(PyRuntimeError::new_err(shown))
-                });
-                let error = shown.unwrap_err().to_string();
-                assert!(!error.contains(&key) && error.contains("[hidden]"), "{project}: {error}");
-            }
-        },
-    );
+    isolated("unattended::a_key_that_projects_code_sets_by_itself_is_hidden", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        for (project, key) in [("project_a", format!("{KEY}-a")), ("project_b", format!("{KEY}-b"))] {
+            let shown = host.with_sgtk(project, |sgtk| {
+                let authentication = sgtk.py().import("sgtk.authentication")?;
+                let authenticator = authentication.getattr("ShotgunAuthenticator")?.call0()?;
+                let user = authenticator
+                    .call_method1("create_script_user", ("daemon", &key, "https://studio.example"))?;
+                sgtk.call_method1("set_authenticated_user", (&user,))?;
+                let connection = user.call_method0("create_sg_connection")?;
+                let shown = connection.getattr("config")?.getattr("__dict__")?.repr()?.to_string();
+                assert!(shown.contains(&key), "the input shows the key");
+                Err::<(), _>(PyRuntimeError::new_err(shown))
+            });
+            let error = shown.unwrap_err().to_string();
+            assert!(!error.contains(&key) && error.contains("[hidden]"), "{project}: {error}");
+        }
+    });
 }
 
 /// What a plugin asks, and what children do that read their standard input, on its turn and off it.
@@ -145,49 +129,43 @@ def off_turn(function):
 
 #[test]
 fn project_code_has_no_terminal_and_neither_have_its_children() {
-    isolated(
-        "unattended::project_code_has_no_terminal_and_neither_have_its_children",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            std::fs::write(folder.path().join("asks.py"), ASKS).unwrap();
-            let host = options(&configs).plugin_path(folder.path()).build().unwrap();
-            // As a terminal is on which nobody types.
-            let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
-            rustix::stdio::dup2_stdin(&input).unwrap();
-            let daemon = Daemon::new();
-            daemon.run("import sys\nstdin = sys.stdin");
-            let asked = ["EOFError: project code of a daemon has nobody to ask"; 2];
-            let children =
-                ["b''", "0", "0", &(3 << 8).to_string(), "9", "''", "b'given'", "True"].map(str::to_owned);
-            for project in ["project_a", "project_b"] {
-                Python::attach(|py| {
-                    let lease = host.lease(py, project).unwrap();
-                    daemon.run(
-                        "import asks\nlater = [asks.off_turn(one) for one in (asks.ask, asks.children)]",
-                    );
-                    assert_eq!(daemon.get::<Vec<String>>("asks.ask()"), asked, "{project}");
-                    assert_eq!(daemon.get::<Vec<String>>("asks.children()"), children, "{project}");
-                    assert_eq!(daemon.get::<String>("sys.stdin.read()"), "", "{project}");
-                    lease.finish().unwrap();
-                });
-                daemon.run("for go, thread, _ in later:\n    go.set()\n    thread.join()");
-                assert_eq!(daemon.get::<Vec<String>>("later[0][2][0]"), asked, "{project}, off its turn");
-                assert_eq!(daemon.get::<Vec<String>>("later[1][2][0]"), children, "{project}, off its turn");
-            }
-            // The daemon's own code has what it had.
-            assert!(daemon.get::<bool>("sys.stdin is stdin"));
-            daemon.run("import subprocess\nchild = subprocess.Popen(['cat'])");
-            assert!(daemon.get::<bool>("child.poll() is None"), "it waits for what the daemon's input has");
-            daemon.run("child.kill()\nchild.wait()");
-        },
-    );
+    isolated("unattended::project_code_has_no_terminal_and_neither_have_its_children", || {
+        let configs = bundled().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("asks.py"), ASKS).unwrap();
+        let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+        // As a terminal is on which nobody types.
+        let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
+        rustix::stdio::dup2_stdin(&input).unwrap();
+        let daemon = Daemon::new();
+        daemon.run("import sys\nstdin = sys.stdin");
+        let asked = ["EOFError: project code of a daemon has nobody to ask"; 2];
+        let children =
+            ["b''", "0", "0", &(3 << 8).to_string(), "9", "''", "b'given'", "True"].map(str::to_owned);
+        for project in ["project_a", "project_b"] {
+            Python::attach(|py| {
+                let lease = host.lease(py, project).unwrap();
+                daemon.run("import asks\nlater = [asks.off_turn(one) for one in (asks.ask, asks.children)]");
+                assert_eq!(daemon.get::<Vec<String>>("asks.ask()"), asked, "{project}");
+                assert_eq!(daemon.get::<Vec<String>>("asks.children()"), children, "{project}");
+                assert_eq!(daemon.get::<String>("sys.stdin.read()"), "", "{project}");
+                lease.finish().unwrap();
+            });
+            daemon.run("for go, thread, _ in later:\n    go.set()\n    thread.join()");
+            assert_eq!(daemon.get::<Vec<String>>("later[0][2][0]"), asked, "{project}, off its turn");
+            assert_eq!(daemon.get::<Vec<String>>("later[1][2][0]"), children, "{project}, off its turn");
+        }
+        // The daemon's own code has what it had.
+        assert!(daemon.get::<bool>("sys.stdin is stdin"));
+        daemon.run("import subprocess\nchild = subprocess.Popen(['cat'])");
+        assert!(daemon.get::<bool>("child.poll() is None"), "it waits for what the daemon's input has");
+        daemon.run("child.kill()\nchild.wait()");
+    });
 }
 
 #[test]
 fn git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them() {
-    isolated(
+    isolated_with(
         "unattended::git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them",
         |command| {
             for name in STEERING_VARIABLES {

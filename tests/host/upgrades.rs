@@ -83,91 +83,75 @@ fn list(folder: &Path, root: &Path, files: &mut Vec<PathBuf>) {
 
 #[test]
 fn a_core_whose_upgrader_is_deleted_goes_on_and_nothing_else_takes_its_place() {
-    isolated(
-        "upgrades::a_core_whose_upgrader_is_deleted_goes_on_and_nothing_else_takes_its_place",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let core = configs.config("project_a").join("install/core");
+    isolated("upgrades::a_core_whose_upgrader_is_deleted_goes_on_and_nothing_else_takes_its_place", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let core = configs.config("project_a").join("install/core");
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        fs::remove_file(core.join("_core_upgrader.py")).unwrap();
+        for _ in 0..3 {
             assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            fs::remove_file(core.join("_core_upgrader.py")).unwrap();
-            for _ in 0..3 {
-                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            }
-            let error = host.import_sgtk("project_a").unwrap_err().to_string();
-            assert!(
-                error.contains("_core_upgrader.py") && error.contains("an upgrade may be running"),
-                "{error}"
-            );
-            // Where none is in memory, nothing else is given either.
-            Python::attach(|py| host.evict(py, "project_a")).unwrap();
-            let error = version(&host, "project_a").unwrap_err();
-            assert!(matches!(error, Error::Config { .. }), "{error}");
-            Release::new(&Core::newer("v0.24.0")).copy(Path::new("_core_upgrader.py"), &core, false);
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-        },
-    );
+        }
+        let error = host.import_sgtk("project_a").unwrap_err().to_string();
+        assert!(
+            error.contains("_core_upgrader.py") && error.contains("an upgrade may be running"),
+            "{error}"
+        );
+        // Where none is in memory, nothing else is given either.
+        Python::attach(|py| host.evict(py, "project_a")).unwrap();
+        let error = version(&host, "project_a").unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error}");
+        Release::new(&Core::newer("v0.24.0")).copy(Path::new("_core_upgrader.py"), &core, false);
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+    });
 }
 
 #[test]
 fn an_attached_project_whose_pointer_is_missing_or_cut_short_keeps_its_core() {
-    isolated(
-        "upgrades::an_attached_project_whose_pointer_is_missing_or_cut_short_keeps_its_core",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let pointer = configs.config("project_b").join("install/core/core_Linux.cfg");
+    isolated("upgrades::an_attached_project_whose_pointer_is_missing_or_cut_short_keeps_its_core", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let pointer = configs.config("project_b").join("install/core/core_Linux.cfg");
+        assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
+        let whole = fs::read(&pointer).unwrap();
+        for broken in [&b""[..], &whole[..whole.len() / 2], b"/no/such/folder"] {
+            fs::write(&pointer, broken).unwrap();
             assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
-            let whole = fs::read(&pointer).unwrap();
-            for broken in [&b""[..], &whole[..whole.len() / 2], b"/no/such/folder"] {
-                fs::write(&pointer, broken).unwrap();
-                assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
-            }
-            fs::remove_file(&pointer).unwrap();
-            assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
-            configs.repoint("project_b", &Core::older("v0.22.6")).unwrap();
-            assert_eq!(version(&host, "project_b").unwrap(), "v0.22.6");
-        },
-    );
+        }
+        fs::remove_file(&pointer).unwrap();
+        assert_eq!(version(&host, "project_b").unwrap(), "v0.22.5");
+        configs.repoint("project_b", &Core::older("v0.22.6")).unwrap();
+        assert_eq!(version(&host, "project_b").unwrap(), "v0.22.6");
+    });
 }
 
 #[test]
 fn a_shared_core_that_is_away_is_gone_on_with_by_all_its_projects() {
-    isolated(
-        "upgrades::a_shared_core_that_is_away_is_gone_on_with_by_all_its_projects",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let shared = configs.shared(&Core::newer("v0.23.10"));
-            for project in ["project_e", "project_f"] {
-                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
-            }
-            let away = shared.with_extension("away");
-            fs::rename(&shared, &away).unwrap();
-            for project in ["project_e", "project_f"] {
-                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
-            }
-            fs::rename(&away, &shared).unwrap();
-            let entries = host.residents()[0].entries;
-            for project in ["project_e", "project_f"] {
-                assert_eq!(version(&host, project).unwrap(), "v0.23.10");
-            }
-            assert!(
-                host.residents()[0].entries >= entries,
-                "it is the same core, which need not be imported"
-            );
-        },
-    );
+    isolated("upgrades::a_shared_core_that_is_away_is_gone_on_with_by_all_its_projects", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let shared = configs.shared(&Core::newer("v0.23.10"));
+        for project in ["project_e", "project_f"] {
+            assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+        }
+        let away = shared.with_extension("away");
+        fs::rename(&shared, &away).unwrap();
+        for project in ["project_e", "project_f"] {
+            assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+        }
+        fs::rename(&away, &shared).unwrap();
+        let entries = host.residents()[0].entries;
+        for project in ["project_e", "project_f"] {
+            assert_eq!(version(&host, project).unwrap(), "v0.23.10");
+        }
+        assert!(host.residents()[0].entries >= entries, "it is the same core, which need not be imported");
+    });
 }
 
 #[test]
 fn a_core_that_is_copied_with_its_marks_first_is_never_half_of_one_and_half_of_the_other() {
     isolated(
         "upgrades::a_core_that_is_copied_with_its_marks_first_is_never_half_of_one_and_half_of_the_other",
-        |_| (),
         || {
             let configs = bundled().unwrap();
             let host = watchful(&configs);
@@ -197,31 +181,27 @@ fn a_core_that_is_copied_with_its_marks_first_is_never_half_of_one_and_half_of_t
 
 #[test]
 fn a_project_that_shares_a_core_being_replaced_is_refused_until_it_is_whole() {
-    isolated(
-        "upgrades::a_project_that_shares_a_core_being_replaced_is_refused_until_it_is_whole",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            assert_eq!(version(&host, "project_e").unwrap(), "v0.23.10");
-            let core = configs.shared(&Core::newer("v0.23.10")).join("install/core");
-            let release = Release::new(&Core::newer("v0.23.11"));
-            let (first, rest) = release.files.split_at(release.files.len() / 2);
-            for file in first {
-                release.copy(file, &core, false);
-            }
-            let error = version(&host, "project_f").unwrap_err();
-            let text = error.to_string();
-            assert!(matches!(error, Error::CoreChanging { .. }), "{error}");
-            assert!(text.contains("project_f") && text.contains("an upgrade may be running"), "{text}");
-            for file in rest {
-                release.copy(file, &core, false);
-            }
-            for project in ["project_f", "project_e"] {
-                assert_eq!(version(&host, project).unwrap(), "v0.23.11");
-            }
-        },
-    );
+    isolated("upgrades::a_project_that_shares_a_core_being_replaced_is_refused_until_it_is_whole", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        assert_eq!(version(&host, "project_e").unwrap(), "v0.23.10");
+        let core = configs.shared(&Core::newer("v0.23.10")).join("install/core");
+        let release = Release::new(&Core::newer("v0.23.11"));
+        let (first, rest) = release.files.split_at(release.files.len() / 2);
+        for file in first {
+            release.copy(file, &core, false);
+        }
+        let error = version(&host, "project_f").unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::CoreChanging { .. }), "{error}");
+        assert!(text.contains("project_f") && text.contains("an upgrade may be running"), "{text}");
+        for file in rest {
+            release.copy(file, &core, false);
+        }
+        for project in ["project_f", "project_e"] {
+            assert_eq!(version(&host, project).unwrap(), "v0.23.11");
+        }
+    });
 }
 
 /// What happens to a core's files, and to whoever uses it meanwhile.
@@ -321,84 +301,70 @@ fn is_told(error: &Error) -> bool {
 
 #[test]
 fn an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one() {
-    isolated(
-        "upgrades::an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let core = configs.config("project_a").join("install/core");
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            let releases =
-                ["v0.24.0", "v0.24.1"].map(|version| (version, Release::new(&Core::newer(version))));
-            let now = std::cell::Cell::new(0_usize);
-            let config = Config { cases: 6, max_shrink_iters: 0, ..Config::default() };
-            let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-            let outcome = TestRunner::new_with_rng(config, seed).run(&upgrades(), |upgrades| {
-                for upgrade in upgrades {
-                    let (old, _) = &releases[now.get()];
-                    now.set(1 - now.get());
-                    let (new, release) = &releases[now.get()];
-                    upgrade.run(&host, &core, release, [old, new]);
-                }
-                Ok(())
-            });
-            outcome.unwrap();
-        },
-    );
+    isolated("upgrades::an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let core = configs.config("project_a").join("install/core");
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        let releases = ["v0.24.0", "v0.24.1"].map(|version| (version, Release::new(&Core::newer(version))));
+        let now = std::cell::Cell::new(0_usize);
+        let config = Config { cases: 6, max_shrink_iters: 0, ..Config::default() };
+        let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let outcome = TestRunner::new_with_rng(config, seed).run(&upgrades(), |upgrades| {
+            for upgrade in upgrades {
+                let (old, _) = &releases[now.get()];
+                now.set(1 - now.get());
+                let (new, release) = &releases[now.get()];
+                upgrade.run(&host, &core, release, [old, new]);
+            }
+            Ok(())
+        });
+        outcome.unwrap();
+    });
 }
 
 #[test]
 fn a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired() {
-    isolated(
-        "upgrades::a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let daemon = Daemon::new();
+    isolated("upgrades::a_new_core_that_cannot_be_imported_leaves_the_old_one_until_it_is_repaired", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let daemon = Daemon::new();
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        daemon.remember();
+        configs.upgrade("project_a", &Core::newer("v0.24.1").broken(Broken::LeavesTraces)).unwrap();
+        for _ in 0..3 {
             assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            daemon.remember();
-            configs.upgrade("project_a", &Core::newer("v0.24.1").broken(Broken::LeavesTraces)).unwrap();
-            for _ in 0..3 {
-                assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-                daemon.assert_as_before("after a failed import");
-            }
-            configs.repair("project_a").unwrap();
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.1");
-            assert_audit_is_empty(&host);
-        },
-    );
+            daemon.assert_as_before("after a failed import");
+        }
+        configs.repair("project_a").unwrap();
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.1");
+        assert_audit_is_empty(&host);
+    });
 }
 
 #[test]
 fn a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet() {
-    isolated(
-        "upgrades::a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let core = configs.config("project_a").join("install/core");
-            let api = core.join("python/tank/api.py");
-            let edited = |host: &Host| -> bool {
-                host.with_sgtk("project_a", |sgtk| sgtk.getattr("api")?.hasattr("EDITED")).unwrap()
-            };
-            let [patient, hasty] = [Duration::from_secs(3600), Duration::ZERO].map(|quiet| {
-                options(&configs).revalidate_after(Duration::ZERO).settle_after(quiet).build().unwrap()
-            });
-            assert!(!edited(&patient) && !edited(&hasty));
-            fs::write(&api, fs::read_to_string(&api).unwrap() + "\nEDITED = True\n").unwrap();
-            assert!(!edited(&patient), "it may be the first file of an upgrade");
-            assert!(edited(&hasty));
-        },
-    );
+    isolated("upgrades::a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet", || {
+        let configs = bundled().unwrap();
+        let core = configs.config("project_a").join("install/core");
+        let api = core.join("python/tank/api.py");
+        let edited = |host: &Host| -> bool {
+            host.with_sgtk("project_a", |sgtk| sgtk.getattr("api")?.hasattr("EDITED")).unwrap()
+        };
+        let [patient, hasty] = [Duration::from_secs(3600), Duration::ZERO].map(|quiet| {
+            options(&configs).revalidate_after(Duration::ZERO).settle_after(quiet).build().unwrap()
+        });
+        assert!(!edited(&patient) && !edited(&hasty));
+        fs::write(&api, fs::read_to_string(&api).unwrap() + "\nEDITED = True\n").unwrap();
+        assert!(!edited(&patient), "it may be the first file of an upgrade");
+        assert!(edited(&hasty));
+    });
 }
 
 #[test]
 fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_not() {
     isolated(
         "upgrades::edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_not",
-        |_| (),
         || {
             let (configs, plugins) = (bundled().unwrap(), tempfile::tempdir().unwrap());
             let (plugin, helper) = (plugins.path().join("tells.py"), plugins.path().join("helping.py"));
@@ -438,97 +404,89 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
 
 #[test]
 fn edited_hooks_and_settings_of_a_configuration_are_seen() {
-    isolated(
-        "upgrades::edited_hooks_and_settings_of_a_configuration_are_seen",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let settings = configs.config("project_a").join("config/core");
-            let hook = settings.join("hooks/core_version.py");
-            let write_hook = |word: &str| {
-                fs::create_dir_all(hook.parent().unwrap()).unwrap();
-                let code = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, \
+    isolated("upgrades::edited_hooks_and_settings_of_a_configuration_are_seen", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let settings = configs.config("project_a").join("config/core");
+        let hook = settings.join("hooks/core_version.py");
+        let write_hook = |word: &str| {
+            fs::create_dir_all(hook.parent().unwrap()).unwrap();
+            let code = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, \
                             **_):\n        return ";
-                fs::write(&hook, format!("{code}{word}\n")).unwrap();
-            };
-            let run = || -> String {
-                let expression = "sgtk.Sgtk('/projects/project_a').execute_core_hook('core_version')";
-                host.with_sgtk("project_a", |sgtk| Ok(value(sgtk, expression))).unwrap()
-            };
-            for word in ["one", "two"] {
-                write_hook(&format!("{word:?}"));
-                assert_eq!(run(), word);
-            }
-            write_hook("(");
-            assert_eq!(run(), "two");
-            write_hook("'three'");
-            assert_eq!(run(), "three");
-            // A file that is no YAML is not given up the old ones for either.
-            let identity = || {
-                let id = |sgtk: &Bound<'_, PyModule>| Ok(sgtk.as_ptr() as usize);
-                host.with_sgtk("project_a", id).unwrap()
-            };
-            let before = identity();
-            fs::write(settings.join("templates.yml"), "paths: [unclosed\n").unwrap();
-            assert_eq!(identity(), before);
-            fs::write(settings.join("templates.yml"), "paths: {}\n").unwrap();
-            assert_ne!(identity(), before, "what the core has read of it is read again");
-            assert_eq!(host.residents().len(), 1);
-        },
-    );
+            fs::write(&hook, format!("{code}{word}\n")).unwrap();
+        };
+        let run = || -> String {
+            let expression = "sgtk.Sgtk('/projects/project_a').execute_core_hook('core_version')";
+            host.with_sgtk("project_a", |sgtk| Ok(value(sgtk, expression))).unwrap()
+        };
+        for word in ["one", "two"] {
+            write_hook(&format!("{word:?}"));
+            assert_eq!(run(), word);
+        }
+        write_hook("(");
+        assert_eq!(run(), "two");
+        write_hook("'three'");
+        assert_eq!(run(), "three");
+        // A file that is no YAML is not given up the old ones for either.
+        let identity = || {
+            let id = |sgtk: &Bound<'_, PyModule>| Ok(sgtk.as_ptr() as usize);
+            host.with_sgtk("project_a", id).unwrap()
+        };
+        let before = identity();
+        fs::write(settings.join("templates.yml"), "paths: [unclosed\n").unwrap();
+        assert_eq!(identity(), before);
+        fs::write(settings.join("templates.yml"), "paths: {}\n").unwrap();
+        assert_ne!(identity(), before, "what the core has read of it is read again");
+        assert_eq!(host.residents().len(), 1);
+    });
 }
 
 #[test]
 fn a_core_that_is_kept_loads_no_module_of_the_new_one_late() {
-    isolated(
-        "upgrades::a_core_that_is_kept_loads_no_module_of_the_new_one_late",
-        |_| (),
-        || {
-            let configs = bundled().unwrap();
-            let host = watchful(&configs);
-            let core = configs.config("project_a").join("install/core");
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            let late = |module: &str| {
-                let code = format!("__import__('{module}', fromlist=['x']).CORE_VERSION");
-                host.with_sgtk("project_a", |sgtk| {
-                    let code = std::ffi::CString::new(code.as_str()).unwrap();
-                    sgtk.py().eval(&code, None, None)?.extract::<String>()
-                })
-            };
-            assert_eq!(late("tank.late_a").unwrap(), "v0.24.0");
-            let new = Release::new(&Core::newer("v0.25.0"));
-            // An upgrade that has come as far as this, and stands still.
-            new.copy(Path::new("python/tank/late_b.py"), &core, false);
-            new.copy(Path::new("python/tank/late_c.py"), &core, true);
-            fs::remove_file(core.join("python/tank/late_d.py")).unwrap();
-            fs::write(core.join("python/tank/late_z.py"), "CORE_VERSION = 'v0.25.0'\n").unwrap();
-            for (module, reason) in [
-                ("late_b", "was replaced"),
-                ("late_c", "was replaced"),
-                ("late_d", "has gone"),
-                ("late_z", "has come"),
-            ] {
-                let error = late(&format!("tank.{module}")).unwrap_err().to_string();
-                for word in [module, reason, "'project_a'", "an upgrade may be running"] {
-                    assert!(error.contains(word), "{error}");
-                }
+    isolated("upgrades::a_core_that_is_kept_loads_no_module_of_the_new_one_late", || {
+        let configs = bundled().unwrap();
+        let host = watchful(&configs);
+        let core = configs.config("project_a").join("install/core");
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        let late = |module: &str| {
+            let code = format!("__import__('{module}', fromlist=['x']).CORE_VERSION");
+            host.with_sgtk("project_a", |sgtk| {
+                let code = std::ffi::CString::new(code.as_str()).unwrap();
+                sgtk.py().eval(&code, None, None)?.extract::<String>()
+            })
+        };
+        assert_eq!(late("tank.late_a").unwrap(), "v0.24.0");
+        let new = Release::new(&Core::newer("v0.25.0"));
+        // An upgrade that has come as far as this, and stands still.
+        new.copy(Path::new("python/tank/late_b.py"), &core, false);
+        new.copy(Path::new("python/tank/late_c.py"), &core, true);
+        fs::remove_file(core.join("python/tank/late_d.py")).unwrap();
+        fs::write(core.join("python/tank/late_z.py"), "CORE_VERSION = 'v0.25.0'\n").unwrap();
+        for (module, reason) in [
+            ("late_b", "was replaced"),
+            ("late_c", "was replaced"),
+            ("late_d", "has gone"),
+            ("late_z", "has come"),
+        ] {
+            let error = late(&format!("tank.{module}")).unwrap_err().to_string();
+            for word in [module, reason, "'project_a'", "an upgrade may be running"] {
+                assert!(error.contains(word), "{error}");
             }
-            // What has not been replaced is still its own, and so is what is loaded.
-            assert_eq!(late("tank.late_e").unwrap(), "v0.24.0");
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-            // Permissions are nothing that counts.
-            let file = core.join("python/tank/deferred/__init__.py");
-            let mut permissions = fs::metadata(&file).unwrap().permissions();
-            permissions.set_readonly(true);
-            fs::set_permissions(&file, permissions).unwrap();
-            assert_eq!(late("tank.deferred").unwrap(), "v0.24.0");
-            for file in &new.files {
-                new.copy(file, &core, false);
-            }
-            fs::remove_file(core.join("python/tank/late_z.py")).unwrap();
-            assert_eq!(late("tank.late_b").unwrap(), "v0.25.0");
-            assert_eq!(version(&host, "project_a").unwrap(), "v0.25.0");
-        },
-    );
+        }
+        // What has not been replaced is still its own, and so is what is loaded.
+        assert_eq!(late("tank.late_e").unwrap(), "v0.24.0");
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
+        // Permissions are nothing that counts.
+        let file = core.join("python/tank/deferred/__init__.py");
+        let mut permissions = fs::metadata(&file).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&file, permissions).unwrap();
+        assert_eq!(late("tank.deferred").unwrap(), "v0.24.0");
+        for file in &new.files {
+            new.copy(file, &core, false);
+        }
+        fs::remove_file(core.join("python/tank/late_z.py")).unwrap();
+        assert_eq!(late("tank.late_b").unwrap(), "v0.25.0");
+        assert_eq!(version(&host, "project_a").unwrap(), "v0.25.0");
+    });
 }

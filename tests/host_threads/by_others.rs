@@ -5,36 +5,15 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use pyo3::prelude::*;
-use sgtk_host::Host;
-use sgtk_host_fixtures::{Configs, bundle, bundled, project_code};
+use sgtk_host_fixtures::bundle;
 
-use crate::support::options;
-use crate::workshop::{alone, eval, keep, run, until};
+use crate::scene::{OTHER, OWN, Scene};
+use crate::workshop::{alone, eval, run, until};
 
-const OWN: (&str, &str) = ("project_a", "v0.24.0");
-const OTHER: &str = "project_b";
-
-struct Scene {
-    host: Host,
-    /// The plugin `by_others` of the project.
-    code: Py<PyAny>,
-    configs: Configs,
-}
+/// What the plugin uses of the standard library.
+const SHARED: &str = "import asyncio, concurrent.futures, multiprocessing.pool, sched, tempfile";
 
 impl Scene {
-    fn new() -> Self {
-        let configs = bundled().unwrap();
-        let host = options(&configs).plugin_path(project_code()).build().unwrap();
-        // The standard library is everybody's, and stays where it was first imported.
-        Python::attach(|py| {
-            let names = "import asyncio, concurrent.futures, multiprocessing.pool, sched, tempfile";
-            run(py, names, &[]);
-        });
-        let code = keep(&host, OWN.0, "__import__('by_others')");
-        drop(keep(&host, OTHER, "sgtk"));
-        Self { host, code, configs }
-    }
-
     /// What a child of the project's says.
     fn childs(&self) -> String {
         format!("{} 0", self.configs.config(OWN.0).display())
@@ -76,7 +55,7 @@ type Versions = BTreeMap<String, Told>;
 /// Runs `body` on a scene where threads have ended that the calls have left behind.
 fn scene(name: &str, body: impl FnOnce(&Scene)) {
     alone(name, || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_others", SHARED);
         let state = || -> (Vec<String>, Vec<(String, String)>) {
             Python::attach(|py| {
                 let state = "(list(__import__('sys').path), sorted(__import__('os').environ.items()))";

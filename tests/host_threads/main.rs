@@ -4,6 +4,7 @@
 
 mod by_others;
 mod collector;
+mod counter;
 #[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../daemon_code/mod.rs"]
 mod daemon_code;
@@ -16,6 +17,7 @@ mod nested;
 mod observability;
 mod off_turn;
 mod process_settings;
+mod scene;
 mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]

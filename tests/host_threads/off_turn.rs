@@ -2,46 +2,23 @@
 //! have its turn.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use sgtk_host::Host;
-use sgtk_host_fixtures::{Configs, bundle, bundled, project_code};
+use sgtk_host_fixtures::bundle;
 
-use crate::support::options;
+use crate::scene::{OTHER, OWN, Scene};
 use crate::workshop::{alone, keep, until};
 
-/// The project whose code it is, with its core's version, and another.
-const OWN: (&str, &str) = ("project_a", "v0.24.0");
-const OTHER: &str = "project_b";
-
-struct Scene {
-    host: Host,
-    /// The plugin `by_hand` of the project.
-    code: Py<PyAny>,
-    configs: Configs,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let configs = bundled().unwrap();
-        let host = options(&configs).plugin_path(project_code()).build().unwrap();
-        // The standard library is everybody's, and stays where it was first imported.
-        Python::attach(|py| {
-            let names = "for name in ('imp', 'runpy', 'site', 'pkgutil'):
+/// What the plugin uses of the standard library, which not each Python has.
+const SHARED: &str = "for name in ('imp', 'runpy', 'site', 'pkgutil'):
     try: __import__(name)
     except ImportError: pass";
-            py.run(&CString::new(names).unwrap(), None, None).unwrap();
-        });
-        let code = keep(&host, OWN.0, "__import__('by_hand')");
-        // The other has been in place once, so that what is found changed later is changed by the code.
-        drop(keep(&host, OTHER, "sgtk"));
-        Self { host, code, configs }
-    }
 
+impl Scene {
     /// Calls a function of the plugin on a thread of its own: with nobody in place, with the other in place
     /// whenever the code does not load something in its own turn, and with its own project in place. Nothing
     /// of what is in place changes.
@@ -138,7 +115,7 @@ fn assert_own(told: &[Versions], parts: usize) {
 #[test]
 fn code_that_is_loaded_as_bundles_are_is_its_own_project_s() {
     alone("off_turn::code_that_is_loaded_as_bundles_are_is_its_own_project_s", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         assert_own(&scene.everywhere("bundle", &[&payload().0]), 4);
         assert_own(&scene.everywhere("reloaded", &[&payload().0]), 3);
     });
@@ -147,7 +124,7 @@ fn code_that_is_loaded_as_bundles_are_is_its_own_project_s() {
 #[test]
 fn a_file_that_is_loaded_by_hand_is_its_own_project_s() {
     alone("off_turn::a_file_that_is_loaded_by_hand_is_its_own_project_s", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         let (_, file) = payload();
         // One that no rule about folders counts as the project's.
         let elsewhere = tempfile::tempdir().unwrap();
@@ -167,7 +144,7 @@ fn a_file_that_is_loaded_by_hand_is_its_own_project_s() {
 #[test]
 fn a_folder_that_is_put_on_the_path_is_on_its_own_project_s() {
     alone("off_turn::a_folder_that_is_put_on_the_path_is_on_its_own_project_s", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::copy(payload().1, elsewhere.path().join("by_hand_helper.py")).unwrap();
         let folder = elsewhere.path().canonicalize().unwrap();
@@ -180,7 +157,7 @@ fn a_folder_that_is_put_on_the_path_is_on_its_own_project_s() {
 #[test]
 fn views_are_like_lists_and_dictionaries() {
     alone("off_turn::views_are_like_lists_and_dictionaries", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         assert_eq!(scene.everywhere::<bool>("lists", &[]), [true; 3]);
         assert_eq!(scene.everywhere::<bool>("dictionaries", &[]), [true; 3]);
         assert_eq!(scene.everywhere::<bool>("other_modules", &[]), [true; 3]);
@@ -190,7 +167,7 @@ fn views_are_like_lists_and_dictionaries() {
 #[test]
 fn the_environment_is_its_own_project_s() {
     alone("off_turn::the_environment_is_its_own_project_s", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         let own = scene.configs.config(OWN.0).display().to_string();
         let variables = || std::env::vars().collect::<BTreeMap<_, _>>();
         let before = variables();
@@ -202,7 +179,7 @@ fn the_environment_is_its_own_project_s() {
 #[test]
 fn a_logger_that_is_made_late_hangs_on_its_own_project_s() {
     alone("off_turn::a_logger_that_is_made_late_hangs_on_its_own_project_s", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         let own = keep(&scene.host, OWN.0, "__import__('logging').getLogger('sgtk')");
         for (number, name) in ["sgtk.late.one", "sgtk.late.two.three", "sgtk.late.two"].iter().enumerate() {
             for root in scene.everywhere::<Py<PyAny>>("logger", &[name]) {
@@ -226,7 +203,7 @@ fn loads() -> usize {
 #[test]
 fn thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing() {
     alone("off_turn::thousands_of_loads_beside_swaps_give_no_wrong_module_and_leave_nothing", || {
-        let scene = Scene::new();
+        let scene = Scene::new("by_hand", SHARED);
         let other = keep(&scene.host, OTHER, "__import__('by_hand')");
         let folder = payload().0;
         let (loads, done, leases) = (loads(), AtomicUsize::new(0), AtomicUsize::new(0));

@@ -1,7 +1,6 @@
 //! The threads of `rayon` and `tokio`: what Python code keeps for each, their end, and shutting down while
 //! they live.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -10,45 +9,14 @@ use sgtk_host::Host;
 use sgtk_host::interpreter::Interpreter;
 use sgtk_host_fixtures::bundled;
 
+use crate::counter::Counter;
 use crate::support::host;
 use crate::workshop::{alone, until};
 
 const PROJECTS: [&str; 3] = ["project_a", "project_b", "project_d"];
 
-/// Says for each call the how manieth it is on its thread, and notes the end of what it keeps there.
-const COUNTER: &std::ffi::CStr = c"
-import threading
-kept = threading.local()
-ended = []
-
-class Connection:
-    def __del__(self): ended.append(1)
-
-def count():
-    if not hasattr(kept, 'calls'):
-        kept.calls = 0
-        kept.connection = Connection()
-    kept.calls += 1
-    return kept.calls
-";
-
-struct Counter(Py<PyModule>);
-
-impl Counter {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Python::attach(|py| {
-            PyModule::from_code(py, COUNTER, c"counter.py", c"counter").unwrap().unbind()
-        })))
-    }
-
-    fn call(&self, host: &Host, index: usize) -> u32 {
-        let count = |sgtk: &Bound<'_, PyModule>| self.0.bind(sgtk.py()).call_method0("count")?.extract();
-        host.with_sgtk(PROJECTS[index % PROJECTS.len()], count).unwrap()
-    }
-
-    fn ended(&self) -> usize {
-        Python::attach(|py| self.0.bind(py).getattr("ended").unwrap().len().unwrap())
-    }
+fn project(index: usize) -> &'static str {
+    PROJECTS[index % PROJECTS.len()]
 }
 
 fn rayons(threads: usize) -> rayon::ThreadPool {
@@ -67,8 +35,9 @@ fn rayons_threads_have_one_state_each_until_their_pool_goes() {
         let mut all = 0;
         for _ in 0..3 {
             let pool = rayons(4);
-            let calls: Vec<u32> = pool
-                .install(|| (0..400_usize).into_par_iter().map(|index| counter.call(&host, index)).collect());
+            let calls: Vec<u32> = pool.install(|| {
+                (0..400_usize).into_par_iter().map(|index| counter.call(&host, project(index))).collect()
+            });
             let threads = firsts(calls.iter().copied());
             assert!((1..=4).contains(&threads), "{threads} connections of 4 threads");
             all += threads;
@@ -114,8 +83,8 @@ fn tokios_blocking_threads_that_end_when_idle_leave_nothing() {
         for _ in 0..5 {
             let calls: Vec<u32> = runtime.block_on(async {
                 let calls = (0..40).map(|index| {
-                    let (host, counter) = (host.clone(), Arc::clone(&counter));
-                    tokio::task::spawn_blocking(move || counter.call(&host, index))
+                    let (host, counter) = (host.clone(), counter.clone());
+                    tokio::task::spawn_blocking(move || counter.call(&host, project(index)))
                 });
                 let mut answers = Vec::new();
                 for call in calls.collect::<Vec<_>>() {
@@ -130,13 +99,13 @@ fn tokios_blocking_threads_that_end_when_idle_leave_nothing() {
 }
 
 /// Threads of both kinds that have had leases and are idle.
-fn used(host: &Host, counter: &Arc<Counter>) -> (rayon::ThreadPool, tokio::runtime::Runtime) {
+fn used(host: &Host, counter: &Counter) -> (rayon::ThreadPool, tokio::runtime::Runtime) {
     let pool = rayons(3);
-    pool.broadcast(|context| counter.call(host, context.index()));
+    pool.broadcast(|context| counter.call(host, project(context.index())));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     for index in 0..4 {
-        let (host, counter) = (host.clone(), Arc::clone(counter));
-        runtime.block_on(runtime.spawn(async move { counter.call(&host, index) })).unwrap();
+        let (host, counter) = (host.clone(), counter.clone());
+        runtime.block_on(runtime.spawn(async move { counter.call(&host, project(index)) })).unwrap();
     }
     (pool, runtime)
 }
@@ -164,7 +133,7 @@ fn a_process_ends_well_while_such_threads_live_and_lease() {
         let (configs, counter) = (bundled().unwrap(), Counter::new());
         let host = host(&configs);
         let (pool, runtime) = used(&host, &counter);
-        let (busy, its_counter) = (host.clone(), Arc::clone(&counter));
+        let (busy, its_counter) = (host.clone(), counter.clone());
         pool.spawn(move || {
             for index in 0.. {
                 // Until the host is shut down.

@@ -7,45 +7,9 @@ use pyo3::prelude::*;
 use sgtk_host::Host;
 use sgtk_host_fixtures::bundled;
 
+use crate::counter::Counter;
 use crate::support::host;
 use crate::workshop::{alone, eval};
-
-/// Counts, for each thread, how often it was called there.
-const COUNTER: &std::ffi::CStr = c"
-import threading
-kept = threading.local()
-ended = []
-
-class Connection:
-    def __init__(self): self.owner = threading.get_ident()
-    def __del__(self): ended.append(self.owner)
-
-def count():
-    if not hasattr(kept, 'calls'):
-        kept.calls = 0
-        kept.connection = Connection()
-    kept.calls += 1
-    return kept.calls
-";
-
-struct Counter(Py<PyModule>);
-
-impl Counter {
-    fn new() -> Self {
-        Self(Python::attach(|py| {
-            PyModule::from_code(py, COUNTER, c"counter.py", c"counter").unwrap().unbind()
-        }))
-    }
-
-    fn call(&self, host: &Host, project: &str) -> u32 {
-        host.with_sgtk(project, |sgtk| self.0.bind(sgtk.py()).call_method0("count")?.extract()).unwrap()
-    }
-
-    /// How many connections of threads that have ended were closed.
-    fn ended(&self) -> usize {
-        Python::attach(|py| self.0.bind(py).getattr("ended").unwrap().len().unwrap())
-    }
-}
 
 /// How many thread states the interpreter has.
 fn states() -> usize {
@@ -88,7 +52,7 @@ fn a_lease_that_the_caller_attaches_for_keeps_the_state_as_well() {
             (1..4).for_each(|expected: u32| {
                 let calls: u32 = Python::attach(|py| {
                     let _lease = host.lease(py, "project_a").unwrap();
-                    counter.0.bind(py).call_method0("count").unwrap().extract().unwrap()
+                    counter.count(py)
                 });
                 assert_eq!(calls, expected);
             });
@@ -103,7 +67,7 @@ fn what_was_kept_for_a_thread_goes_with_it() {
         let (configs, counter) = (bundled().unwrap(), Counter::new());
         let host = host(&configs);
         let call = |host: Host, counter: &Counter| {
-            let counter = Counter(Python::attach(|py| counter.0.clone_ref(py)));
+            let counter = counter.clone();
             thread::spawn(move || assert_eq!(counter.call(&host, "project_a"), 1)).join().unwrap();
         };
         call(host.clone(), &counter);
@@ -123,7 +87,7 @@ fn a_thread_can_end_while_the_one_that_joins_it_holds_the_interpreter() {
         let host = host(&configs);
         for _ in 0..3 {
             let (leased, has_leased) = mpsc::channel();
-            let (host, counter) = (host.clone(), Counter(Python::attach(|py| counter.0.clone_ref(py))));
+            let (host, counter) = (host.clone(), counter.clone());
             let ending = thread::spawn(move || leased.send(counter.call(&host, "project_a")).unwrap());
             has_leased.recv().unwrap();
             Python::attach(|_| ending.join().unwrap());
@@ -178,11 +142,11 @@ for _ in range(20):
 #[test]
 fn tokios_threads_have_one_state_each() {
     alone("thread_states::tokios_threads_have_one_state_each", || {
-        let (configs, counter) = (bundled().unwrap(), std::sync::Arc::new(Counter::new()));
+        let (configs, counter) = (bundled().unwrap(), Counter::new());
         let host = host(&configs);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         for expected in 1..4 {
-            let (host, counter) = (host.clone(), std::sync::Arc::clone(&counter));
+            let (host, counter) = (host.clone(), counter.clone());
             let calls = runtime.block_on(runtime.spawn(async move { counter.call(&host, "project_a") }));
             assert_eq!(calls.unwrap(), expected);
         }

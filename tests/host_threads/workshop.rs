@@ -19,26 +19,22 @@ fn long() -> Duration {
 /// Runs `body` in a process of its own, in which the daemon has packages of its own, and libraries that cores
 /// bring too. A body that hangs ends with a message that shows what each thread was doing.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
-    isolated(
-        name,
-        |_| (),
-        || {
-            let _watchdog = Watchdog::new(name);
-            Interpreter::builder().write_bytecode(false).start().unwrap();
-            Python::attach(|py| {
-                let limit = long().as_secs_f64() - 5.0;
-                py.import("faulthandler").unwrap().call_method1("dump_traceback_later", (limit,)).unwrap();
-                // Threads are to take turns at the interpreter a lot, and tests are to end soon all the same.
-                py.import("sys").unwrap().call_method1("setswitchinterval", (0.000_5,)).unwrap();
-                let path = py.import("sys").unwrap().getattr("path").unwrap();
-                for folder in [host_packages(), host_libraries()] {
-                    // Before what may be installed under the same names.
-                    path.call_method1("insert", (0, folder.to_str().unwrap())).unwrap();
-                }
-            });
-            body();
-        },
-    );
+    isolated(name, || {
+        let _watchdog = Watchdog::new(name);
+        Interpreter::builder().write_bytecode(false).start().unwrap();
+        Python::attach(|py| {
+            let limit = long().as_secs_f64() - 5.0;
+            py.import("faulthandler").unwrap().call_method1("dump_traceback_later", (limit,)).unwrap();
+            // Threads are to take turns at the interpreter a lot, and tests are to end soon all the same.
+            py.import("sys").unwrap().call_method1("setswitchinterval", (0.000_5,)).unwrap();
+            let path = py.import("sys").unwrap().getattr("path").unwrap();
+            for folder in [host_packages(), host_libraries()] {
+                // Before what may be installed under the same names.
+                path.call_method1("insert", (0, folder.to_str().unwrap())).unwrap();
+            }
+        });
+        body();
+    });
 }
 
 /// Ends the process where it is not dropped in time: threads that wait for each other would be waited for,

@@ -82,27 +82,23 @@ fn its_key_is_in_no_argument_variable_error_or_stack() {
 #[test]
 fn its_key_is_in_nothing_that_a_worker_prints_or_logs() {
     let name = "bootstrapped::its_key_is_in_nothing_that_a_worker_prints_or_logs";
-    isolated(
-        name,
-        |_| {},
-        || {
-            let listener = Listener::install();
-            let studio = studio();
-            for templates in [false, true] {
-                let pool = options(&studio).templates(templates).build().unwrap();
-                let text = format!("printed {} {templates}", Studio::KEY);
-                pool.call::<Value>("bunny", Call::new("told:say").arg(&text).arg(&text)).unwrap();
-                let error = pool.call::<Value>("bunny", Call::new("bad_exits:at_once").arg(3)).unwrap_err();
-                let shown = format!("{error} {error:?}");
-                assert!(shown.contains("printed [hidden]") && !shown.contains(Studio::KEY), "{shown}");
-                until("what was printed", || {
-                    let text = listener.text();
-                    text.matches(&format!("printed [hidden] {templates}")).count() >= 2
-                });
-            }
-            assert!(!listener.text().contains(Studio::KEY));
-        },
-    );
+    isolated(name, || {
+        let listener = Listener::install();
+        let studio = studio();
+        for templates in [false, true] {
+            let pool = options(&studio).templates(templates).build().unwrap();
+            let text = format!("printed {} {templates}", Studio::KEY);
+            pool.call::<Value>("bunny", Call::new("told:say").arg(&text).arg(&text)).unwrap();
+            let error = pool.call::<Value>("bunny", Call::new("bad_exits:at_once").arg(3)).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("printed [hidden]") && !shown.contains(Studio::KEY), "{shown}");
+            until("what was printed", || {
+                let text = listener.text();
+                text.matches(&format!("printed [hidden] {templates}")).count() >= 2
+            });
+        }
+        assert!(!listener.text().contains(Studio::KEY));
+    });
 }
 
 #[test]

@@ -18,31 +18,27 @@ use crate::support::{LONG, Studio, out_of_time, still_pending, until};
 
 #[test]
 fn a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread() {
-    isolated(
-        "endings::a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread",
-        |_| {},
-        || {
-            let studio = Studio::of(&["a", "b", "c"]);
-            let before = (descendants(), descriptors(), threads());
-            for templates in [true, false] {
-                let pool = studio.options().templates(templates).build().unwrap();
-                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                pool.submit::<u32>("b", Call::new("work:pid")).unwrap().wait().unwrap();
-                pool.call::<Value>("b", Call::new("work:die")).unwrap_err();
-                let sleeps = pool.submit::<Value>("c", Call::new("work:sleep").arg(600)).unwrap();
-                let waits = pool.submit::<Value>("c", Call::new("work:pid")).unwrap();
-                until("it runs", || pool.stats().projects[2].queued == 1);
-                assert!(descendants().len() >= 2);
-                drop(pool);
-                assert_eq!(descendants(), before.0);
-                assert!(matches!(sleeps.wait(), Err(PoolError::WorkerLost { .. })));
-                assert!(matches!(waits.wait(), Err(PoolError::ShutDown { .. })));
-                assert_eq!(descriptors(), before.1);
-                // A thread that was joined may be in the list for a moment.
-                until("the threads end", || threads() == before.2);
-            }
-        },
-    );
+    isolated("endings::a_pool_that_is_dropped_leaves_no_process_no_descriptor_and_no_thread", || {
+        let studio = Studio::of(&["a", "b", "c"]);
+        let before = (descendants(), descriptors(), threads());
+        for templates in [true, false] {
+            let pool = studio.options().templates(templates).build().unwrap();
+            pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+            pool.submit::<u32>("b", Call::new("work:pid")).unwrap().wait().unwrap();
+            pool.call::<Value>("b", Call::new("work:die")).unwrap_err();
+            let sleeps = pool.submit::<Value>("c", Call::new("work:sleep").arg(600)).unwrap();
+            let waits = pool.submit::<Value>("c", Call::new("work:pid")).unwrap();
+            until("it runs", || pool.stats().projects[2].queued == 1);
+            assert!(descendants().len() >= 2);
+            drop(pool);
+            assert_eq!(descendants(), before.0);
+            assert!(matches!(sleeps.wait(), Err(PoolError::WorkerLost { .. })));
+            assert!(matches!(waits.wait(), Err(PoolError::ShutDown { .. })));
+            assert_eq!(descriptors(), before.1);
+            // A thread that was joined may be in the list for a moment.
+            until("the threads end", || threads() == before.2);
+        }
+    });
 }
 
 /// Drops what it holds when it is woken.
@@ -140,53 +136,45 @@ fn daemon() {
 
 #[test]
 fn a_pool_works_where_the_daemon_takes_no_notice_of_its_children() {
-    isolated(
-        "endings::a_pool_works_where_the_daemon_takes_no_notice_of_its_children",
-        |_| {},
-        || {
-            // SAFETY: a plain system call, before any thread of ours looks at children.
-            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-            let studio = Studio::of(&["a"]);
-            for templates in [true, false] {
-                let pool = studio.options().templates(templates).build().unwrap();
-                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                let error = pool.call::<Value>("a", Call::new("work:leave").arg(3)).unwrap_err();
-                assert!(matches!(error, PoolError::WorkerLost { .. }), "{error:?}");
-                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                drop(pool);
-                assert_eq!(descendants().len(), 0);
-            }
-        },
-    );
+    isolated("endings::a_pool_works_where_the_daemon_takes_no_notice_of_its_children", || {
+        // SAFETY: a plain system call, before any thread of ours looks at children.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        let studio = Studio::of(&["a"]);
+        for templates in [true, false] {
+            let pool = studio.options().templates(templates).build().unwrap();
+            pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+            let error = pool.call::<Value>("a", Call::new("work:leave").arg(3)).unwrap_err();
+            assert!(matches!(error, PoolError::WorkerLost { .. }), "{error:?}");
+            pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+            drop(pool);
+            assert_eq!(descendants().len(), 0);
+        }
+    });
 }
 
 #[test]
 fn a_pool_works_where_the_daemon_reaps_all_children_itself() {
-    isolated(
-        "endings::a_pool_works_where_the_daemon_reaps_all_children_itself",
-        |_| {},
-        || {
-            // Any child, as soon as it ends: the pool finds no status.
-            std::thread::spawn(|| {
-                loop {
-                    if rustix::process::wait(WaitOptions::empty()).is_err() {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
+    isolated("endings::a_pool_works_where_the_daemon_reaps_all_children_itself", || {
+        // Any child, as soon as it ends: the pool finds no status.
+        std::thread::spawn(|| {
+            loop {
+                if rustix::process::wait(WaitOptions::empty()).is_err() {
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-            });
-            let studio = Studio::of(&["a"]);
-            for templates in [true, false] {
-                let pool = studio.options().templates(templates).build().unwrap();
-                for _ in 0..5 {
-                    pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                    let error = pool.call::<Value>("a", Call::new("work:die")).unwrap_err();
-                    assert!(matches!(error, PoolError::WorkerLost { sent: true, .. }), "{error:?}");
-                }
-                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
-                out_of_time(|limit| pool.call("a", Call::new("work:sleep").arg(600).timeout(limit)));
-                pool.shutdown(LONG).unwrap();
-                until("all are reaped", || descendants().is_empty());
             }
-        },
-    );
+        });
+        let studio = Studio::of(&["a"]);
+        for templates in [true, false] {
+            let pool = studio.options().templates(templates).build().unwrap();
+            for _ in 0..5 {
+                pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+                let error = pool.call::<Value>("a", Call::new("work:die")).unwrap_err();
+                assert!(matches!(error, PoolError::WorkerLost { sent: true, .. }), "{error:?}");
+            }
+            pool.call::<u32>("a", Call::new("work:pid")).unwrap();
+            out_of_time(|limit| pool.call("a", Call::new("work:sleep").arg(600).timeout(limit)));
+            pool.shutdown(LONG).unwrap();
+            until("all are reaped", || descendants().is_empty());
+        }
+    });
 }

@@ -49,40 +49,36 @@ def show(how, key, sgtk):
 
 #[test]
 fn a_key_that_project_code_brings_is_hidden_in_all_that_comes_from_its_worker() {
-    isolated(
-        "keys::a_key_that_project_code_brings_is_hidden_in_all_that_comes_from_its_worker",
-        |_| {},
-        || {
-            let listener = Listener::install();
-            let (configs, plugins) = (bundled().unwrap(), tempfile::tempdir().unwrap());
-            std::fs::write(plugins.path().join("shows.py"), PLUGIN).unwrap();
-            for templates in [true, false] {
-                let options = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path());
-                let pool = options.templates(templates).build().unwrap();
-                for project in ["project_a", "project_b"] {
-                    let key = |how: &str| format!("é\"key'-{how}-{project}-{templates}");
-                    let show = |how: &str| {
-                        let call = Call::new("shows:show").arg(how).arg(key(how));
-                        pool.call::<Value>(project, call)
-                    };
-                    for how in ["print", "stderr", "C", "fork", "program", "log", "json"] {
-                        let before = listener.text().matches(&format!("shown by {how}")).count();
-                        show(how).unwrap();
-                        until(how, || listener.text().matches(&format!("shown by {how}")).count() > before);
-                    }
-                    let error = show("error").unwrap_err();
-                    let text = format!("{error} {error:?}");
-                    assert!(text.contains("[hidden]") && !text.contains("key'-error"), "{text}");
-                    let error = show("die").unwrap_err();
-                    let text = format!("{error} {error:?}");
-                    assert!(text.contains("shown by die: [hidden] end"), "{text}");
+    isolated("keys::a_key_that_project_code_brings_is_hidden_in_all_that_comes_from_its_worker", || {
+        let listener = Listener::install();
+        let (configs, plugins) = (bundled().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(plugins.path().join("shows.py"), PLUGIN).unwrap();
+        for templates in [true, false] {
+            let options = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path());
+            let pool = options.templates(templates).build().unwrap();
+            for project in ["project_a", "project_b"] {
+                let key = |how: &str| format!("é\"key'-{how}-{project}-{templates}");
+                let show = |how: &str| {
+                    let call = Call::new("shows:show").arg(how).arg(key(how));
+                    pool.call::<Value>(project, call)
+                };
+                for how in ["print", "stderr", "C", "fork", "program", "log", "json"] {
+                    let before = listener.text().matches(&format!("shown by {how}")).count();
+                    show(how).unwrap();
+                    until(how, || listener.text().matches(&format!("shown by {how}")).count() > before);
                 }
+                let error = show("error").unwrap_err();
+                let text = format!("{error} {error:?}");
+                assert!(text.contains("[hidden]") && !text.contains("key'-error"), "{text}");
+                let error = show("die").unwrap_err();
+                let text = format!("{error} {error:?}");
+                assert!(text.contains("shown by die: [hidden] end"), "{text}");
             }
-            let text = listener.text();
-            for how in ["print", "stderr", "C", "fork", "program", "log", "json", "error", "die"] {
-                assert!(!text.contains(&format!("-{how}-project")), "{how}");
-            }
-            assert!(text.matches("[hidden] end").count() >= 4 * 7, "{text}");
-        },
-    );
+        }
+        let text = listener.text();
+        for how in ["print", "stderr", "C", "fork", "program", "log", "json", "error", "die"] {
+            assert!(!text.contains(&format!("-{how}-project")), "{how}");
+        }
+        assert!(text.matches("[hidden] end").count() >= 4 * 7, "{text}");
+    });
 }

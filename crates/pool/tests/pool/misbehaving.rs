@@ -61,16 +61,12 @@ impl Harm<'_> {
 /// Runs a test with workers that were started, and with such as were forked.
 #[track_caller]
 fn harm(name: &str, test: impl Fn(&Harm<'_>)) {
-    isolated(
-        &format!("misbehaving::{name}"),
-        |_| (),
-        || {
-            for templates in [false, true] {
-                println!("with templates: {templates}");
-                run(templates, &test);
-            }
-        },
-    );
+    isolated(&format!("misbehaving::{name}"), || {
+        for templates in [false, true] {
+            println!("with templates: {templates}");
+            run(templates, &test);
+        }
+    });
 }
 
 fn run(templates: bool, test: &impl Fn(&Harm<'_>)) {

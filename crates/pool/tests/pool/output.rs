@@ -88,21 +88,17 @@ impl Listener {
 
 /// Runs a test in a process of its own, for workers that were started and for such as were forked.
 fn listening(name: &str, test: impl Fn(&Listener, &WorkerPool)) {
-    isolated(
-        &format!("output::{name}"),
-        |_| (),
-        || {
-            let listener = Listener::install();
-            for templates in [false, true] {
-                let studio = Studio::of(&["a"]);
-                let options = studio.options().plugin_path(misbehaving_plugins()).templates(templates);
-                let pool = options.build().unwrap();
-                pool.prewarm(["a"])[0].1.as_ref().unwrap();
-                listener.0.lock().unwrap().clear();
-                test(&listener, &pool);
-            }
-        },
-    );
+    isolated(&format!("output::{name}"), || {
+        let listener = Listener::install();
+        for templates in [false, true] {
+            let studio = Studio::of(&["a"]);
+            let options = studio.options().plugin_path(misbehaving_plugins()).templates(templates);
+            let pool = options.build().unwrap();
+            pool.prewarm(["a"])[0].1.as_ref().unwrap();
+            listener.0.lock().unwrap().clear();
+            test(&listener, &pool);
+        }
+    });
 }
 
 fn pid(pool: &WorkerPool) -> String {

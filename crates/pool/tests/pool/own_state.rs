@@ -333,32 +333,25 @@ fn the_second_listing_in_a_plugin_works_again_and_again_in_workers_with_an_engin
 
 #[test]
 fn what_a_call_has_left_behind_is_told_once_with_its_name() {
-    isolated(
-        "own_state::what_a_call_has_left_behind_is_told_once_with_its_name",
-        |_| {},
-        || {
-            let listener = Listener::install();
-            let (studio, configs, plugins) = (studio(), bundled().unwrap(), plugins());
-            let options = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path());
-            let pool = options.env("SHOTGUN_HOME", studio.home()).build().unwrap();
-            for _ in 0..3 {
-                pool.call::<Value>("project_a", second_listing(&studio, 177, true)).unwrap_err();
-            }
-            let told = || {
-                listener.warnings().into_iter().filter(|text| text.contains("wild:second_listing")).collect()
-            };
-            until("it is told", || !Vec::is_empty(&told()));
-            let told: Vec<String> = told();
-            assert_eq!(told.len(), 1, "{told:?}");
-            for part in
-                ["another core was left in place", "an engine of it was left running", "it was undone"]
-            {
-                assert!(told[0].contains(part), "{part}: {}", told[0]);
-            }
-            tell(&pool, "project_a");
-            assert_eq!(listener.warnings().len(), 1, "{:?}", listener.warnings());
-        },
-    );
+    isolated("own_state::what_a_call_has_left_behind_is_told_once_with_its_name", || {
+        let listener = Listener::install();
+        let (studio, configs, plugins) = (studio(), bundled().unwrap(), plugins());
+        let options = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path());
+        let pool = options.env("SHOTGUN_HOME", studio.home()).build().unwrap();
+        for _ in 0..3 {
+            pool.call::<Value>("project_a", second_listing(&studio, 177, true)).unwrap_err();
+        }
+        let told =
+            || listener.warnings().into_iter().filter(|text| text.contains("wild:second_listing")).collect();
+        until("it is told", || !Vec::is_empty(&told()));
+        let told: Vec<String> = told();
+        assert_eq!(told.len(), 1, "{told:?}");
+        for part in ["another core was left in place", "an engine of it was left running", "it was undone"] {
+            assert!(told[0].contains(part), "{part}: {}", told[0]);
+        }
+        tell(&pool, "project_a");
+        assert_eq!(listener.warnings().len(), 1, "{:?}", listener.warnings());
+    });
 }
 
 #[test]

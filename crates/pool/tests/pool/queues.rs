@@ -197,24 +197,20 @@ fn the_answer_of_a_call_whose_handle_was_dropped_reaches_no_other_call() {
 #[test]
 fn nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up() {
     let name = "queues::nothing_of_a_call_stays_in_memory_until_its_time_would_have_been_up";
-    isolated(
-        name,
-        |_| {},
-        || {
-            let studio = Studio::of(&["a"]);
-            let pool = studio.pool();
-            let text = "x".repeat(1 << 20);
-            let call = || {
-                let call = Call::new("work:size").arg(&text).timeout(Duration::from_secs(3600));
-                assert_eq!(pool.submit::<usize>("a", call).unwrap().wait().unwrap(), 1 << 20);
-            };
-            call();
-            let before = resident_memory();
-            (0..200).for_each(|_| call());
-            let grown = resident_memory().saturating_sub(before);
-            assert!(grown < 50 << 20, "{grown} bytes of 200 MiB");
-        },
-    );
+    isolated(name, || {
+        let studio = Studio::of(&["a"]);
+        let pool = studio.pool();
+        let text = "x".repeat(1 << 20);
+        let call = || {
+            let call = Call::new("work:size").arg(&text).timeout(Duration::from_secs(3600));
+            assert_eq!(pool.submit::<usize>("a", call).unwrap().wait().unwrap(), 1 << 20);
+        };
+        call();
+        let before = resident_memory();
+        (0..200).for_each(|_| call());
+        let grown = resident_memory().saturating_sub(before);
+        assert!(grown < 50 << 20, "{grown} bytes of 200 MiB");
+    });
 }
 
 #[test]

@@ -39,7 +39,7 @@ struct Ended {
 
 #[test]
 fn every_call_in_a_storm_ends_once_in_order_and_nothing_is_left() {
-    isolated("storm::every_call_in_a_storm_ends_once_in_order_and_nothing_is_left", |_| {}, storm);
+    isolated("storm::every_call_in_a_storm_ends_once_in_order_and_nothing_is_left", storm);
 }
 
 fn storm() {

@@ -96,7 +96,6 @@ fn is_running(pid: u32) -> bool {
 fn what_a_call_has_left_running_is_told_and_may_end_when_its_worker_makes_room() {
     isolated(
         "unattended::what_a_call_has_left_running_is_told_and_may_end_when_its_worker_makes_room",
-        |_| {},
         || {
             let listener = Listener::install();
             let studio = studio(&["a", "b"]);
