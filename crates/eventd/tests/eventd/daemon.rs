@@ -121,7 +121,7 @@ impl Studio {
     }
 
     /// The Python with the client in it.
-    #[cfg(feature = "embedded")]
+    #[cfg(any(feature = "embedded", feature = "nats"))]
     pub(crate) fn python(&self) -> &Path {
         &self.python
     }

@@ -352,3 +352,75 @@ fn a_host_that_was_cut_off_runs_nothing_that_others_have_when_its_link_is_up_aga
     assert!(verdict.again <= in_flight, "{in_flight} were in flight: {verdict:?}");
     drop((hosts, publisher));
 }
+
+/// How long host c was silent when host a last heard of it.
+fn silent(many: &Many) -> u64 {
+    let status = many.status("a");
+    let hosts = status["hosts"].as_array().unwrap();
+    let c = hosts.iter().find(|host| host["name"] == "c").unwrap();
+    c["silent_ms"].as_u64().unwrap_or(0)
+}
+
+/// A host behind a link is in the middle of a call, and the link goes down. Gives the hosts, the publisher, and
+/// how many calls may have been running there.
+fn cut_off(many: &mut Many) -> Option<((BTreeMap<&'static str, Member>, Member), usize)> {
+    if !many.put_c_behind_a_link() {
+        return None;
+    }
+    let members = many.start();
+    many.add(4);
+    many.until_done(6);
+    until_busy(many, "c");
+    many.network.as_ref().unwrap().take_down(true);
+    Some((members, projects_of(many, "c")))
+}
+
+#[test]
+fn a_host_whose_link_is_down_for_a_moment_has_its_calls_go_on() {
+    let Some(mut many) = Many::new(6) else { return };
+    many.studio.set("nats", "ack_wait: 40");
+    many.work = 100;
+    let Some((members, in_flight)) = cut_off(&mut many) else { return };
+    // Longer than the server waits for an answer to its pings: it has closed the connection by then.
+    many.studio.until("it is silent", || silent(&many) > 4000);
+    many.network.as_ref().unwrap().take_down(false);
+    many.studio.until("it is heard again", || silent(&many) < 4000);
+    many.add(2);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.twice, 0, "{verdict:?}");
+    let gave_up = many.log("c").contains("the NATS server was silent for too long");
+    let allowed = if gave_up { in_flight } else { 0 };
+    assert!(verdict.again <= allowed, "{in_flight} were in flight: {verdict:?}");
+    drop(members);
+}
+
+#[test]
+fn a_host_whose_link_is_down_for_long_does_nothing_that_others_have() {
+    let Some(mut many) = Many::new(6) else { return };
+    many.studio.set("nats", "ack_wait: 8");
+    many.work = 50;
+    let Some((members, in_flight)) = cut_off(&mut many) else { return };
+    // The others have all of it.
+    many.until_all_done();
+    many.until_logged("c", "the NATS server was silent for too long");
+    let twice = judge(&many.studio.record(), &many.events).twice;
+    assert!(twice <= in_flight, "{in_flight} were in flight, {twice} were done twice");
+    let before = many.studio.record().len();
+    many.network.as_ref().unwrap().take_down(false);
+    many.studio.until("it is heard again", || silent(&many) < 4000);
+    many.add(3);
+    let verdict = many.until_all_done();
+    assert_eq!(verdict.twice, twice, "{verdict:?}");
+    assert!(verdict.again <= in_flight, "{in_flight} were in flight: {verdict:?}");
+    // Its projects come back to it.
+    let has_begun =
+        |many: &Many| many.studio.record()[before..].iter().any(|line| line.starts_with("start c "));
+    let mut rounds = 0;
+    while !has_begun(&many) {
+        rounds += 1;
+        assert!(rounds < 50, "c has nothing any more");
+        many.add(1);
+        many.until_all_done();
+    }
+    drop(members);
+}

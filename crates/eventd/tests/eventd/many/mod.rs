@@ -6,6 +6,7 @@ mod cluster;
 mod failures;
 mod judge;
 mod link;
+mod network;
 mod order;
 mod page;
 mod power;

@@ -126,6 +126,11 @@ impl Server {
         self.port
     }
 
+    /// Its own and that of its monitoring.
+    pub(crate) fn ports(&self) -> [u16; 2] {
+        [self.port, self.monitor]
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use super::judge::{Verdict, judge};
+use super::network::{NEAR, Network};
 use super::server::{self, Server};
 use crate::daemon::{Studio, event, family, python, signal_all};
 
@@ -31,6 +32,8 @@ def work(event):
         time.sleep(0.01)
 ";
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sgtk-eventd");
+
 pub(crate) struct Many {
     pub(crate) studio: Studio,
     pub(crate) server: Server,
@@ -38,6 +41,8 @@ pub(crate) struct Many {
     pub(crate) events: BTreeMap<i64, Vec<i64>>,
     /// How long an event takes, in hundredths of a second.
     pub(crate) work: u32,
+    /// Where host c is, if not here.
+    pub(crate) network: Option<Network>,
 }
 
 /// A publisher or a host. It is killed when this value goes, with all its workers.
@@ -66,14 +71,25 @@ impl Many {
         }
         studio.project_plugin("note.py", PLUGIN);
         let events = (1..=projects).map(|project| (project, Vec::new())).collect();
-        Many { studio, server, events, work: 3 }
+        Many { studio, server, events, work: 3, network: None }
+    }
+
+    /// Has host c be in a network of its own, from which the server and the site are in reach by a link. False,
+    /// with a word, where there can be none.
+    pub(crate) fn put_c_behind_a_link(&mut self) -> bool {
+        let [port, monitor] = self.server.ports();
+        let ports = [port, monitor, self.studio.site.port()];
+        self.network = Network::new(self.studio.python(), &self.studio.path("relay"), &ports);
+        self.network.is_some()
     }
 
     fn config_file(&self, name: &str) -> PathBuf {
         let text = fs::read_to_string(self.studio.config_file()).unwrap();
         let path = self.studio.path(&format!("{name}.conf"));
         let socket = self.studio.path(&format!("{name}.sock"));
+        let address = self.network_of(name).map_or("127.0.0.1", |_| NEAR);
         let text = text
+            .replace("127.0.0.1", address)
             .replace("[eventd]\n", &format!("[eventd]\nsocket: {}\n", socket.display()))
             .replace("logFile: daemon\n", &format!("logFile: daemon-{name}\n"))
             .replace("/pid\n", &format!("/pid-{name}\n"));
@@ -84,9 +100,17 @@ impl Many {
         path
     }
 
+    /// The network that a host is in, if it has one of its own.
+    fn network_of(&self, name: &str) -> Option<&Network> {
+        self.network.as_ref().filter(|_| name == "c")
+    }
+
     /// A command of a host's.
     pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sgtk-eventd"));
+        self.words(Command::new(PROGRAM), name, arguments)
+    }
+
+    fn words(&self, mut command: Command, name: &str, arguments: &[&str]) -> Command {
         command
             .args(arguments)
             .arg("--config")
@@ -102,8 +126,13 @@ impl Many {
     pub(crate) fn spawn(&self, name: &str, arguments: &[&str]) -> Member {
         let log = self.studio.path("stdout");
         let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+        let mut command = Command::new(PROGRAM);
+        if let Some(network) = self.network_of(name) {
+            command = network.far_side();
+            command.arg(PROGRAM);
+        }
         let child = self
-            .command(name, arguments)
+            .words(command, name, arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
