@@ -19,9 +19,20 @@ def part(name):
         # The name that its classes have in messages.
         module = _parts[name] = type(sys)("sgtk_host")
         module.part = part
-        file = "<sgtk-host>/%s.py" % name
-        exec(compile(PIECES[name + ".py"], file, "exec"), module.__dict__)
+        exec(compiled(name), module.__dict__)
     return _parts[name]
+
+
+def compiled(name):
+    """The compiled code of a piece: as it is kept on disk, but for what it takes to look there."""
+    source, file = PIECES[name + ".py"], "<sgtk-host>/%s.py" % name
+
+    def compile_source():
+        return compile(source, file, "exec")
+
+    if name in ("wire", "code"):
+        return compile_source()
+    return part("code").kept(file, source.encode("utf-8"), compile_source)
 
 
 def hello():
@@ -70,6 +81,7 @@ def main():
     status = 70
     try:
         part("wire").take_over({"requests": 3, "answers": 4, "records": 5, "lifeline": 6, "forks": 7})
+        part("code").open_store(PIECES.get("code_cache"))
         status = run()
     except BaseException as error:
         part("errors").print_to_stderr("the worker has failed", error)

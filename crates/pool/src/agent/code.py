@@ -20,28 +20,43 @@ _READ = (
 )
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
-#: Where code is kept, once that has begun.
-_store = None
+#: Where code is kept, once that has begun, and why nothing is.
+_store = _unsafe = None
+
+#: Whether imports look there. A forked worker has it from its template.
+_is_looked_up = False
 
 
-def start(folder):
-    """Has sources that are imported from now on be looked up in `folder`, unless it cannot be used."""
+def open_store(folder):
+    """Has compiled code be kept in `folder`, unless it cannot be used."""
+    global _store, _unsafe
     tag = sys.implementation.cache_tag
     digest = _digest()
     if not (folder and tag and digest):
         return
     magic = "".join("%02x" % byte for byte in importer.MAGIC_NUMBER)
     try:
-        store = Store(folder, "%s-%s-%d" % (tag, magic, sys.flags.optimize), digest)
+        _store = Store(folder, "%s-%s-%d" % (tag, magic, sys.flags.optimize), digest)
     except OSError:
-        return
+        pass
     except Unsafe as error:
-        part("records").logging.getLogger("sgtk_host.code").warning("compiled code is not used: %s", error)
-        return
-    global _store
-    _store = store
-    _look_up_in_folders(store)
-    _look_up_in_zips(store)
+        _unsafe = str(error)
+
+
+def kept(path, source, compile_source):
+    """The code of a source that is no file."""
+    return compile_source() if _store is None else _store.code(path, source, compile_source)
+
+
+def start():
+    """Has sources that are imported from now on be looked up there."""
+    global _is_looked_up
+    if _unsafe:
+        part("records").logging.getLogger("sgtk_host.code").warning("compiled code is not used: %s", _unsafe)
+    if _store is not None and not _is_looked_up:
+        _is_looked_up = True
+        _look_up_in_folders(_store)
+        _look_up_in_zips(_store)
 
 
 def import_core(core, do_import):

@@ -2,7 +2,7 @@
 //!
 //! A worker is started as `python -X utf8 -I -S -c LOADER` and reads [`source`] as its first frame, so that
 //! nothing long is in its arguments and no file is needed. The pieces are compiled when they are first
-//! needed: a form feed parts them, and the first line of each is its name.
+//! needed, and kept so in the code cache: a form feed parts them, and the first line of each is its name.
 
 /// What stands after `-c`.
 pub(crate) const LOADER: &str = include_str!("loader.py");
@@ -13,9 +13,13 @@ macro_rules! bundle {
     };
 }
 
-/// The first frame that a worker reads.
-pub(crate) fn source() -> String {
-    format!("{OWN}\x0cbootstrap.py\n{}", sgtk_config::BOOTSTRAP_STEPS)
+/// The first frame that a worker reads. `code_cache`: the folder where compiled code is kept.
+pub(crate) fn source(code_cache: Option<&str>) -> String {
+    let steps = sgtk_config::BOOTSTRAP_STEPS;
+    match code_cache.filter(|folder| !folder.contains('\x0c')) {
+        Some(folder) => format!("{OWN}\x0cbootstrap.py\n{steps}\x0ccode_cache\n{folder}"),
+        None => format!("{OWN}\x0cbootstrap.py\n{steps}"),
+    }
 }
 
 /// All but the steps of a bootstrap, which the daemon's interpreter runs as well.

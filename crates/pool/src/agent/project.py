@@ -33,7 +33,7 @@ def enter(request):
     part("errors").tell_secrets()
     part("calls").give_children(request.get("children"))
     step = "compiled code"
-    part("code").start(request.get("code_cache"))
+    part("code").start()
     step = "path"
     add_paths(request)
     core, options = request.get("core_python"), request.pop("bootstrap", None)
@@ -64,7 +64,7 @@ def prepare(request):
     step = "logging"
     part("records").start(request.get("log_level"))
     step = "compiled code"
-    part("code").start(request.get("code_cache"))
+    part("code").start()
     step = "path"
     add_paths(request)
     core = request["core_python"]

@@ -360,7 +360,6 @@ impl Launcher {
         Ok(json!({"enter": {
             "project": project,
             "site_packages": options.site_packages,
-            "code_cache": options.code_folder(),
             "core_python": plan.core,
             "plugin_paths": plugin_paths,
             "current_pc": current_pc,

@@ -109,7 +109,8 @@ impl Spawner {
 
     /// Sends the agent's source to a process that was started.
     pub(super) fn send_agent(&self, link: &mut Link) -> Result<(), Unready> {
-        Ok(link.send(&encode_text(&agent::source()), self.start_deadline())?)
+        let source = agent::source(self.options.code_folder().as_deref());
+        Ok(link.send(&encode_text(&source), self.start_deadline())?)
     }
 
     /// Reads the agent's first message.

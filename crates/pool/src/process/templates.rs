@@ -355,7 +355,6 @@ fn import(spawner: &Spawner, key: &Key, link: &mut Link) -> Result<(), Unready> 
     spawner.read_greeting(link)?;
     let request = json!({"template": {
         "site_packages": spawner.options.site_packages,
-        "code_cache": spawner.options.code_folder(),
         "core_python": key.core,
         "max_frame": spawner.options.max_frame,
     }});

@@ -200,7 +200,7 @@ impl Worker {
         prepare: impl FnOnce(&mut Command),
     ) -> Worker {
         let mut worker = Self::spawn(python, forks, prepare);
-        worker.pipes.send_bytes(agent::source().as_bytes());
+        worker.pipes.send_bytes(agent::source(None).as_bytes());
         worker.hello = worker.pipes.answer()["hello"].take();
         worker
     }
@@ -209,7 +209,7 @@ impl Worker {
     pub(crate) fn start_orphaned(python: &Python) -> Worker {
         let mut worker = Self::spawn(python, None, |_| ());
         worker.pipes.lifeline = None;
-        worker.pipes.send_bytes(agent::source().as_bytes());
+        worker.pipes.send_bytes(agent::source(None).as_bytes());
         worker
     }
 

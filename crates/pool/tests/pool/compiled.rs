@@ -41,13 +41,18 @@ impl Setting {
 
     /// Keeps other code for the plugin than what its source says.
     fn plant(&self) {
-        let code = "import marshal, sys; code = compile('def number():\\n    return 2\\n', 'planted.py', \
-                    'exec'); sys.stdout.buffer.write(marshal.dumps(code))";
-        let code = Command::new("python3").args(["-c", code]).output().unwrap();
+        self.plant_for(SOURCE, &SOURCE.replace('1', "2"));
+    }
+
+    /// Keeps the code of another source for one.
+    fn plant_for(&self, source: &str, other: &str) {
+        let code = "import marshal, sys; code = compile(sys.argv[1], 'planted.py', 'exec'); \
+                    sys.stdout.buffer.write(marshal.dumps(code))";
+        let code = Command::new("python3").args(["-c", code, other]).output().unwrap();
         assert!(code.status.success());
         let python = self.files().file_name().unwrap().to_str().unwrap().to_owned();
         let store = CodeStore::open(&CodeCache::at(&self.cache), &python).unwrap().unwrap();
-        store.put(&CodeKey::of(SOURCE.as_bytes()), &code.stdout);
+        store.put(&CodeKey::of(source.as_bytes()), &code.stdout);
     }
 }
 
@@ -57,6 +62,20 @@ fn workers_keep_code_on_disk_and_take_it_from_there() {
     for forked in [false, true] {
         assert_eq!(setting.number(forked), 1);
         setting.plant();
+        assert_eq!(setting.number(forked), 2);
+        fs::remove_dir_all(&setting.cache).unwrap();
+    }
+}
+
+#[test]
+fn the_code_of_a_workers_own_side_is_kept_as_well() {
+    let setting = Setting::new();
+    let source = "import os\n\ndef number():\n    return int(os.environ.get('PLANTED', 1))\n";
+    setting.studio.plugin("compiled", source);
+    let own = include_str!("../../src/agent/calls.py");
+    for forked in [false, true] {
+        assert_eq!(setting.number(forked), 1);
+        setting.plant_for(own, &format!("{own}\nos.environ['PLANTED'] = '2'\n"));
         assert_eq!(setting.number(forked), 2);
         fs::remove_dir_all(&setting.cache).unwrap();
     }
