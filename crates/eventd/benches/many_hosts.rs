@@ -3,7 +3,8 @@
 //! pause. What the hosts write down is judged: none lost, none ahead of its predecessor.
 //!
 //! `HOSTS_PROJECTS`, `HOSTS_EVENTS` (of the burst), `HOSTS_RATE`, `HOSTS_SECONDS` (of the steady rate) and
-//! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_POISONED` the first project's events fail each second
+//! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_APART` (ms) the hosts do not begin at once but one after the
+//! other; `HOSTS_TRACE` tells when a project was begun on another host than the first one; with `HOSTS_POISONED` the first project's events fail each second
 //! forever; `HOSTS_ONLY="three hosts"` runs one row, `HOSTS_URL` and `HOSTS_REPLICAS` take other servers.
 //! Needs `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
@@ -109,7 +110,7 @@ fn read(queue: &Arc<dyn Queue>, host: &str, sizes: Sizes, record: &Path) {
                     let _ = queue.settle(&message, verdict).await;
                     continue;
                 }
-                let line = format!("start {host} {project} {id}\n");
+                let line = format!("start {host} {project} {id}\nbegan {host} {project} {id} {}\n", nanos());
                 file.lock().unwrap().write_all(line.as_bytes()).unwrap();
                 tokio::select! {
                     () = tokio::time::sleep(sizes.work) => {}
@@ -141,7 +142,7 @@ fn settings(url: &str, host: &str) -> NatsSettings {
     }
 }
 
-/// A host, as a process of its own: ends with its standard input.
+/// A host, as a process of its own: begins with the first line of its standard input and ends with its end.
 async fn host(name: &str, url: &str, record: &Path) {
     let (queue, _arrivals) =
         NatsQueue::connect(settings(url, name), vec![site()], Role::Host { together: true }).await.unwrap();
@@ -149,9 +150,11 @@ async fn host(name: &str, url: &str, record: &Path) {
     let sizes = Sizes::read();
     // As the daemon does: it opens lanes for the projects that there are.
     while queue.projects().await.unwrap().len() < sizes.projects as usize {}
+    println!("ready");
+    let told = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+    told.await.unwrap().unwrap();
     queue.open(lanes(sizes.projects)).await.unwrap();
     read(&queue, name, sizes, record);
-    println!("ready");
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().lines().count());
     ended.await.unwrap();
     queue.rest().await;
@@ -161,6 +164,18 @@ async fn host(name: &str, url: &str, record: &Path) {
 struct Host(Child);
 
 impl Host {
+    /// Starts hosts that are ready, and has them begin.
+    fn all(names: &[&str], url: &str, record: &Path) -> Vec<Host> {
+        let mut hosts: Vec<Host> = names.iter().map(|name| Host::start(name, url, record)).collect();
+        for (index, host) in hosts.iter_mut().enumerate() {
+            if index > 0 {
+                std::thread::sleep(Duration::from_millis(number("HOSTS_APART", 0) as u64));
+            }
+            host.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        }
+        hosts
+    }
+
     fn start(name: &str, url: &str, record: &Path) -> Host {
         // Host c may be on another network.
         let wrap = std::env::var("HOSTS_WRAP").ok().filter(|_| name == "c").unwrap_or_default();
@@ -276,8 +291,29 @@ async fn measure(
         verdict.pairs.len(),
         events.len()
     );
+    if std::env::var_os("HOSTS_TRACE").is_some() {
+        trace(&lines);
+    }
     let (p50, p99) = latencies(&lines, burst);
     Measured { published, drained, p50, p99 }
+}
+
+/// Tells when projects came to a further host: their number in each second since the first event was begun.
+fn trace(lines: &[String]) {
+    let (mut hosts, mut first) = (BTreeMap::<&str, BTreeSet<&str>>::new(), None);
+    let (mut moves, mut begun) = (BTreeMap::<u128, usize>::new(), BTreeMap::<&str, u128>::new());
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["began", host, project, _, at] = words[..] else { continue };
+        let at: u128 = at.parse().unwrap();
+        let first = *first.get_or_insert(at);
+        begun.entry(host).or_insert((at - first) / 1_000_000);
+        let known = hosts.entry(project).or_default();
+        if known.insert(host) && known.len() > 1 {
+            *moves.entry(at.saturating_sub(first) / 1_000_000_000).or_default() += 1;
+        }
+    }
+    println!("    ms until a host's first event {begun:?}; projects on a further host by second {moves:?}");
 }
 
 /// The median and the 99th percentile, in ms, of what was published at the steady rate.
@@ -339,8 +375,7 @@ fn main() {
             let projects: Vec<i64> = (1..=sizes.projects).collect();
             queue.expect(&site(), &projects).await.unwrap();
             let queue: Arc<dyn Queue> = Arc::new(queue);
-            let start = |name: &&str| Host::start(name, &url, &record);
-            let readers = || ["a", "b", "c"].iter().take(hosts).map(start).collect();
+            let readers = || Host::all(&["a", "b", "c"][..hosts], &url, &record);
             let measured = measure(&queue, sizes, &record, hosts, readers).await;
             queue.shut_down().await.unwrap();
             measured

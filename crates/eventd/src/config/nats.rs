@@ -11,6 +11,7 @@ pub(super) const KEYS: &[&str] = &[
     "url",
     "host",
     "hosts",
+    "wait_for_hosts",
     "credentials",
     "tls_ca",
     "tls_cert",
@@ -40,6 +41,8 @@ pub struct Nats {
 pub struct NatsOptions {
     /// All hosts that are known beforehand. Others are found.
     pub hosts: Vec<String>,
+    /// For how long a host that starts leaves their projects to those of them that nobody has heard yet.
+    pub wait_for_hosts: Duration,
     /// A credentials file.
     pub credentials: Option<PathBuf>,
     /// A file of certificates that are trusted.
@@ -64,6 +67,7 @@ impl Default for NatsOptions {
     fn default() -> NatsOptions {
         NatsOptions {
             hosts: Vec::new(),
+            wait_for_hosts: Duration::from_secs(10),
             credentials: None,
             tls_ca: None,
             tls_cert: None,
@@ -102,6 +106,7 @@ pub(super) fn read(section: Section<'_>, g: &mut Gather) -> Nats {
         host: g.take(section.text("host")),
         options: NatsOptions {
             hosts: g.take(section.list("hosts")),
+            wait_for_hosts: time(g, "wait_for_hosts", default.wait_for_hosts, 0),
             credentials: path(g, "credentials"),
             tls_ca: path(g, "tls_ca"),
             tls_cert,

@@ -68,6 +68,12 @@ impl Hosts {
         names
     }
 
+    /// Those that are named and were never heard.
+    pub(super) fn unheard(&self) -> Vec<String> {
+        let heard = self.lock();
+        self.named.iter().filter(|name| **name != self.own && !heard.contains_key(*name)).cloned().collect()
+    }
+
     /// What is known of each.
     pub(super) fn states(&self, now: Duration) -> Vec<HostState> {
         let heard = self.lock();
@@ -98,6 +104,7 @@ mod tests {
     fn those_who_are_named_or_were_heard_count() {
         let hosts = Hosts::new("a", &["b".to_owned()]);
         assert_eq!(hosts.names(Duration::ZERO), ["a", "b"]);
+        assert_eq!(hosts.unheard(), ["b"]);
         hosts.hear(beat("c"), "a", Duration::from_secs(1));
         assert_eq!(hosts.names(Duration::from_secs(2)), ["a", "b", "c"]);
         assert_eq!(hosts.names(Duration::from_secs(700)), ["a", "b"]);

@@ -72,6 +72,7 @@ struct Inner {
     publishes: bool,
     /// Tells this process from another one of the same name.
     instance: String,
+    started: Duration,
     server: Server,
     consumers: Consumers,
     lease: Lease,
@@ -141,6 +142,15 @@ impl Inner {
         names::rank(&self.settings.host, hosts.iter().map(String::as_str), key)
     }
 
+    /// From when on a host asks for what it opens now. Hosts that start at about the same time, after a power
+    /// failure, leave each other the projects whose cores each is to load.
+    fn begins(&self, key: &str) -> Duration {
+        let (own, now) = (&self.settings.host, lease::now());
+        let begins = now + FIRST * u32::from(self.rank(key));
+        let is_awaited = self.hosts.unheard().iter().any(|other| names::is_before(other, own, key));
+        if is_awaited { begins.max(self.started + self.settings.options.wait_for_hosts) } else { begins }
+    }
+
     async fn closed(&self) {
         // Whoever could say so is gone: it is the end as well.
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
@@ -187,6 +197,7 @@ impl NatsQueue {
             together: role == Role::Host { together: true },
             publishes: role == Role::Publisher,
             instance: server.client.new_inbox(),
+            started: lease::now(),
             consumers: Consumers::default(),
             lease: Lease::new(settings.options.ack_wait),
             table: Mutex::default(),
@@ -227,6 +238,9 @@ impl NatsQueue {
         Ok((NatsQueue { inner, tasks: Mutex::new(tasks) }, receiver))
     }
 }
+
+/// How much later than the host before it a host asks for the first time.
+const FIRST: Duration = Duration::from_millis(500);
 
 /// No request to the server may hold up more than this.
 const LIMIT: Duration = Duration::from_secs(5);

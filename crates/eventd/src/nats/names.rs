@@ -79,9 +79,12 @@ fn hash(parts: &[&str]) -> u64 {
 /// The place of a host for a key among all hosts, by rendezvous hashing, as a priority: 0 comes first. The
 /// hash is the same in all versions, so that hosts of two of them agree.
 pub(super) fn rank<'a>(host: &str, hosts: impl IntoIterator<Item = &'a str>, key: &str) -> u8 {
-    let own = (hash(&[host, key]), host);
-    let before = hosts.into_iter().filter(|other| *other != host && (hash(&[other, key]), *other) > own);
-    before.count().min(LAST) as u8
+    hosts.into_iter().filter(|other| is_before(other, host, key)).count().min(LAST) as u8
+}
+
+/// Whether another host comes before this one for a key.
+pub(super) fn is_before(other: &str, host: &str, key: &str) -> bool {
+    other != host && (hash(&[other, key]), other) > (hash(&[host, key]), host)
 }
 
 #[cfg(test)]

@@ -84,10 +84,10 @@ impl Queue for NatsQueue {
                 let made = inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await;
                 made.map_err(|error| inner.refused("a consumer", error.to_string()))?;
             }
-            let rank = inner.rank(&key);
+            let (rank, begins) = (inner.rank(&key), inner.begins(&key));
             let stamp = jiff::Timestamp::now().as_nanosecond();
             let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
-            let opening = Opening { key, rank, now: lease::now(), stamp };
+            let opening = Opening { key, rank, begins, stamp };
             inner.table().open(&Arc::from(wanted.name), &lane, opening);
         }
         inner.prod.notify_one();

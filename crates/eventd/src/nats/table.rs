@@ -21,9 +21,6 @@ pub(super) use message::{Arrived, Current};
 /// How long what nobody reads is kept for a reader that may come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much later than the host before it a host asks for the first time.
-const FIRST: Duration = Duration::from_millis(500);
-
 /// A consumer, as a host reads it.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -60,8 +57,9 @@ pub(super) struct Opening {
     /// What the host's rank is by, and the rank.
     pub(super) key: String,
     pub(super) rank: u8,
-    pub(super) now: Duration,
-    /// The same in nanoseconds of Unix time.
+    /// Not before that is it asked for: the first host of a project has to be the first to ask.
+    pub(super) begins: Duration,
+    /// Now, in nanoseconds of Unix time.
     pub(super) stamp: i64,
 }
 
@@ -131,7 +129,7 @@ impl Group {
 impl Table {
     /// Opens a lane of a consumer.
     pub(super) fn open(&mut self, consumer: &Arc<str>, lane: &Lane, opening: Opening) {
-        let Opening { key, rank, now, stamp } = opening;
+        let Opening { key, rank, begins, stamp } = opening;
         let group = self.groups.entry(Arc::clone(consumer)).or_insert_with(|| Group {
             site: Arc::clone(&lane.site),
             project: lane.project,
@@ -145,8 +143,7 @@ impl Table {
             partly: None,
             record: None,
             pull: None,
-            // The first host of a new project has to be the first to ask.
-            hold_until: Some(now + FIRST * u32::from(rank)),
+            hold_until: Some(begins),
             readers: Vec::new(),
             asked: Duration::ZERO,
             engaged: None,

@@ -17,7 +17,7 @@ fn table() -> (Table, Arc<str>, Vec<LaneName>) {
     let lanes = vec![lane("/one.py"), lane("/two.py")];
     for name in &lanes {
         let lane = Lane { name: name.clone(), site: Arc::from("s"), project: Some(7), start: Start::Now };
-        let opening = Opening { key: "s/7".to_owned(), rank: 0, now: NOW, stamp: 0 };
+        let opening = Opening { key: "s/7".to_owned(), rank: 0, begins: NOW, stamp: 0 };
         table.open(&consumer, &lane, opening);
     }
     (table, consumer, lanes)

@@ -26,6 +26,28 @@ fn each_project_is_done_in_order_on_one_host_and_a_restart_of_all_goes_on() {
 }
 
 #[test]
+fn hosts_that_start_one_after_the_other_leave_each_other_their_projects() {
+    let Some(mut many) = Many::new(6) else { return };
+    // However busy the machine is, the others are there by then.
+    many.studio.set("nats", "wait_for_hosts: 80");
+    let _publisher = many.publisher("p");
+    many.until_logged("p", "polling begins");
+    many.add(3);
+    let mut hosts = Vec::new();
+    for name in ["a", "b", "c"] {
+        hosts.push(many.host(name));
+        many.until_ready(name);
+        if name == "a" {
+            // It is at work.
+            many.until_done(3);
+        }
+    }
+    let verdict = many.until_all_done();
+    let of = |name: &str| verdict.pairs.iter().filter(|(host, _)| host == name).count();
+    assert!(["a", "b", "c"].iter().all(|name| of(name) > 0) && verdict.pairs.len() == 6, "{verdict:?}");
+}
+
+#[test]
 fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
     let Some(mut many) = Many::new(4) else { return };
     many.work = 10;
