@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{Error, prepare, say};
 use crate::config::Settings;
@@ -16,10 +15,11 @@ use crate::plugins::{self, Listing, Plugin, PluginFile};
 use crate::projects::Served;
 use crate::report::log::Log;
 use crate::site::Site;
+use crate::source::poll::{is_silent, told};
 use crate::workers::{Worker, Workers};
 
 /// How long one step may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize)]
 struct About {
@@ -56,11 +56,19 @@ pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
     let mut report = Report::default();
     report.good(&format!("{} was read", settings.path.display()));
     settings.notes.iter().for_each(|note| report.note(note));
+    let mut all_answer = true;
     for site in &settings.sites {
-        about_site(&settings, &workers, site, &mut report).await;
-        about_plain(&settings, &workers, site, &mut report).await;
+        if about_site(&settings, &workers, site, &mut report).await {
+            about_plain(&settings, &workers, site, &mut report).await;
+        } else {
+            // Each of them would wait as long as the site was waited for.
+            report.note(&format!("{}: plugins were not tried, as the site does not answer", site.server));
+            all_answer = false;
+        }
     }
-    about_projects(&settings, &workers, &mut report).await;
+    if all_answer {
+        about_projects(&settings, &workers, &mut report).await;
+    }
     prepare::end(Arc::clone(&workers), Duration::ZERO).await;
     match report.faults {
         0 => {
@@ -74,24 +82,30 @@ pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
     }
 }
 
-async fn about_site(settings: &Settings, workers: &Workers, site: &Site, report: &mut Report) {
+/// False where the site takes questions and does not answer.
+async fn about_site(settings: &Settings, workers: &Workers, site: &Site, report: &mut Report) -> bool {
     let worker = Worker::Plain(format!("site-{}", site.name));
-    let setup =
-        json!({ "config": settings.path, "section": site.section, "python_paths": settings.python_paths });
+    let setup = settings.setup(site);
     match workers.call::<About>(&worker, "site:about", |call| call.arg(&setup), Some(LIMIT)).await {
         Ok(about) => {
             report.good(&format!("{}: version {}, shotgun_api3 {}", site.server, about.site, about.client));
         }
-        Err(error) => return report.bad(&format!("{}: {}", site.server, error.message)),
+        Err(error) => {
+            report.bad(&format!("{}: {}", site.server, told(&error)));
+            return !is_silent(&error);
+        }
     }
     match workers.call::<i64>(&worker, "site:latest", |call| call.arg(&setup), Some(LIMIT)).await {
         Ok(id) => {
-            report.good(&format!("script '{}' may read the event log; the latest event is {id}", site.script))
+            report
+                .good(&format!("script '{}' may read the event log; the latest event is {id}", site.script));
         }
         Err(error) => {
-            report.bad(&format!("script '{}' cannot read the event log: {}", site.script, error.message))
+            report.bad(&format!("script '{}' cannot read the event log: {}", site.script, told(&error)));
+            return !is_silent(&error);
         }
     }
+    true
 }
 
 async fn about_plain(settings: &Settings, workers: &Workers, site: &Site, report: &mut Report) {

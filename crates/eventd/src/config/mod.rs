@@ -2,6 +2,7 @@
 
 mod find;
 mod nats;
+mod setup;
 mod values;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ const KEYS: [(&str, &[&str]); 7] = [
             "stop_timeout",
             "python",
             "python_paths",
+            "socket_timeout",
             "ignore_own_events",
             "http",
             "http_token",
@@ -167,6 +169,8 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// The Python of the workers.
     pub python: Option<PathBuf>,
+    /// How long sockets of clients, and of plugins, wait.
+    pub socket_timeout: Option<Duration>,
     /// Folders for the workers' `sys.path`.
     pub python_paths: Vec<String>,
     /// Whether events that the daemon's own scripts cause are left out.
@@ -339,6 +343,10 @@ impl Settings {
                 .unwrap_or_default(),
             python: g.take(eventd.text("python")).map(PathBuf::from),
             python_paths: g.take(eventd.list("python_paths")),
+            // Zero would have them not wait at all.
+            socket_timeout: g
+                .take(eventd.time("socket_timeout", Some(Duration::from_secs(60))))
+                .filter(|time| !time.is_zero()),
             ignore_own: g.take(eventd.boolean("ignore_own_events", false)),
             http: g.take(eventd.text("http")),
             http_token: g.take(eventd.text("http_token")),

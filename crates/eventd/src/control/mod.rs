@@ -261,10 +261,7 @@ impl Operator {
 
     /// An event that is not kept any more, from the site itself.
     async fn fetch(&self, site: &Site, event: i64) -> Result<Event, ControlError> {
-        let setup = json!({
-            "config": self.shared.settings.path, "section": site.section,
-            "python_paths": self.shared.settings.python_paths,
-        });
+        let setup = self.shared.settings.setup(site);
         let worker = Worker::Plain(format!("site-{}", site.name));
         let found = ask(&self.shared.workers, &worker, setup, None, (vec![event], Vec::new()), 1).await?;
         let found = found.into_iter().next().and_then(|body| Event::new(&site.name, body).ok());

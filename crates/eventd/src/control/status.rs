@@ -99,7 +99,7 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
             latest: note.latest,
             missing: known.map_or(0, |known| known.missing),
             polls: note.polls,
-            error: note.error,
+            error: note.trouble(),
         };
         shared
             .metrics

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -290,9 +289,7 @@ pub async fn named(
     plugin_id: &str,
 ) -> Result<Vec<Option<i64>>, CallError> {
     let worker = Worker::Plain(format!("site-{}", site.name));
-    let setup = json!({
-        "config": settings.path, "section": site.section, "python_paths": settings.python_paths,
-    });
+    let setup = settings.setup(site);
     let arguments = |call: crate::workers::Call| call.arg(setup).arg(plugin_id);
     workers.call(&worker, "site:configurations", arguments, Some(Duration::from_secs(120))).await
 }

@@ -23,14 +23,13 @@ pub(super) struct Loader {
 
 /// What a worker has to know to load plugins.
 pub(super) fn setup(settings: &Settings, site: &Site, project: Option<i64>) -> Value {
-    json!({
-        "config": settings.path,
-        "section": site.section,
-        "log_level": settings.log_level,
-        "python_paths": settings.python_paths,
-        "session_uuid": settings.session_uuid,
-        "core": project.is_some(),
-    })
+    let mut setup = settings.setup(site);
+    if let Some(options) = setup.as_object_mut() {
+        options.insert("log_level".to_owned(), json!(settings.log_level));
+        options.insert("session_uuid".to_owned(), json!(settings.session_uuid));
+        options.insert("core".to_owned(), json!(project.is_some()));
+    }
+    setup
 }
 
 /// Loads plugins once, to see whether they can be.

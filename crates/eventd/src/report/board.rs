@@ -65,8 +65,24 @@ pub struct SiteNote {
     pub failures: u32,
     /// The last thing that went wrong, while it does.
     pub error: Option<String>,
+    /// Since when it owes an answer, where that is long.
+    #[serde(skip)]
+    pub silent_since: Option<Instant>,
     /// The site's latest event when it was last looked for, while there is more than a page to come.
     pub latest: Option<i64>,
+}
+
+impl SiteNote {
+    /// What is wrong, for people.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let seconds = self.silent_since.map(|since| since.elapsed().as_secs());
+        let silent = seconds.map(|seconds| format!("has not answered for {seconds} s"));
+        match (&self.error, silent) {
+            (Some(error), Some(silent)) => Some(format!("{silent}; before: {error}")),
+            (error, silent) => silent.or_else(|| error.clone()),
+        }
+    }
 }
 
 impl Board {

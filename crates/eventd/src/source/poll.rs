@@ -1,11 +1,12 @@
 //! Polling the event log of a site, by the studio's own client in a worker.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -104,6 +105,9 @@ impl Clock {
     }
 }
 
+/// After what silence of a site those who watch are told, at the most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Failed connections in a row.
 #[derive(Debug, Default)]
 struct Failures {
@@ -116,9 +120,7 @@ impl Poller {
     }
 
     fn setup(&self) -> Value {
-        json!({
-            "config": self.settings.path, "section": self.site.section, "python_paths": self.settings.python_paths,
-        })
+        self.settings.setup(&self.site)
     }
 
     fn label(&self) -> SiteLabel {
@@ -131,7 +133,7 @@ impl Poller {
         let first = match self.first.take() {
             None => None,
             Some(First(asked)) => tokio::select! {
-                answer = asked => answer.ok(),
+                answer = self.told_of(asked) => answer.ok(),
                 () = stopped(self.stop.clone()) => return,
             },
         };
@@ -201,11 +203,31 @@ impl Poller {
         let (worker, limit) = (self.worker(), self.settings.batch);
         let call = ask(&self.workers, &worker, self.setup(), Some(above), (ids, ranges), limit);
         let answer = tokio::select! {
-            answer = call => answer,
+            answer = self.told_of(call) => answer,
             () = stopped(self.stop.clone()) => return None,
         };
         self.count_poll();
         Some(answer)
+    }
+
+    /// Waits for the answer to a question. Where it takes long, those who watch are told: the client, which
+    /// asks more than once, says nothing for minutes.
+    async fn told_of<T>(&self, question: impl Future<Output = T>) -> T {
+        let patience = self.settings.socket_timeout.map_or(PATIENCE, |time| PATIENCE.min(time / 2));
+        let (mut question, since) = (pin!(question), Instant::now());
+        if let Ok(answer) = tokio::time::timeout(patience, &mut question).await {
+            return answer;
+        }
+        self.board.note_site(&self.site.name, |note| note.silent_since = Some(since));
+        tracing::warn!(
+            site = &*self.site.name,
+            server = self.site.server,
+            after = ?patience,
+            "the site has taken a question and does not answer; the client waits, and asks again"
+        );
+        let answer = question.await;
+        self.board.note_site(&self.site.name, |note| note.silent_since = None);
+        answer
     }
 
     fn count_poll(&self) {
@@ -241,7 +263,7 @@ impl Poller {
         let (worker, setup) = (self.worker(), self.setup());
         let call = self.workers.call(&worker, "site:latest", |call| call.arg(setup), Some(LIMIT));
         tokio::select! {
-            latest = call => Some(latest),
+            latest = self.told_of(call) => Some(latest),
             () = stopped(self.stop.clone()) => None,
         }
     }
@@ -367,7 +389,11 @@ impl Poller {
             batch.events.iter().filter_map(|event| event.project).collect();
         let mut told = false;
         loop {
-            let ready = self.readers.expect(&batch.site, projects.iter().copied().collect()).await;
+            // It may ask the site.
+            let ready = tokio::select! {
+                ready = self.readers.expect(&batch.site, projects.iter().copied().collect()) => ready,
+                () = stopped(self.stop.clone()) => return false,
+            };
             let copy = Batch {
                 site: Arc::clone(&batch.site),
                 events: batch.events.clone(),
@@ -436,8 +462,15 @@ impl Poller {
     }
 }
 
+/// Whether the site has taken a question and not answered it.
+#[must_use]
+pub fn is_silent(error: &CallError) -> bool {
+    ["TimeoutError", "timeout"].iter().any(|class| error.is_a(class))
+}
+
 /// What went wrong, with what to do about it where that is known.
-fn told(error: &CallError) -> String {
+#[must_use]
+pub fn told(error: &CallError) -> String {
     let is_any = |classes: &[&str]| classes.iter().any(|class| error.is_a(class));
     let advice = if error.is_a("AuthenticationFault") {
         "; check [shotgun] name and key"
@@ -450,7 +483,7 @@ fn told(error: &CallError) -> String {
         "; the name cannot be looked up: check [shotgun] server, the proxy and this machine's DNS"
     } else if is_any(&["ConnectionResetError", "IncompleteRead", "BrokenPipeError"]) {
         "; the connection to the site was cut"
-    } else if is_any(&["ConnectionRefusedError", "TimeoutError", "timeout"]) {
+    } else if is_silent(error) || error.is_a("ConnectionRefusedError") {
         "; nobody answers there: is the site, or the proxy, there?"
     } else if is_any(&["JSONDecodeError", "ResponseError", "BadStatusLine", "NotTheSites"]) {
         "; the answer is not the site's: check [shotgun] server and the proxy"

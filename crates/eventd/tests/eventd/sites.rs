@@ -5,9 +5,9 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use sgtk_host_fixtures::Fault;
+use sgtk_host_fixtures::{Fault, Site};
 
-use crate::daemon::{NOTE, Studio, ids, python};
+use crate::daemon::{NOTE, Studio, event, ids, python};
 
 #[test]
 fn a_site_that_fails_or_talks_nonsense_loses_nothing_and_the_log_says_what_is_wrong() {
@@ -100,6 +100,54 @@ fn what_waits_when_the_daemon_starts_is_run_before_a_second_worker_is_started() 
     let workers: Vec<_> = status["workers"].as_object().unwrap().keys().collect();
     assert_eq!(workers, ["plugins-shotgun"]);
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_site_that_takes_questions_and_never_answers_is_told_and_holds_up_neither_others_nor_the_end() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let london = Site::start().unwrap();
+    for name in ["daemon", "plugin"] {
+        london.script_user(name, &format!("a-{name}s-key")).unwrap();
+    }
+    studio.set("shotgun:london", &format!("server: {}", london.url()));
+    studio.set("shotgun:london", "name: daemon").set("shotgun:london", "key: a-daemons-key");
+    studio.set("eventd", "socket_timeout: 3").set("eventd", "stop_timeout: 10");
+    studio.env("SHOTGUN_API_RETRY_INTERVAL", "0".into());
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let polled = || london.counts().unwrap().get("read:EventLogEntry").copied().unwrap_or(0) > 1;
+    studio.until("the other one is polled", polled);
+    studio.site.fault("read:EventLogEntry", Fault::Hang).unwrap();
+    let held = studio.events("A", &[None]);
+    studio.until("status tells", || studio.said(&["status"]).contains("has not answered for "));
+    let log = studio.log("daemon");
+    assert!(log.contains("the site has taken a question and does not answer"), "{log}");
+    // The other one's.
+    let there = london.events(&[event("A", None)]).unwrap();
+    assert_eq!(studio.until_recorded(1), ids(&there));
+    let words =
+        ["the site cannot be asked for events", "site=\"shotgun\"", "is the site, or the proxy, there?"];
+    let told = || studio.log("daemon").lines().any(|line| words.iter().all(|words| line.contains(words)));
+    studio.until("the client has given up", told);
+    let check = studio.refused(&["check"]);
+    let fault = check.lines().find(|line| line.starts_with("FAULT")).unwrap_or_default();
+    assert!(fault.contains("nobody answers there"), "{check}");
+    let note = format!("note   {}: plugins were not tried", studio.site.url());
+    assert!(check.contains(&note), "{check}");
+    studio.site.clear_faults().unwrap();
+    studio.site.release().unwrap();
+    assert_eq!(studio.until_recorded(2)[1], held[0].to_string());
+    assert!(daemon.stop().success());
+    // The client of a plugin that is being loaded waits for long: nobody waits for that at the end.
+    studio.set("eventd", "socket_timeout: 600");
+    studio.site.fault("info", Fault::Hang).unwrap();
+    let before = studio.log("daemon").len();
+    let daemon = studio.start();
+    studio.until("it waits", || studio.site.wait_for_hanging(1, Duration::ZERO).unwrap());
+    assert!(daemon.stop().success());
+    let log = studio.log("daemon").split_off(before);
+    assert!(log.contains("sgtk-eventd has ended") && !log.contains("did not end in time"), "{log}");
 }
 
 /// Leads connections to a port of this machine.

@@ -111,7 +111,12 @@ impl Runner {
         self.open_lanes(&files).await;
         let loaded = {
             let setup = setup(&self.shared.settings, &self.site, self.project);
-            self.loader.load(&self.shared.workers, &self.worker, &setup, &files, fresh).await
+            let mut orders = self.orders.clone();
+            // Plugins are loaded for as long as a site does not answer, and nobody waits for that at the end.
+            tokio::select! {
+                loaded = self.loader.load(&self.shared.workers, &self.worker, &setup, &files, fresh) => loaded,
+                _ = orders.wait_for(|orders| orders.stop) => return,
+            }
         };
         let table = match loaded {
             Ok(table) => table,

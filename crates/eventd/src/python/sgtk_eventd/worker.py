@@ -6,10 +6,6 @@ import sys
 
 from . import records
 
-#: Seconds that sockets wait, as in shotgunEvents.
-SOCKET_TIMEOUT = 60
-
-
 #: What a client raises where the site, or the way to it, is at fault, by the names of its classes: the
 #: client's own copies of libraries have such classes too. And what a configuration raises that is being
 #: written.
@@ -54,7 +50,7 @@ def asked(question, *arguments, **options):
 def start(setup):
     """Logging, sockets, `sys.path`. May be called again."""
     records.start()
-    socket.setdefaulttimeout(SOCKET_TIMEOUT)
+    socket.setdefaulttimeout(setup.get("socket_timeout"))
     for folder in reversed(setup.get("python_paths") or ()):
         if folder not in sys.path:
             sys.path.insert(0, folder)
