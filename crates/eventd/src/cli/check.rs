@@ -15,7 +15,7 @@ use crate::plugins::{self, Listing, Plugin, PluginFile};
 use crate::projects::Served;
 use crate::report::log::Log;
 use crate::site::Site;
-use crate::source::poll::{is_silent, told};
+use crate::source::trouble::{is_silent, told};
 use crate::workers::{Worker, Workers};
 
 /// How long one step may take.

@@ -2,4 +2,5 @@
 
 pub mod lines;
 pub mod poll;
+pub mod trouble;
 pub mod window;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::trouble::told;
 use super::window::{Millis, Query, Window};
 use crate::config::Settings;
 use crate::event::Event;
@@ -210,21 +211,24 @@ impl Poller {
         Some(answer)
     }
 
-    /// Waits for the answer to a question. Where it takes long, those who watch are told: the client, which
-    /// asks more than once, says nothing for minutes.
+    /// Waits for the answer to a question. Where it takes long, those who watch are told: the client says
+    /// nothing for a minute.
     async fn told_of<T>(&self, question: impl Future<Output = T>) -> T {
         let patience = self.settings.socket_timeout.map_or(PATIENCE, |time| PATIENCE.min(time / 2));
         let (mut question, since) = (pin!(question), Instant::now());
         if let Ok(answer) = tokio::time::timeout(patience, &mut question).await {
             return answer;
         }
+        // After the first failure, the next ones say enough.
+        if self.board.site(&self.site.name).error.is_none() {
+            tracing::warn!(
+                site = &*self.site.name,
+                server = self.site.server,
+                after = ?patience,
+                "the site has taken a question and does not answer; it is waited for"
+            );
+        }
         self.board.note_site(&self.site.name, |note| note.silent_since = Some(since));
-        tracing::warn!(
-            site = &*self.site.name,
-            server = self.site.server,
-            after = ?patience,
-            "the site has taken a question and does not answer; the client waits, and asks again"
-        );
         let answer = question.await;
         self.board.note_site(&self.site.name, |note| note.silent_since = None);
         answer
@@ -460,39 +464,6 @@ impl Poller {
             () = stopped(self.stop.clone()) => false,
         }
     }
-}
-
-/// Whether the site has taken a question and not answered it.
-#[must_use]
-pub fn is_silent(error: &CallError) -> bool {
-    ["TimeoutError", "timeout"].iter().any(|class| error.is_a(class))
-}
-
-/// What went wrong, with what to do about it where that is known.
-#[must_use]
-pub fn told(error: &CallError) -> String {
-    let is_any = |classes: &[&str]| classes.iter().any(|class| error.is_a(class));
-    let advice = if error.is_a("AuthenticationFault") {
-        "; check [shotgun] name and key"
-    } else if error.is_a("SSLError") || error.message.contains("CERTIFICATE_VERIFY_FAILED") {
-        "; the site's certificate is not trusted or has expired: check the clock, the proxy and \
-         SHOTGUN_API_CACERTS"
-    } else if error.is_a("ModuleNotFoundError") && error.message.contains("shotgun_api3") {
-        "; install shotgun_api3 for the Python of [eventd] python, or name its folder in python_paths"
-    } else if is_any(&["gaierror", "ServerNotFoundError"]) {
-        "; the name cannot be looked up: check [shotgun] server, the proxy and this machine's DNS"
-    } else if is_any(&["ConnectionResetError", "IncompleteRead", "BrokenPipeError"]) {
-        "; the connection to the site was cut"
-    } else if is_silent(error) || error.is_a("ConnectionRefusedError") {
-        "; nobody answers there: is the site, or the proxy, there?"
-    } else if is_any(&["JSONDecodeError", "ResponseError", "BadStatusLine", "NotTheSites"]) {
-        "; the answer is not the site's: check [shotgun] server and the proxy"
-    } else if error.is_a("ProtocolError") {
-        "; the site, or a proxy before it, has an error of its own"
-    } else {
-        ""
-    };
-    format!("{}{advice}", error.message)
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
