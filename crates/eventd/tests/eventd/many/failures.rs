@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::judge;
 use super::link::Link;
-use super::studio::{Many, Member};
+use super::studio::{Many, Member, Members};
 use crate::daemon::event;
 
 /// The projects that a host has had.
@@ -363,7 +363,7 @@ fn silent(many: &Many) -> u64 {
 
 /// A host behind a link is in the middle of a call, and the link goes down. Gives the hosts, the publisher, and
 /// how many calls may have been running there.
-fn cut_off(many: &mut Many) -> Option<((BTreeMap<&'static str, Member>, Member), usize)> {
+fn cut_off(many: &mut Many) -> Option<(Members, usize)> {
     if !many.put_c_behind_a_link() {
         return None;
     }

@@ -50,6 +50,9 @@ pub(crate) struct Member {
     pub(crate) child: Child,
 }
 
+/// Three hosts by name, and a publisher.
+pub(crate) type Members = (BTreeMap<&'static str, Member>, Member);
+
 impl Many {
     /// A studio with so many projects, where there is all that it takes.
     pub(crate) fn new(projects: i64) -> Option<Many> {
@@ -152,7 +155,7 @@ impl Many {
     }
 
     /// Three hosts that are ready, and a publisher that polls.
-    pub(crate) fn start(&self) -> (BTreeMap<&'static str, Member>, Member) {
+    pub(crate) fn start(&self) -> Members {
         let publisher = self.publisher("p");
         self.until_logged("p", "polling begins");
         let hosts = ["a", "b", "c"].map(|name| (name, self.host(name))).into();
