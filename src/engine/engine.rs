@@ -9,7 +9,7 @@ use super::info::EngineInfo;
 use super::lease::EngineLease;
 use super::live::{self, LiveEngine};
 use crate::error::{Error, Result};
-use crate::host::{Dependent, Host};
+use crate::host::{Dependent, Host, end_where_it_came_back};
 
 /// A bootstrapped engine, in an import state of its own: alive beside the engines and cores of other
 /// projects.
@@ -74,7 +74,9 @@ impl Engine {
         Python::attach(|py| {
             let lease = self.lease(py)?;
             let span = tracing::info_span!("engine", target = self.live.info.target);
-            let value = span.in_scope(|| body(&lease))?;
+            let outcome = span.in_scope(|| body(&lease));
+            end_where_it_came_back(py, Some(outcome.as_ref().err()));
+            let value = outcome?;
             lease.finish()?;
             Ok(value)
         })

@@ -9,8 +9,8 @@ use sgtk_config::{Configs, ProjectConfiguration, ProjectRef};
 
 use super::gate::{GATE, Key};
 use super::inner::Inner;
-use super::lease::Lease;
 use super::lease::turn::Turn;
+use super::lease::{Lease, forked};
 use super::upkeep::residents::Resident;
 use crate::error::Result;
 use crate::interpreter::Interpreter;
@@ -127,6 +127,7 @@ impl Host {
             let lease = self.lease(py, project)?;
             let span = tracing::info_span!("lease", project = lease.project());
             let outcome = span.in_scope(|| body(&lease));
+            forked::end_where_it_came_back(py, Some(outcome.as_ref().err()));
             let value = outcome?;
             lease.finish()?;
             Ok(value)

@@ -30,6 +30,7 @@ pub use imports::late::set_late_import_timeout;
 pub use imports::on_import::{Imported, Purpose};
 pub(crate) use imports::unattended::learn_function;
 pub use lease::Lease;
+pub(crate) use lease::forked::end_where_it_came_back;
 pub(crate) use lease::lend::{Lender, lending};
 pub(crate) use lease::pin::Pin;
 pub(crate) use lease::turn::Turn;

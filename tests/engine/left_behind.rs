@@ -467,9 +467,35 @@ def no_loggers():
 
 def current_pc():
     os.environ["TANK_CURRENT_PC"] = "/somebody/elses"
+
+
+def no_names():
+    vars(sys.modules["sgtk"]).clear()
+
+
+def no_api():
+    del sys.modules["tank"].api
+
+
+def no_function():
+    del sys.modules["tank.platform"].current_engine
+
+
+def no_names_of_a_part():
+    vars(sys.modules["sgtk.util"]).clear()
+
+
+def no_folder():
+    del sys.modules["tank"].__path__
+
+
+def another_name():
+    tank = sys.modules["tank"]
+    del tank.api
+    tank.something = 1
 "#;
 
-const WAYS: [&str; 18] = [
+const WAYS: [&str; 24] = [
     "purge",
     "purge_and_import",
     "pop_sgtk",
@@ -488,6 +514,12 @@ const WAYS: [&str; 18] = [
     "other_import_module",
     "no_loggers",
     "current_pc",
+    "no_names",
+    "no_api",
+    "no_function",
+    "no_names_of_a_part",
+    "no_folder",
+    "another_name",
 ];
 
 #[test]
@@ -544,6 +576,59 @@ fn what_was_put_back_is_told_once_with_the_code_that_has_done_it() {
                 by.iter().all(|told| told["by"].contains("a_plugin.py") && told["project"] == "project_a")
             );
         }
+    });
+}
+
+#[test]
+fn names_that_code_has_taken_from_its_core_are_told_once_with_the_module_and_the_thread() {
+    alone(
+        "left_behind::names_that_code_has_taken_from_its_core_are_told_once_with_the_module_and_the_thread",
+        || {
+            let listener = Listener::listening();
+            let scene = Scene::new(SPOILS);
+            for way in ["no_api", "no_names"] {
+                for _ in 0..3 {
+                    Python::attach(|py| {
+                        let lease = scene.host.lease(py, "project_a").unwrap();
+                        scene.daemon.get::<Py<PyAny>>("plugin()").call_method0(py, way).unwrap();
+                        lease.finish().unwrap();
+                    });
+                }
+            }
+            let told =
+                listener.with("message", "code has changed its project's import state; it was put back");
+            let thread = std::thread::current();
+            let by = format!("code of the lease on thread '{}'", thread.name().unwrap());
+            assert!(told.iter().all(|told| told["by"] == by && told["project"] == "project_a"), "{told:?}");
+            let what: Vec<_> = told.iter().map(|told| told["what"].as_str()).collect();
+            let [api, all] = what[..] else { panic!("{told:?}") };
+            assert_eq!(api, "'api' was taken from its core's module 'tank'");
+            assert!(
+                all.contains("was taken from its core's module 'tank', and") && all.contains("more"),
+                "{all}"
+            );
+        },
+    );
+}
+
+#[test]
+fn what_code_adds_to_its_core_or_replaces_in_it_stays_its_projects() {
+    alone("left_behind::what_code_adds_to_its_core_or_replaces_in_it_stays_its_projects", || {
+        let listener = Listener::listening();
+        let scene = Scene::new(
+            "import sgtk\n\ndef wrap():\n    sgtk.own = 1\n    sgtk.util.__doc__ = 'own'\n    \
+             sgtk.platform.current_engine = lambda: 'own'\n    sgtk.scratch = 1\n\n\
+             def unwrap():\n    del sgtk.scratch\n    return [sgtk.own, sgtk.platform.current_engine()]\n",
+        );
+        for project in ["project_a", "project_b"] {
+            scene.in_lease::<Option<bool>>(project, "plugin().wrap()");
+            let own: (u32, String) = scene.in_lease(project, "tuple(plugin().unwrap())");
+            assert_eq!(own, (1, "own".to_owned()), "{project}");
+            let is_left: bool = scene.in_lease(project, "hasattr(sys.modules['sgtk'], 'scratch')");
+            assert!(!is_left, "{project}");
+        }
+        let message = "code has changed its project's import state; it was put back";
+        assert_eq!(listener.with("message", message), []);
     });
 }
 

@@ -22,7 +22,7 @@ fn what_is_complete_is_taken() {
 #[test]
 fn what_cannot_work_is_refused_by_name() {
     let nothing = || Bootstrap::project(1);
-    let cases: [(BootstrapBuilder, &str); 15] = [
+    let cases: [(BootstrapBuilder, &str); 16] = [
         (nothing().site("https://studio.example").script_user("daemon", "key"), "core"),
         (nothing().core("/core").script_user("daemon", "key"), "site"),
         (complete().core(""), "core"),
@@ -37,6 +37,7 @@ fn what_cannot_work_is_refused_by_name() {
         (complete().base_configuration(""), "base_configuration"),
         (complete().pipeline_configuration(-1), "pipeline_configuration"),
         (complete().site_timeout(Duration::ZERO), "site_timeout"),
+        (complete().variable("TANK_CURRENT_PC", "/own"), "variable"),
         (complete().bundle_cache_fallback_path(""), "bundle_cache_fallback_path"),
     ];
     for (builder, expected) in cases {

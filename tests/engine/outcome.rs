@@ -1,8 +1,10 @@
 //! What came of a bootstrap is compared with what was asked for, and nothing ambient steers it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use sgtk_host::{BootstrapFailure, DifferenceKind, Engine, Error};
+use pyo3::prelude::*;
+use sgtk_host::{Bootstrap, BootstrapCallbacks, BootstrapFailure, DifferenceKind, Engine, Error};
 use sgtk_host_fixtures::{AppBundle, Core, Project, Studio};
 
 use crate::support::{alone, assert_own, bootstrap, host, options, studio};
@@ -57,6 +59,68 @@ fn an_app_that_is_left_out_and_a_configuration_that_was_restored_are_told() {
         for difference in [restored, app] {
             assert!(warnings.contains(&difference.message), "{difference}: {warnings}");
         }
+    });
+}
+
+#[test]
+fn a_user_of_another_site_than_was_asked_for_is_told() {
+    alone("outcome::a_user_of_another_site_than_was_asked_for_is_told", || {
+        let studio = studio();
+        let host = host(&studio);
+        let callbacks = || {
+            let url = studio.site().url();
+            BootstrapCallbacks::new().user(move |sgtk| {
+                let authenticator =
+                    sgtk.getattr("authentication")?.getattr("ShotgunAuthenticator")?.call0()?;
+                authenticator.call_method1("create_script_user", (Studio::SCRIPT, Studio::KEY, &url))
+            })
+        };
+        let asked = |site: String| Bootstrap::project(177).core(studio.start()).site(site);
+        let url = studio.site().url();
+        for same in [url.clone(), format!("{}/", url.to_uppercase())] {
+            let engine = host.bootstrap_with(&asked(same).build().unwrap(), &callbacks()).unwrap();
+            assert_eq!(kinds(&engine), []);
+        }
+        let other = || asked("https://another.example".to_owned());
+        let engine = host.bootstrap_with(&other().build().unwrap(), &callbacks()).unwrap();
+        assert_eq!(kinds(&engine), [DifferenceKind::Site]);
+        let told = engine.info().differences[0].to_string();
+        assert!(told.contains("https://another.example") && told.contains(&url), "{told}");
+        engine.destroy().unwrap();
+        let error = host.bootstrap_with(&other().strict(true).build().unwrap(), &callbacks()).unwrap_err();
+        assert!(error.to_string().contains("another.example"), "{error}");
+    });
+}
+
+#[test]
+fn a_configuration_that_is_asked_for_by_its_number_and_is_another_projects_is_told() {
+    alone("outcome::a_configuration_that_is_asked_for_by_its_number_and_is_another_projects_is_told", || {
+        let studio = studio();
+        let host = host(&studio);
+        let asked = |id: u32| options(&studio, 177).pipeline_configuration(id);
+        let by_variable = || options(&studio, 177).variable("SHOTGUN_PIPELINE_CONFIGURATION_ID", "1178");
+        assert_eq!(kinds(&host.bootstrap(&asked(1177).build().unwrap()).unwrap()), []);
+        for others in [asked(1178), by_variable()] {
+            let engine = host.bootstrap(&others.clone().build().unwrap()).unwrap();
+            assert_eq!(kinds(&engine), [DifferenceKind::Configuration]);
+            let told = engine.info().differences[0].to_string();
+            assert!(told.contains("1178 is project 178's") && told.contains("project 177"), "{told}");
+            engine.destroy().unwrap();
+            let error = host.bootstrap(&others.strict(true).build().unwrap()).unwrap_err();
+            assert!(error.to_string().contains("1178 is project 178's"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn limits_may_be_the_longest_there_are() {
+    alone("outcome::limits_may_be_the_longest_there_are", || {
+        let studio = studio();
+        let host = host(&studio);
+        let longest = options(&studio, 177).site_timeout(Duration::MAX).timeout(Duration::MAX);
+        let engine = host.bootstrap(&longest.build().unwrap()).unwrap();
+        assert_own(&engine, "v0.23.8");
+        engine.destroy().unwrap();
     });
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use sgtk_host::config::STEERING_VARIABLES;
-use sgtk_host::{Error, ScriptUser};
+use sgtk_host::{Error, Host, ScriptUser};
 use sgtk_host_fixtures::{Fault, Site, bundled, isolated, isolated_with};
 
 use crate::support::{Daemon, host, options, value};
@@ -41,13 +41,14 @@ fn a_site_that_hangs_is_not_waited_for_for_ever() {
             .site_timeout(Duration::from_millis(200))
             .build()
             .unwrap();
-        let find = |project: &str| {
+        let find_with = |host: &Host, project: &str| {
             host.with_sgtk(project, |sgtk| {
                 let user = sgtk.call_method0("get_authenticated_user")?;
                 let connection = user.call_method0("create_sg_connection")?;
                 connection.call_method1("find", ("Project", Vec::<String>::new(), ["name"])).map(drop)
             })
         };
+        let find = |project: &str| find_with(&host, project);
         for project in ["project_a", "project_b"] {
             find(project).unwrap();
             site.fault("read", Fault::Hang).unwrap();
@@ -56,6 +57,14 @@ fn a_site_that_hangs_is_not_waited_for_for_ever() {
             assert!(error.to_string().to_lowercase().contains("time"), "{error}");
             site.clear_faults().unwrap();
             site.release().unwrap();
+        }
+        let longest = options(&configs)
+            .script_user(ScriptUser::new(site.url(), "daemon", KEY))
+            .site_timeout(Duration::MAX)
+            .build()
+            .unwrap();
+        for project in ["project_a", "project_b"] {
+            find_with(&longest, project).unwrap();
         }
         // The default, for who sets none.
         let host = self::host(&configs);
@@ -200,4 +209,282 @@ fn git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them()
             assert_eq!(daemon.get::<String>(child), "");
         },
     );
+}
+
+/// What a plugin forks and spawns.
+const FORKS: &str = "
+import asyncio, fileinput, multiprocessing, os, sys, threading
+from concurrent.futures import ProcessPoolExecutor
+
+def in_child(function):
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            told = repr(function())
+        except BaseException as error:
+            told = 'raised %r' % error
+        os.write(writes, told.encode())
+        os._exit(0)
+    os.close(writes)
+    with open(reads) as stream:
+        told = stream.read()
+    os.waitpid(pid, 0)
+    return told
+
+def terminal():
+    try:
+        os.close(os.open('/dev/tty', os.O_RDWR))
+    except OSError:
+        return 'none'
+    return 'one'
+
+def reads():
+    return [os.read(0, 9), sys.stdin.read(), sys.__stdin__.read(), terminal(), in_child(terminal)]
+
+def waits(pid):
+    return os.waitpid(pid, 0)[1]
+
+async def by_asyncio():
+    child = await asyncio.create_subprocess_exec('cat', stdout=asyncio.subprocess.PIPE)
+    return (await child.communicate())[0]
+
+def spawned():
+    own_input = [(os.POSIX_SPAWN_OPEN, 0, __file__, os.O_RDONLY, 0)]
+    code = ('import os', 'try:', '    os.open(\"/dev/tty\", os.O_RDWR)', 'except OSError:', '    os._exit(0)')
+    opens = ['python3', '-c', '\\n'.join((*code, 'os._exit(1)'))]
+    return [
+        os.spawnlp(os.P_WAIT, 'cat', 'cat'),
+        waits(os.posix_spawnp('cat', ['cat'], os.environ)),
+        waits(os.posix_spawnp('grep', ['grep', '-q', 'own_input'], os.environ, file_actions=own_input)),
+        waits(os.posix_spawnp('python3', opens, os.environ)),
+        os.spawnvp(os.P_WAIT, 'python3', opens),
+        asyncio.run(by_asyncio()) if threading.current_thread() is threading.main_thread() else b'',
+        list(fileinput.input(['-'])),
+    ]
+
+def double(number):
+    import sgtk
+    return sgtk.__version__, os.read(0, 9), 2 * number
+
+def pools():
+    told = []
+    for method in ('fork', 'spawn', 'forkserver'):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            told.append(pool.map(double, range(2)))
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            told.append(list(pool.map(double, range(2))))
+    return told
+
+def late():
+    import forks_late, sgtk
+    return forks_late.NAME, sgtk.__version__
+
+def off_turn(function):
+    found, go = [], threading.Event()
+    def run():
+        go.wait()
+        found.append(function())
+    thread = threading.Thread(target=run)
+    thread.start()
+    return go, thread, found
+";
+
+/// A host with the plugin, and a standard input on which nobody types.
+fn forking(configs: &sgtk_host_fixtures::Configs) -> (Host, tempfile::TempDir, std::io::PipeWriter) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("forks.py"), FORKS).unwrap();
+    std::fs::write(folder.path().join("forks_late.py"), "NAME = 'late'").unwrap();
+    let (input, kept) = std::io::pipe().unwrap();
+    rustix::stdio::dup2_stdin(&input).unwrap();
+    (options(configs).plugin_path(folder.path()).build().unwrap(), folder, kept)
+}
+
+#[test]
+fn what_project_code_forks_or_spawns_has_no_terminal_either() {
+    isolated("unattended::what_project_code_forks_or_spawns_has_no_terminal_either", || {
+        let configs = bundled().unwrap();
+        let (host, _folder, _kept) = forking(&configs);
+        let daemon = Daemon::new();
+        let read = "[b'', '', '', 'none', \"'none'\"]";
+        daemon.run(
+            "import os\nos.setsid()\nterminal, other_end = os.openpty()\n\
+             own = os.open(os.ttyname(other_end), os.O_RDWR)\nos.close(os.open('/dev/tty', os.O_RDWR))",
+        );
+        let spawned = "[0, 0, 0, 0, 0, b'', []]";
+        for project in ["project_a", "project_b"] {
+            Python::attach(|py| {
+                let lease = host.lease(py, project).unwrap();
+                daemon.run(
+                    "import forks\nboth = (lambda: forks.in_child(forks.reads), forks.spawned)\n\
+                         later = [forks.off_turn(one) for one in both]",
+                );
+                assert_eq!(daemon.get::<String>("forks.in_child(forks.reads)"), read, "{project}");
+                assert_eq!(daemon.get::<String>("repr(forks.spawned())"), spawned, "{project}");
+                lease.finish().unwrap();
+            });
+            daemon.run("for go, thread, _ in later:\n    go.set()\n    thread.join()");
+            assert_eq!(daemon.get::<String>("later[0][2][0]"), read, "{project}, off its turn");
+            assert_eq!(daemon.get::<String>("repr(later[1][2][0])"), spawned, "{project}, off its turn");
+        }
+    });
+}
+
+#[test]
+fn pools_of_processes_work_in_a_lease_and_their_processes_have_the_projects_core() {
+    isolated(
+        "unattended::pools_of_processes_work_in_a_lease_and_their_processes_have_the_projects_core",
+        || {
+            let configs = bundled().unwrap();
+            let (host, _folder, _kept) = forking(&configs);
+            let daemon = Daemon::new();
+            for project in ["project_a", "project_b"] {
+                host.with_sgtk(project, |sgtk| {
+                    let version: String = sgtk.getattr("__version__")?.extract()?;
+                    daemon.run("import forks");
+                    let told: String = daemon.get("repr(forks.pools())");
+                    let each = format!("[('{version}', b'', 0), ('{version}', b'', 2)]");
+                    assert_eq!(told, format!("[{}]", [each.as_str(); 6].join(", ")), "{project}");
+                    Ok(())
+                })
+                .unwrap();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_child_that_is_forked_off_its_turn_has_its_project_without_waiting() {
+    isolated("unattended::a_child_that_is_forked_off_its_turn_has_its_project_without_waiting", || {
+        let configs = bundled().unwrap();
+        let (host, _folder, _kept) = forking(&configs);
+        let daemon = Daemon::new();
+        let version = host
+            .with_sgtk("project_a", |sgtk| {
+                daemon.run(
+                    "import forks\n\
+                         go, thread, found = forks.off_turn(lambda: forks.in_child(forks.late))",
+                );
+                sgtk.getattr("__version__")?.extract::<String>()
+            })
+            .unwrap();
+        // Whoever has the turn here is not there in the child: it would wait for ever.
+        sgtk_host::set_late_import_timeout(Duration::from_secs(20));
+        host.with_sgtk("project_b", |_| {
+            daemon.run("go.set()\nthread.join()");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(daemon.get::<String>("found[0]"), format!("('late', '{version}')"));
+    });
+}
+
+#[test]
+fn a_child_that_comes_back_from_project_code_ends_and_the_daemon_goes_on_once() {
+    isolated(
+        "unattended::a_child_that_comes_back_from_project_code_ends_and_the_daemon_goes_on_once",
+        || {
+            let configs = bundled().unwrap();
+            let (host, folder, _kept) = forking(&configs);
+            let daemon = Daemon::new();
+            let came_back = folder.path().join("came_back");
+            let note = || {
+                use std::io::Write as _;
+                let mut file =
+                    std::fs::OpenOptions::new().create(true).append(true).open(&came_back).unwrap();
+                writeln!(file, "{}", std::process::id()).unwrap();
+            };
+            let plugin = "
+def returns(status):
+    pid = __import__('os').fork()
+    if pid:
+        return pid
+    if status is not None:
+        raise status
+    return 0
+";
+            std::fs::write(folder.path().join("comes_back.py"), plugin).unwrap();
+            for (raised, status) in
+                [("None", 0), ("SystemExit(7)", 7), ("SystemExit()", 0), ("ValueError('own')", 1)]
+            {
+                let outcome = host.with_sgtk("project_a", |sgtk| {
+                    let plugin = sgtk.py().import("comes_back")?;
+                    let raised = sgtk.py().eval(&std::ffi::CString::new(raised).unwrap(), None, None)?;
+                    plugin.call_method1("returns", (raised,))?.extract::<i32>()
+                });
+                note();
+                let waited = format!(
+                    "__import__('os').waitstatus_to_exitcode(__import__('os').waitpid({}, 0)[1])",
+                    outcome.unwrap()
+                );
+                assert_eq!(daemon.get::<i32>(&waited), status, "{raised}");
+            }
+            // A lease that is let go of by hand: what came back is not known.
+            let pid = Python::attach(|py| {
+                let lease = host.lease(py, "project_b").unwrap();
+                let plugin = py.import("comes_back").unwrap();
+                let pid = plugin.call_method1("returns", (py.None(),)).unwrap();
+                lease.finish().unwrap();
+                note();
+                pid.extract::<i32>().unwrap()
+            });
+            let waited =
+                format!("__import__('os').waitstatus_to_exitcode(__import__('os').waitpid({pid}, 0)[1])");
+            assert_eq!(daemon.get::<i32>(&waited), 1);
+            let noted = std::fs::read_to_string(&came_back).unwrap();
+            assert_eq!(noted, format!("{}\n", std::process::id()).repeat(5));
+        },
+    );
+}
+
+#[test]
+fn debuggers_and_consoles_that_are_left_in_a_plugin_end_at_once() {
+    isolated("unattended::debuggers_and_consoles_that_are_left_in_a_plugin_end_at_once", || {
+        let configs = bundled().unwrap();
+        let (host, folder, _kept) = forking(&configs);
+        let plugin = "
+import code, pdb, pydoc
+
+def told(function):
+    try:
+        function()
+        return 'done'
+    except BaseException as error:
+        return type(error).__name__
+
+def stops():
+    breakpoint()
+    return 1
+
+def traces():
+    pdb.set_trace()
+    return 1
+
+def after_an_error():
+    try:
+        1 / 0
+    except ZeroDivisionError as error:
+        pdb.post_mortem(error.__traceback__)
+
+def pages():
+    pydoc.pager('text')
+
+def asks():
+    functions = (stops, traces, after_an_error, code.interact, pages, lambda: pdb.run('1 + 1'), quit)
+    return [told(function) for function in functions]
+";
+        std::fs::write(folder.path().join("debugs.py"), plugin).unwrap();
+        let daemon = Daemon::new();
+        for project in ["project_a", "project_b"] {
+            host.with_sgtk(project, |_| {
+                daemon.run("import debugs");
+                let told: Vec<String> = daemon.get("debugs.asks()");
+                let ends = ["BdbQuit", "BdbQuit", "done", "done", "done", "done", "SystemExit"];
+                assert_eq!(told, ends, "{project}");
+                Ok(())
+            })
+            .unwrap();
+        }
+    });
 }

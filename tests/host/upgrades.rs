@@ -403,6 +403,63 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
 }
 
 #[test]
+fn plugins_and_hooks_that_are_away_for_a_moment_are_gone_on_with() {
+    isolated("upgrades::plugins_and_hooks_that_are_away_for_a_moment_are_gone_on_with", || {
+        let (configs, share) = (bundled().unwrap(), tempfile::tempdir().unwrap());
+        let plugins = share.path().join("plugins");
+        let helper = plugins.join("helping.py");
+        fs::create_dir(&plugins).unwrap();
+        fs::write(plugins.join("tells.py"), "import helping\ndef tell():\n    return helping.WORD\n")
+            .unwrap();
+        fs::write(&helper, "WORD = 'one'\n").unwrap();
+        let hook = configs.config("project_a").join("config/core/hooks/core_version.py");
+        let own = "import sgtk\nclass Own(sgtk.get_hook_baseclass()):\n    def execute(self, **_):\n        \
+                   return 'own'\n";
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, own).unwrap();
+        let [patient, hasty] = [Duration::from_secs(3600), Duration::ZERO].map(|quiet| {
+            let options = options(&configs).revalidate_after(Duration::ZERO).plugin_path(&plugins);
+            options.settle_after(quiet).build().unwrap()
+        });
+        let daemon = Daemon::new();
+        daemon.run("import importlib");
+        let tell = |host: &Host| {
+            host.with_sgtk("project_a", |sgtk| {
+                let plugin = sgtk.py().import("importlib")?.call_method1("import_module", ("tells",))?;
+                plugin.call_method0("tell")?.extract::<String>()
+            })
+        };
+        let imported = |host: &Host| host.with_sgtk("project_a", |sgtk| Ok(sgtk.as_ptr() as usize)).unwrap();
+        for host in [&patient, &hasty] {
+            assert_eq!(tell(host).unwrap(), "one");
+            let before = imported(host);
+            // A share that is not mounted for a moment.
+            let away = plugins.with_extension("away");
+            fs::rename(&plugins, &away).unwrap();
+            assert_eq!(tell(host).unwrap(), "one");
+            fs::rename(&away, &plugins).unwrap();
+            assert_eq!(tell(host).unwrap(), "one");
+            assert_eq!(imported(host), before, "nothing has changed");
+        }
+        // An editor that writes the new file after it has taken the old one away.
+        for (word, file) in [("two", &helper), ("three", &helper)] {
+            let before = imported(&patient);
+            fs::remove_file(file).unwrap();
+            fs::remove_file(&hook).unwrap();
+            assert_eq!(imported(&patient), before);
+            fs::write(file, format!("WORD = {word:?}\n")).unwrap();
+            fs::write(&hook, own).unwrap();
+            assert_eq!(tell(&patient).unwrap(), word);
+        }
+        assert_eq!(tell(&hasty).unwrap(), "three");
+        fs::remove_file(&helper).unwrap();
+        let error = tell(&hasty).unwrap_err().to_string();
+        assert!(error.contains("No module named 'helping'"), "{error}");
+        assert_eq!(tell(&patient).unwrap(), "three");
+    });
+}
+
+#[test]
 fn edited_hooks_and_settings_of_a_configuration_are_seen() {
     isolated("upgrades::edited_hooks_and_settings_of_a_configuration_are_seen", || {
         let configs = bundled().unwrap();

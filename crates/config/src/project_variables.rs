@@ -6,7 +6,7 @@ use std::fmt;
 use crate::{Configs, SettingError};
 
 /// What Toolkit has the configuration's folder in.
-const CURRENT_PC: &str = "TANK_CURRENT_PC";
+pub(crate) const CURRENT_PC: &str = "TANK_CURRENT_PC";
 
 /// See the module's documentation. Values may be keys, so they are not in its `Debug`.
 #[derive(Clone, Default)]

@@ -45,6 +45,11 @@ pub(crate) fn place_of(key: &Key) -> Option<Place> {
     look(|held| held.last().filter(|held| held.key == *key).map(|held| held.place))
 }
 
+/// The places with which this thread holds its key, as often as it does.
+pub(crate) fn places() -> Vec<Place> {
+    look(|held| held.iter().map(|held| held.place).collect())
+}
+
 /// The key that this thread holds.
 pub(crate) fn key() -> Option<Key> {
     look(|held| held.last().map(|held| held.key.clone()))

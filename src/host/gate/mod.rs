@@ -9,6 +9,7 @@
 //! Nothing here knows Python. The gate's lock is held for a few instructions and never while waiting, so
 //! taking it while attached to the interpreter is safe; [`Gate::wait`] blocks and is to be called detached.
 
+mod child;
 pub(crate) mod held;
 
 use std::collections::VecDeque;

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::host::lease::forked;
 use crate::host::python::import::import_for_host;
 use sgtk_config::keys::redacted;
 
@@ -72,8 +73,13 @@ class TracingHandler(logging.Handler):
 /// Emits one record. Levels between two of `tracing`'s count as the lower one.
 #[pyfunction]
 fn emit(project: &str, logger: &Bound<'_, PyString>, level: i64, message: &Bound<'_, PyString>) {
+    let py = logger.py();
     // File names that are not UTF-8 come with surrogates.
     let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
+    if forked::is_child() {
+        // Who takes the daemon's events may have been locked by a thread that is not there.
+        return forked::say(py, &format!("{project}: {logger}: {message}"));
+    }
     let (logger, message) = (logger.as_ref(), redacted(&message));
     match level {
         ..10 => tracing::trace!(target: "sgtk", project, logger, "{message}"),

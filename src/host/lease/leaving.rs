@@ -21,7 +21,7 @@ use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::python::contents;
 use crate::host::python::steps_in_python;
-use crate::host::state::world::{Damage, World, place};
+use crate::host::state::world::{self, Damage, World, place};
 
 /// How long the threads of an engine that was left may take to end.
 pub(super) const THREADS_GRACE: Duration = Duration::from_secs(8);
@@ -85,7 +85,7 @@ pub(super) fn clean_up(py: Python<'_>) {
         Err(_) => return,
     };
     if let (Some(state), Some(damage)) = (state, damage) {
-        tell_damage(py, &state, &damage);
+        tell_damage(&state, &damage.to_string(), &take_seen(py, &state));
         if matches!(damage, Damage::Module(_)) {
             end_replacement(py, &state);
         }
@@ -165,15 +165,37 @@ fn tell_threads(state: &ImportState, by: &str, left: &[String]) {
     }
 }
 
-fn tell_damage(py: Python<'_>, state: &ImportState, damage: &Damage) {
+/// Puts names back that code has taken from the top modules of its core. For the last holder.
+pub(super) fn restore_names(py: Python<'_>) {
+    let lost = match world::restore_names(py) {
+        Ok(lost) if lost.is_empty() => return,
+        Ok(lost) => lost,
+        Err(error) => {
+            let error = Error::from(error);
+            return tracing::warn!(%error, "failed to look at the names in a core's modules");
+        }
+    };
+    if let Some(state) = World::lock(py).ok().and_then(|world| world.in_place().cloned()) {
+        let lost = lost.iter().map(ToString::to_string).collect::<Vec<_>>();
+        tell_damage(&state, &lost.join("; "), &leases_code());
+    }
+}
+
+/// Who has changed what is in place, as far as that was seen.
+fn take_seen(py: Python<'_>, state: &ImportState) -> String {
     let seen = SEEN.lock().take().filter(|(id, _)| *id == state.id()).map(|(_, by)| by);
     let asked = culprit::take_asked(py, state);
-    let by = seen.or(asked).unwrap_or_else(|| {
-        let thread = std::thread::current();
-        format!("code of the lease on thread '{}'", thread.name().unwrap_or("unnamed"))
-    });
+    seen.or(asked).unwrap_or_else(leases_code)
+}
+
+fn leases_code() -> String {
+    let thread = std::thread::current();
+    format!("code of the lease on thread '{}'", thread.name().unwrap_or("unnamed"))
+}
+
+fn tell_damage(state: &ImportState, damage: &str, by: &str) {
     let project = state.project();
-    if is_news(project, &by, &damage.to_string()) {
+    if is_news(project, by, damage) {
         tracing::warn!(
             project, by, what = %damage,
             "code has changed its project's import state; it was put back"

@@ -1,5 +1,6 @@
 //! A project in place, for as long as its lease lives.
 
+pub(crate) mod forked;
 pub(crate) mod guests;
 pub(crate) mod leaving;
 pub(crate) mod lend;

@@ -10,7 +10,7 @@ use super::quiet::wait_for_imports;
 use super::turn::{Turn, ask, put_outside, refuse_nesting, report};
 #[cfg(unix)]
 use super::umask;
-use super::{guests, leaving};
+use super::{forked, guests, leaving};
 use crate::error::{Error, Result};
 use crate::host::gate::{GATE, Grant, Key, Manner, Place, Released, held};
 use crate::host::ownership::import_state::ImportState;
@@ -99,9 +99,11 @@ impl Pin {
 
     fn let_go(&mut self) -> PyResult<()> {
         Python::attach(|py| {
+            forked::end_where_it_came_back(py, None);
             let is_last = GATE.holders() == 1;
             if is_last {
                 wait_for_imports(py, &self.state);
+                leaving::restore_names(py);
             }
             let has_left_something = is_last && leaving::is_needed(py);
             if has_left_something {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use super::forked;
 use crate::error::{Error, Result};
 use crate::host::gate::{Answer, GATE, Grant, Key, Manner, Place, held};
 use crate::host::python::frames::frame_address;
@@ -47,6 +48,7 @@ impl<'py> Turn<'py> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        forked::end_where_it_came_back(self.py, None);
         held::pop();
         if let Err(error) = put_outside(self.py, false) {
             report(&error);

@@ -18,6 +18,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::layers::Replaced;
 use super::part::Visit;
+use super::parts::core_names::LostNames;
 use super::parts::environment::Environment;
 use super::parts::modules::Modules;
 use super::parts::standard_attributes::StandardAttributes;
@@ -178,6 +179,14 @@ pub(crate) fn note_imported(py: Python<'_>) -> PyResult<()> {
     let noted = World::lock(py).and_then(|mut world| world.note_imported(py, &mut replaced));
     drop(replaced);
     noted
+}
+
+/// Puts names back that code has taken from the top modules of the core in place.
+pub(crate) fn restore_names(py: Python<'_>) -> PyResult<Vec<LostNames>> {
+    let mut replaced = Replaced::new();
+    let restored = World::lock(py).and_then(|mut world| world.restore_names(py, &mut replaced));
+    drop(replaced);
+    restored
 }
 
 /// Takes variables away from the environment, as the code of the project that is in place might.
@@ -380,6 +389,13 @@ impl World {
             return Some(Damage::Path);
         }
         self.parts.finders.lacks(py, &shares.finders).then_some(Damage::Finders)
+    }
+
+    fn restore_names(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<Vec<LostNames>> {
+        // A guest is dropped in any case.
+        let state = self.in_place.as_ref().filter(|state| state.base().is_none());
+        let shares = state.and_then(|state| self.shares.get_mut(&state.id()));
+        shares.map_or_else(|| Ok(Vec::new()), |shares| shares.modules.restore_names(py, replaced))
     }
 
     /// Whether `sgtk` is another module than the one of the state in place that was verified, or is gone.

@@ -41,6 +41,8 @@ struct Entry {
 /// Why a project's core in memory is not given up for what is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
+    /// A file of the configuration's or the plugins' is gone, which may be for a moment.
+    Gone,
     /// No core is found on disk, or one that is in the middle of an upgrade.
     NotWhole,
     /// What is on disk could not be imported, or its files cannot be read as what they are. It is tried again

@@ -42,6 +42,12 @@ impl Inner {
             }
             return None;
         }
+        if let Some(gone) = changed.gone_for_now(self.cores.settle()) {
+            if self.residents.keep(project, Some(Kept::Gone)) {
+                tracing::warn!(project, %gone, "files are away; going on with what is in memory");
+            }
+            return None;
+        }
         let location = match self.configs.locate(project) {
             Ok(location) => location,
             Err(error) => {

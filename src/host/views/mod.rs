@@ -96,11 +96,11 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
             ("path_hooks", Kind::List(List::PathHooks)),
             ("modules", modules),
         ],
-        Some(("stdin", Bound::new(py, terminal::StandardInput::new(&sys)?)?.into_any())),
+        &["stdin", "__stdin__"],
     )?;
     let manager = py.import("logging")?.getattr("Logger")?.getattr("manager")?;
     let loggers = Kind::Table(Table::Named(Named::Loggers));
-    interpose(&manager, &manager.get_type(), &attributes_of(&manager)?, &[("loggerDict", loggers)], None)?;
+    interpose(&manager, &manager.get_type(), &attributes_of(&manager)?, &[("loggerDict", loggers)], &[])?;
     variables::install(py)
 }
 
@@ -114,15 +114,15 @@ fn interpose(
     class: &Bound<'_, PyType>,
     holder: &Bound<'_, PyDict>,
     descriptors: &[(&str, Kind)],
-    further: Option<(&str, Bound<'_, PyAny>)>,
+    inputs: &[&'static str],
 ) -> PyResult<()> {
     let py = object.py();
     let attributes = PyDict::new(py);
     for (name, kind) in descriptors {
         attributes.set_item(name, Attribute::new(object, name, holder, *kind))?;
     }
-    if let Some((name, descriptor)) = further {
-        attributes.set_item(name, descriptor)?;
+    for name in inputs {
+        attributes.set_item(name, terminal::StandardInput::new(object, holder, name)?)?;
     }
     set_class(object, class, &attributes)
 }

@@ -8,9 +8,16 @@ import os
 import subprocess
 import sys
 
+try:
+    import fcntl
+    import termios
+except ImportError:
+    # Not on Windows, where nothing forks.
+    pass
+
 # There when this is loaded: `unattended_variables` of `unattended.py`, `is_projects`, whether the code that
-# is running is a project's, and `started`, called with the number of each process that a project's code has
-# started.
+# is running is a project's, `started`, called with the number of each process that a project's code has
+# started, and `in_child`, called in each that it has forked.
 
 
 def asks_nobody(original):
@@ -89,10 +96,118 @@ def _system_without_terminal(command):
     return -status if status < 0 else status << 8
 
 
+def forks(original, has_terminal=False):
+    """A function that forks; `has_terminal` where it gives the child one of its own."""
+
+    @functools.wraps(original)
+    def fork():
+        if not is_projects():
+            return original()
+        forked = original()
+        pid = forked[0] if has_terminal else forked
+        if pid:
+            started(pid)
+        else:
+            begin_child(has_terminal)
+        return forked
+
+    return fork
+
+
+def leave_terminal():
+    """Of this process alone: its group stays its parent's, which may wait for it, or end, by group."""
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return
+    try:
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+    finally:
+        os.close(terminal)
+
+
+def begin_child(has_terminal):
+    try:
+        if not has_terminal:
+            leave_terminal()
+        in_child()
+        os.environ.update(unattended_variables(os.environ))
+    except BaseException as error:
+        os.write(2, ("a process that project code has forked cannot go on: %s\n" % error).encode())
+        os._exit(70)
+
+
+def spawns(original):
+    """`posix_spawn` and its like."""
+
+    @functools.wraps(original)
+    def spawn(path, argv, env, *args, **kwargs):
+        if not is_projects():
+            return original(path, argv, env, *args, **kwargs)
+        nothing_to_read = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        kwargs["file_actions"] = (nothing_to_read, *(kwargs.get("file_actions") or ()))
+        env = unattended(env)
+        if "setsid" in kwargs or "setpgroup" in kwargs:
+            pid = original(path, argv, env, *args, **kwargs)
+        else:
+            try:
+                pid = original(path, argv, env, *args, setsid=True, **kwargs)
+            except NotImplementedError:
+                pid = original(path, argv, env, *args, **kwargs)
+        started(pid)
+        return pid
+
+    return spawn
+
+
+def executes(original):
+    """What `multiprocessing` starts its processes with. Its arguments have places: the environment the sixth,
+    standard input the seventh, a session of its own the 16th.
+    """
+
+    @functools.wraps(original)
+    def fork_exec(*args):
+        if sys._getframe(1).f_globals.get("__name__") == "subprocess" or not is_projects():
+            return original(*args)
+        args, empty = list(args), None
+        environment = os.environ if args[5] is None else dict(entry.split(b"=", 1) for entry in args[5])
+        environment = unattended(environment)
+        args[5] = [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in environment.items()]
+        if args[6] == -1:
+            args[6] = empty = os.open(os.devnull, os.O_RDONLY)
+        args[15] = True
+        try:
+            pid = original(*args)
+        finally:
+            if empty is not None:
+                os.close(empty)
+        started(pid)
+        return pid
+
+    return fork_exec
+
+
 def install():
     builtins.input = asks_nobody(builtins.input)
     getpass.getpass = asks_nobody(getpass.getpass)
     subprocess.Popen.__init__ = popen_init
     os.system = system
-    if hasattr(sys.modules.get("posix"), "system"):
-        sys.modules["posix"].system = system
+    wrapped = {"system": system}
+    for name, wrap in (
+        ("fork", forks),
+        ("forkpty", functools.partial(forks, has_terminal=True)),
+        ("posix_spawn", spawns),
+        ("posix_spawnp", spawns),
+    ):
+        if hasattr(os, name):
+            wrapped[name] = wrap(getattr(os, name))
+            setattr(os, name, wrapped[name])
+    for name, function in wrapped.items():
+        if hasattr(sys.modules.get("posix"), name):
+            setattr(sys.modules["posix"], name, function)
+    starts = sys.modules.get("_posixsubprocess")
+    if starts is not None:
+        starts.fork_exec = executes(starts.fork_exec)

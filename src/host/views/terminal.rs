@@ -8,11 +8,10 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use super::attribute::Holder;
 use crate::host::gate::held;
+use crate::host::lease::forked;
 use crate::host::ownership::acting::acting_for;
 use crate::host::python::{children, steps_in_python};
 use crate::host::state::world::World;
-
-const STDIN: &str = "stdin";
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -40,6 +39,11 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
         }
         Ok(())
     };
+    let in_child = |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        let py = arguments.py();
+        forked::begin(py, acting_for(py).as_ref())
+    };
+    globals.set_item("in_child", PyCFunction::new_closure(py, None, None, in_child)?)?;
     globals.set_item("is_projects", PyCFunction::new_closure(py, None, None, is_projects)?)?;
     globals.set_item("started", PyCFunction::new_closure(py, None, None, started)?)?;
     globals.set_item("unattended_variables", steps_in_python::function(py, "unattended_variables")?)?;
@@ -54,21 +58,26 @@ fn is_projects(py: Python<'_>) -> bool {
     held::holds_any() || acting_for(py).is_some()
 }
 
-/// `sys.stdin`: a data descriptor that gives project code a standard input which is at its end.
+/// `sys.stdin` and `sys.__stdin__`: a data descriptor that gives project code a standard input which is at its end.
 ///
 /// Reads by C code, of which `input` is the one that matters, go past it.
 #[pyclass(frozen, module = "sgtk_host")]
 pub(super) struct StandardInput {
     holder: Holder,
+    name: &'static str,
     /// What it was at the start.
     daemons: Py<PyAny>,
 }
 
 impl StandardInput {
-    pub(super) fn new(sys: &Bound<'_, PyModule>) -> PyResult<Self> {
-        let attributes = sys.dict();
-        let daemons = attributes.get_item(STDIN)?.unwrap_or_else(|| sys.py().None().into_bound(sys.py()));
-        Ok(Self { holder: Holder::new(sys, &attributes), daemons: daemons.unbind() })
+    /// Of `sys`, whose attributes are given too.
+    pub(super) fn new(
+        sys: &Bound<'_, PyAny>,
+        attributes: &Bound<'_, PyDict>,
+        name: &'static str,
+    ) -> PyResult<Self> {
+        let daemons = attributes.get_item(name)?.unwrap_or_else(|| sys.py().None().into_bound(sys.py()));
+        Ok(Self { holder: Holder::new(sys, attributes), name, daemons: daemons.unbind() })
     }
 }
 
@@ -84,7 +93,7 @@ impl StandardInput {
             return Ok(slf.clone().into_any());
         }
         let input = slf.get();
-        let now = input.holder.attributes_of(object)?.get_item(STDIN)?;
+        let now = input.holder.attributes_of(object)?.get_item(input.name)?;
         // What a project's code has put there is its own.
         let is_daemons = now.as_ref().is_some_and(|now| now.is(&input.daemons));
         if input.holder.is(object)
@@ -94,14 +103,14 @@ impl StandardInput {
         {
             return functions.bind(py).as_any().get_item("nothing");
         }
-        now.ok_or_else(|| PyAttributeError::new_err("stdin"))
+        now.ok_or_else(|| PyAttributeError::new_err(input.name))
     }
 
     fn __set__(&self, object: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.holder.attributes_of(object)?.set_item(STDIN, value)
+        self.holder.attributes_of(object)?.set_item(self.name, value)
     }
 
     fn __delete__(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.holder.attributes_of(object)?.del_item(STDIN)
+        self.holder.attributes_of(object)?.del_item(self.name)
     }
 }

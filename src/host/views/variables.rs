@@ -17,7 +17,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
         // Windows has no bytes.
         let Ok(environ) = os.getattr(name) else { continue };
         let data = Kind::Table(Table::Environment);
-        interpose(&environ, &environ.get_type(), &attributes_of(&environ)?, &[("_data", data)], None)?;
+        interpose(&environ, &environ.get_type(), &attributes_of(&environ)?, &[("_data", data)], &[])?;
     }
     PREVIOUS.get_or_try_init(py, || {
         PyResult::Ok([os.getattr("putenv")?.unbind(), os.getattr("unsetenv")?.unbind()])

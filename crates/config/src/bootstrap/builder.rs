@@ -11,6 +11,7 @@ use super::{Bootstrap, CachingPolicy, Entity, ScriptUser};
 #[cfg(doc)]
 use crate::STEERING_VARIABLES;
 use crate::SettingError;
+use crate::project_variables::CURRENT_PC;
 
 /// Options for a [`Bootstrap`]. A starting core and a site are needed; for the rest each method states its
 /// default.
@@ -260,6 +261,7 @@ impl BootstrapBuilder {
             let reason = match () {
                 () if name.is_empty() => "its name is empty",
                 () if name.contains('=') => "its name has an equals sign",
+                () if name == CURRENT_PC => "it is set to the project's configuration",
                 () if name.contains('\0') || value.contains('\0') => "it has a NUL character",
                 () => continue,
             };
@@ -271,7 +273,9 @@ impl BootstrapBuilder {
             }
         }
         let folders = self.bundle_cache_fallback_paths.iter().map(|folder| {
-            let text = folder.to_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            // A project's code may be in another folder.
+            let absolute = std::path::absolute(folder).ok();
+            let text = absolute.and_then(|folder| folder.into_os_string().into_string().ok());
             text.ok_or_else(|| {
                 refused("bundle_cache_fallback_path", &format!("{folder:?}"), "it is empty or not UTF-8")
             })

@@ -55,6 +55,8 @@ pub struct Difference {
 pub enum DifferenceKind {
     /// The engine's project.
     Project,
+    /// The site that its user is of.
+    Site,
     /// Its pipeline configuration.
     Configuration,
     /// The configuration could not be brought up to date, and the one before was restored.
@@ -88,6 +90,7 @@ impl Difference {
     pub fn new(kind: &str, message: &str) -> Self {
         let kind = match kind {
             "project" => DifferenceKind::Project,
+            "site" => DifferenceKind::Site,
             "configuration" => DifferenceKind::Configuration,
             "restored" => DifferenceKind::Restored,
             "core" => DifferenceKind::Core,

@@ -100,6 +100,11 @@ def _differences(engine, options, errors, starting):
         path = _text(configuration.get_path)
         yield "configuration", "the configuration in %s is project %s's, and not %s's" % (path, owner, wanted)
 
+    asked, user = options.get("site"), _ask(lambda: sys.modules["tank"].get_authenticated_user())
+    site = _text(lambda: user.host)
+    if asked and site and _address(asked) != _address(site):
+        yield "site", "the site %s was asked for, and the engine's user is of %s" % (asked, site)
+
     asked = options.get("pipeline_configuration")
     if asked is not None:
         name, number = _text(lambda: tank.configuration_name), _number(lambda: tank.configuration_id)
@@ -109,6 +114,14 @@ def _differences(engine, options, errors, starting):
                 "configuration",
                 "pipeline configuration %r was asked for, and the engine has %s" % (asked, told),
             )
+    number = _number(lambda: tank.configuration_id)
+    if project is not None and number is not None and _is_asked_by_number(options):
+        # Toolkit takes one that is named by its number whoever's it is.
+        fields = "PipelineConfiguration", [["id", "is", number]], ["project"]
+        owner = _number(lambda: engine.shotgun.find_one(*fields)["project"]["id"])
+        if owner not in (None, project):
+            told = "pipeline configuration %s is project %s's, and the engine is in project %s"
+            yield "configuration", told % (number, owner, project)
     if errors.not_updated:
         told = "the configuration could not be brought up to date, and what was there before is used: %s"
         yield "restored", told % errors.not_updated
@@ -127,6 +140,22 @@ def _differences(engine, options, errors, starting):
 
     for name, reason in _left_out(engine, errors):
         yield "app", "app %s was left out: %s" % (name, reason)
+
+
+def _is_asked_by_number(options):
+    """Whether the options say which pipeline configuration it is to be by its number."""
+    asked = options.get("pipeline_configuration")
+    variables = options.get("variables") or {}
+    return isinstance(asked, int) or "SHOTGUN_PIPELINE_CONFIGURATION_ID" in variables
+
+
+def _address(site):
+    """What two addresses of one site have in common."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(site if "//" in site else "https://" + site)
+    port = _ask(lambda: parts.port) or {"http": 80}.get(parts.scheme, 443)
+    return parts.hostname, port, parts.path.rstrip("/")
 
 
 def _left_out(engine, errors):

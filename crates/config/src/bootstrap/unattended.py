@@ -10,6 +10,9 @@ import weakref
 #: The shortest limit of a call, in seconds.
 _SHORTEST = 0.05
 
+#: The longest limit that a socket takes, in seconds: it counts milliseconds in 31 bits.
+_LONGEST = 2000000.0
+
 #: Of each thread: when the bootstrap that is on its way has to end, and the connections that have its limit.
 _own = threading.local()
 #: Clients whose connections have the shorter limit of a bootstrap, and the one that they are to have.
@@ -30,6 +33,7 @@ def limit_site_calls(seconds):
     """
     from tank_vendor.shotgun_api3 import shotgun
 
+    seconds = None if seconds is None else min(seconds, _LONGEST)
     original = shotgun._Config.__init__
     if hasattr(original, "sgtk_host_limit"):
         original = original.sgtk_host_limit
@@ -54,7 +58,7 @@ def _limit(seconds):
     deadline = getattr(_own, "deadline", None)
     if deadline is None:
         return seconds
-    left = max(_SHORTEST, deadline - time.monotonic())
+    left = min(_LONGEST, max(_SHORTEST, deadline - time.monotonic()))
     return left if seconds is None else min(seconds, left)
 
 

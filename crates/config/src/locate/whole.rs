@@ -147,6 +147,12 @@ impl CoresOnDisk {
         Self { settle, known: Mutex::default() }
     }
 
+    /// How long a core has to stay as it is.
+    #[must_use]
+    pub fn settle(&self) -> Duration {
+        self.settle
+    }
+
     /// The core's files as they are now, where they are all of one version as far as can be told.
     ///
     /// # Errors

@@ -65,6 +65,13 @@ def is_of_a_core(one):
     return top(type(one).__module__) in TOOLKIT
 
 
+def is_needed(name, value):
+    """Whether a core's code needs what is under a name in a module, and does not take it away itself."""
+    if name.startswith("__") and name.endswith("__"):
+        return name != "__warningregistry__"
+    return isinstance(value, (type, type(sys), type(top)))
+
+
 def is_toolkits(one):
     """Whether an object's class is a core's, or the steps' of a bootstrap."""
     name = type(one).__module__

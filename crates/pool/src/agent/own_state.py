@@ -136,6 +136,7 @@ class OwnState(object):
         self.version = self.tag and self.tag.value
         self.all = dict(self.modules)
         self.own = {name: module for name, module in self.all.items() if self.is_own(name, module)}
+        self.note_names()
         self.path = sys.path
         self.entries = list(sys.path)
         self.finders = list(sys.meta_path)
@@ -147,12 +148,35 @@ class OwnState(object):
             logger = logging.getLogger(name)
             self.loggers.append((logger, list(logger.handlers), logger.propagate, logger.level))
 
+    def note_names(self):
+        """Takes the names in the core's top modules as they are, each module's once."""
+        top = {}
+        for name, module in self.own.items():
+            if _cores.top(name) in ("tank", "sgtk") and name.count(".") < 2 and hasattr(module, "__dict__"):
+                told = module.__dict__.get("__name__", name)
+                top.setdefault(id(module.__dict__), (told, module.__dict__))
+        # A few more than cores have.
+        self.names = [(name, names, dict(names)) for name, names in list(top.values())[:32]]
+        self.top = [names for _, names, _ in self.names]
+        self.sizes = list(map(len, self.top))
+
+    def restore_names(self, found):
+        """Puts names back that the call has taken out of the core's top modules."""
+        for module, names, known in self.names:
+            lost = [name for name in known if name not in names]
+            if any(_cores.is_needed(name, known[name]) for name in lost):
+                names.update((name, known[name]) for name in lost)
+                told = ", ".join("'%s'" % name for name in lost[:5])
+                more = ", and %d more" % (len(lost) - 5) if len(lost) > 5 else ""
+                found.append("%s was taken from its core's module '%s'%s" % (told, module, more))
+
     def is_in_order(self):
         """Whether nothing has changed that has to be looked at. Asked after each call."""
         tag = self.tag
         return (
             tag is not None
             and tag.value == self.version
+            and list(map(len, self.top)) == self.sizes
             and sys.modules is self.modules
             and sys.path is self.path
             and sys.path == self.entries
@@ -185,6 +209,7 @@ class OwnState(object):
             self.modules.update(sys.modules)
             sys.modules = self.modules
         found, can_go_on = [], True
+        self.restore_names(found)
         if getattr(builtins, "__import__", None) is not self.importer:
             found.append("builtins.__import__ was replaced")
             builtins.__import__ = self.importer

@@ -221,6 +221,9 @@ impl Launcher {
         changed: &Changed,
         until: Option<Instant>,
     ) -> Result<(), String> {
+        if let Some(gone) = changed.gone_for_now(self.cores.settle()) {
+            return Err(gone);
+        }
         for file in &changed.rest {
             if file.extension().is_some_and(|end| end == "yml" || end == "yaml") {
                 check_yaml(file).map_err(|reason| format!("{}: {reason}", file.display()))?;

@@ -79,6 +79,30 @@ def swap():
 def swap_part():
     sys.modules["tank.util.shotgun"] = type(sys)("tank.util.shotgun")
 
+def lose_names():
+    vars(sys.modules["sgtk"]).clear()
+
+def lose_api():
+    del sys.modules["tank"].api
+
+def lose_function():
+    del sys.modules["tank.platform"].current_engine
+
+def lose_names_of_a_part():
+    vars(sys.modules["sgtk.util"]).clear()
+
+def lose_folder():
+    del sys.modules["tank"].__path__
+
+def add_names():
+    import sgtk
+    sgtk.scratch = 1
+    sgtk.util.__doc__ = "own"
+
+def lose_own_names():
+    import sgtk
+    del sgtk.scratch
+
 def rewrite_path(entry):
     sys.path[0] = entry
 
@@ -210,6 +234,31 @@ fn modules_that_were_swapped_are_put_back() {
     for function in ["wild:swap", "wild:swap_part"] {
         unchanged_by(|| Call::new(function), |done| drop(done.unwrap()));
     }
+}
+
+#[test]
+fn names_that_a_call_has_taken_from_its_core_are_put_back() {
+    for name in ["names", "api", "function", "names_of_a_part", "folder"] {
+        unchanged_by(|| Call::new(format!("wild:lose_{name}")), |done| drop(done.unwrap()));
+    }
+}
+
+#[test]
+fn names_that_were_put_back_are_told_and_a_projects_own_come_and_go() {
+    isolated("own_state::names_that_were_put_back_are_told_and_a_projects_own_come_and_go", || {
+        let listener = Listener::install();
+        let (configs, plugins) = (bundled().unwrap(), plugins());
+        let pool = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path()).build().unwrap();
+        for function in ["wild:add_names", "wild:lose_own_names", "wild:add_names"] {
+            pool.call::<Value>("project_a", Call::new(function)).unwrap();
+        }
+        assert_eq!(listener.warnings(), [""; 0]);
+        pool.call::<Value>("project_a", Call::new("wild:lose_api")).unwrap();
+        let warnings = listener.warnings().concat();
+        for word in ["'api' was taken from its core's module 'tank'", "wild:lose_api"] {
+            assert!(warnings.contains(word), "{warnings}");
+        }
+    });
 }
 
 #[test]

@@ -169,3 +169,84 @@ fn a_bootstrap_that_takes_too_long_ends_with_all_that_it_has_started() {
         return;
     }
 }
+
+/// What a plugin forks, spawns, or stops in.
+const FORKS: &str = r#"
+import code, multiprocessing, os, pdb, sys
+from concurrent.futures import ProcessPoolExecutor
+
+def double(number):
+    import sgtk
+    return [sgtk.__version__, os.read(0, 9).decode(), 2 * number]
+
+def pools():
+    told = []
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            told.append(pool.map(double, range(2)))
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            told.append(list(pool.map(double, range(2))))
+    return told
+
+def children():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(os.read(0, 9) != b"" or sys.stdin.read() != "")
+    spawned = os.posix_spawnp("cat", ["cat"], os.environ)
+    return [os.waitpid(pid, 0)[1], os.spawnlp(os.P_WAIT, "cat", "cat"), os.waitpid(spawned, 0)[1]]
+
+def comes_back(how):
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1] >> 8
+    if how == "exit":
+        sys.exit(7)
+    return [how]
+
+def stops(how):
+    if how == "breakpoint":
+        breakpoint()
+    elif how == "trace":
+        pdb.set_trace()
+    elif how == "run":
+        pdb.run("1 + 1")
+    elif how == "interact":
+        code.interact()
+    return how
+"#;
+
+#[test]
+fn pools_of_processes_and_forked_children_work_in_a_worker_and_ask_nobody() {
+    let studio = Studio::of(&["a"]);
+    studio.plugin("forks", FORKS);
+    for templates in [true, false] {
+        let pool = studio.options().templates(templates).build().unwrap();
+        let told: Value = pool.call("a", Call::new("forks:pools")).unwrap();
+        let each = json!([["v0.24.0", "", 0], ["v0.24.0", "", 2]]);
+        assert_eq!(told, json!([each, each, each, each, each, each]), "templates: {templates}");
+        assert_eq!(pool.call::<Value>("a", Call::new("forks:children")).unwrap(), json!([0, 0, 0]));
+        for (how, status) in [("exit", 7), ("return", 0)] {
+            let call = Call::new("forks:comes_back").arg(how);
+            assert_eq!(pool.call::<u32>("a", call).unwrap(), status, "{how}");
+        }
+        assert_eq!(
+            (pool.stats().started, pool.stats().forked),
+            (u64::from(!templates), u64::from(templates))
+        );
+    }
+}
+
+#[test]
+fn debuggers_and_consoles_that_are_left_in_a_plugin_end_at_once() {
+    let studio = Studio::of(&["a"]);
+    studio.plugin("forks", FORKS);
+    let pool = studio.options().build().unwrap();
+    for how in ["breakpoint", "trace"] {
+        let error = pool.call::<Value>("a", Call::new("forks:stops").arg(how)).unwrap_err();
+        assert!(error.python().unwrap().is_a("BdbQuit"), "{how}: {error}");
+    }
+    for how in ["run", "interact", "none"] {
+        assert_eq!(pool.call::<String>("a", Call::new("forks:stops").arg(how)).unwrap(), how);
+    }
+}

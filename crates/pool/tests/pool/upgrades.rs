@@ -240,6 +240,38 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
 }
 
 #[test]
+fn plugins_that_are_away_for_a_moment_are_gone_on_with() {
+    let studio = Studio::new();
+    let plugins = studio.plugins.path().join("share");
+    let helper = plugins.join("helping.py");
+    fs::create_dir(&plugins).unwrap();
+    fs::write(plugins.join("tells.py"), "import helping\ndef tell():\n    return helping.WORD\n").unwrap();
+    fs::write(&helper, "WORD = 'one'\n").unwrap();
+    let [patient, hasty] = [Duration::from_secs(3600), Duration::ZERO]
+        .map(|quiet| studio.options(false).plugin_path(&plugins).settle_after(quiet).build().unwrap());
+    let call = |pool: &WorkerPool, function: &str| pool.call::<Value>("project_a", Call::new(function));
+    let (tell, pid) = (
+        |pool: &WorkerPool| call(pool, "tells:tell").map(|word| word.as_str().unwrap().to_owned()),
+        |pool: &WorkerPool| call(pool, "os:getpid").unwrap(),
+    );
+    for pool in [&patient, &hasty] {
+        assert_eq!(tell(pool).unwrap(), "one");
+        let before = pid(pool);
+        fs::rename(&plugins, plugins.with_extension("away")).unwrap();
+        assert_eq!(tell(pool).unwrap(), "one");
+        fs::rename(plugins.with_extension("away"), &plugins).unwrap();
+        assert_eq!((tell(pool).unwrap(), pid(pool)), ("one".to_owned(), before));
+    }
+    let before = pid(&patient);
+    fs::remove_file(&helper).unwrap();
+    assert_eq!((tell(&patient).unwrap(), pid(&patient)), ("one".to_owned(), before));
+    let error = tell(&hasty).unwrap_err().to_string();
+    assert!(error.contains("No module named 'helping'"), "{error}");
+    fs::write(&helper, "WORD = 'two'\n").unwrap();
+    assert_eq!((tell(&patient).unwrap(), tell(&hasty).unwrap()), ("two".to_owned(), "two".to_owned()));
+}
+
+#[test]
 fn an_edited_configuration_has_a_new_worker_unless_it_cannot_be_read() {
     let studio = Studio::new();
     let pool = studio.options(true).build().unwrap();

@@ -1,6 +1,7 @@
 //! The parts of the import state. A new one is a file here and a line in the list below.
 
 mod bindings;
+pub(crate) mod core_names;
 pub(crate) mod environment;
 pub(super) mod finders;
 mod import_functions;

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::bindings::Bindings;
+use super::core_names::{CoreNames, LostNames};
 use crate::host::ownership::cores::{core_of, is_core_entry};
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
@@ -42,6 +43,7 @@ pub(crate) struct OwnModules {
     share: DictShare,
     /// Those in packages that are everybody's.
     bindings: Bindings,
+    names: CoreNames,
 }
 
 impl OwnModules {
@@ -52,6 +54,15 @@ impl OwnModules {
 
     pub(crate) fn share(&self) -> &DictShare {
         &self.share
+    }
+
+    /// Puts names back that code has taken from top modules of the core.
+    pub(crate) fn restore_names(
+        &mut self,
+        py: Python<'_>,
+        replaced: &mut Replaced,
+    ) -> PyResult<Vec<LostNames>> {
+        self.names.restore(py, replaced)
     }
 
     /// Takes in a module that was found elsewhere.
@@ -71,7 +82,7 @@ impl Part for Modules {
     }
 
     fn empty(py: Python<'_>) -> OwnModules {
-        OwnModules { share: DictShare::new(py), bindings: Bindings::default() }
+        OwnModules { share: DictShare::new(py), bindings: Bindings::default(), names: CoreNames::default() }
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
@@ -81,7 +92,7 @@ impl Part for Modules {
         let entered = self.layer.enter(visit.py, &mut own.share, visit.replaced, hidden);
         HIDES_DAEMONS.store(own.share.hides(), Ordering::Relaxed);
         visit.daemons_modules = self.layer.base_version();
-        entered.and(own.bindings.enter(visit.py))
+        entered.and(own.bindings.enter(visit.py)).and(own.names.note(own.share.own.bind(visit.py)))
     }
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
