@@ -1,6 +1,7 @@
 """Cores that code of a call has brought into the worker: what is theirs, and how it is ended."""
 
 import gc
+import logging
 import os
 import sys
 
@@ -101,6 +102,63 @@ def destroy(tank, found):
         # Its own code does not end it: at least it is no longer in the way.
         quietly(lambda: tank.platform.engine.set_current_engine(None))
     return engine_of(tank) is None
+
+
+def take_out(modules, names):
+    """Takes out of the classes of these modules what code with these globals has put there: a core that finds
+    its libraries loaded adds to them, and wraps their functions, which keeps all of it alive for good.
+    """
+    seen = set()
+    for module in modules:
+        for kind in list(getattr(module, "__dict__", {}).values()):
+            if isinstance(kind, type) and id(kind) not in seen:
+                seen.add(id(kind))
+                for attribute, value in list(vars(kind).items()):
+                    _take_out_of(kind, attribute, value, names)
+
+
+def _take_out_of(kind, attribute, value, names):
+    function = getattr(value, "__func__", value)
+    if _is_with(function, names):
+        original = _wrapped(function, names)
+        if original is not None:
+            quietly(lambda: setattr(kind, attribute, original if value is function else type(value)(original)))
+    elif type(value) is dict:
+        for key in [key for key, one in value.items() if _is_with(one, names)]:
+            del value[key]
+
+
+def _is_with(function, names):
+    return id(getattr(function, "__globals__", None)) in names
+
+
+def _wrapped(function, names):
+    """The function that others, with these globals, have wrapped; None where it is not found."""
+    for _ in range(1000):
+        inner = []
+        for cell in getattr(function, "__closure__", None) or ():
+            try:
+                inner.append(cell.cell_contents)
+            except ValueError:
+                pass  # Empty yet.
+        inner = [one for one in inner if isinstance(one, type(top))]
+        if len(inner) != 1:
+            return None
+        function = inner[0]
+        if not _is_with(function, names):
+            return function
+    return None
+
+
+def forget_loggers(known):
+    """Lets go of loggers that are named by a hook or a bundle, of which each load has another name."""
+    loggers = logging.Logger.manager.loggerDict
+    for name in [name for name in loggers if name not in known and any(map(_is_made_up, name.split(".")))]:
+        del loggers[name]
+
+
+def _is_made_up(name):
+    return name.startswith("tkimp") or len(name) == 32 and not set(name) - set("0123456789abcdef")
 
 
 def end_log_file(tank):

@@ -14,8 +14,8 @@ _cores = part("cores")
 
 CURRENT_PC = b"TANK_CURRENT_PC"
 
-#: After how many other cores a worker is replaced: each leaves loggers with names of its own, and libraries
-#: of some keep files and connections open.
+#: After how many other cores a worker is replaced: what is known to keep one of them alive is undone, and this
+#: is the bound for what is not.
 OTHER_CORES = 100
 
 #: The loggers that cores add handlers to.
@@ -143,6 +143,7 @@ class OwnState(object):
         self.importer = builtins.__import__
         self.attributes = {name: value for name, value in vars(sys).items() if _cores.is_of_a_core(value)}
         self.current_pc = os.environ._data.get(CURRENT_PC)
+        self.logger_names = set(logging.Logger.manager.loggerDict)
         self.loggers = []
         for name in LOGGERS:
             logger = logging.getLogger(name)
@@ -236,6 +237,10 @@ class OwnState(object):
                 os.environ[os.fsdecode(CURRENT_PC)] = os.fsdecode(self.current_pc)
         part("bootstrap").watch_again()
         if lost or foreign:
+            names = {id(module.__dict__) for module in foreign.values() if hasattr(module, "__dict__")}
+            names.difference_update(id(getattr(module, "__dict__", None)) for module in self.own.values())
+            _cores.take_out(self.own.values(), names)
+            _cores.forget_loggers(self.logger_names)
             roots = tuple(core + os.sep for core in cores.values())
             foreign = cores = None
             _cores.forget(roots)

@@ -67,6 +67,56 @@ def purge_and_import(core):
     import sgtk
     return sgtk.__version__
 
+def library():
+    return sys.modules["shotgun_api3.shotgun"].Shotgun
+
+def other_core_wraps(core):
+    """As a core does that finds its libraries loaded, and as hooks have their loggers."""
+    version = purge_and_import(core)
+    code = """
+def wrap(original):
+    def wrapped(self, *args):
+        return original(self, *args)
+    return wrapped
+
+def wrap_static(original):
+    def wrapped():
+        return original()
+    return wrapped
+
+class Big(object):
+    pass
+
+def represent(one):
+    return Big
+"""
+    names = vars(sys.modules["tank"])
+    exec(code, names)
+    Shotgun = library()
+    Shotgun.find_one = names["wrap"](names["wrap"](Shotgun.find_one))
+    Shotgun.static = staticmethod(names["wrap_static"](Shotgun.static))
+    Shotgun.representers[names["Big"]] = names["represent"]
+    import logging, uuid
+    logging.getLogger("sgtk.ext." + uuid.uuid4().hex)
+    return version
+
+def note_library():
+    Shotgun = library()
+    Shotgun.static = staticmethod(lambda: "static")
+    Shotgun.representers = {int: str}
+    note_library.kept = [Shotgun.find_one, Shotgun.static]
+
+def look_at_library():
+    import gc, logging
+    gc.collect()
+    Shotgun = library()
+    return {
+        "same": [Shotgun.find_one, Shotgun.static] == note_library.kept,
+        "representers": len(Shotgun.representers),
+        "cores": sum(type(one) is type and one.__name__ == "Big" for one in gc.get_objects()),
+        "loggers": len(logging.Logger.manager.loggerDict),
+    }
+
 def purge():
     for name in [name for name in sys.modules if name.startswith("tank") or name.startswith("sgtk")]:
         sys.modules.pop(name)
@@ -192,6 +242,28 @@ fn the_published_purge_for_another_project_is_undone() {
         || Call::new("wild:purge_and_import").arg(&core),
         |done| assert_eq!(done.unwrap(), "v0.23.7"),
     );
+}
+
+#[test]
+fn what_another_core_has_done_to_the_projects_libraries_keeps_nothing_of_it_alive() {
+    let others = Configs::new().unwrap();
+    let core = Configs::python(&others.localized("other", &Core::newer("v0.23.7")).unwrap());
+    let (configs, plugins) = (bundled().unwrap(), plugins());
+    let pool = WorkerPool::builder().configs(configs.base()).plugin_path(plugins.path()).build().unwrap();
+    let call = |call: Call| pool.call::<Value>("project_a", call).unwrap();
+    let wraps = || call(Call::new("wild:other_core_wraps").arg(&core));
+    call(Call::new("wild:note_library"));
+    assert_eq!(wraps(), "v0.23.7");
+    let before = call(Call::new("wild:look_at_library"));
+    for _ in 0..3 {
+        wraps();
+    }
+    let after = call(Call::new("wild:look_at_library"));
+    assert_eq!(
+        (&after["same"], &after["representers"], &after["cores"]),
+        (&json!(true), &json!(1), &json!(0))
+    );
+    assert_eq!(before, after);
 }
 
 #[test]
