@@ -126,7 +126,7 @@ impl Inner {
         let watch = ProjectWatch::before_import(&location, &self.settings.plugin_paths);
         let wanted =
             Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
-        let state = self.import(py, wanted)?;
+        let state = self.import_watched(py, wanted, watch.core().clone())?;
         // Out and in again: so that what it is by itself is known.
         place(py, None)?;
         place(py, Some(&state))?;
@@ -164,12 +164,23 @@ impl Inner {
     /// Those of a first import, and [`Error::CoreChanging`] where the core is not whole, or was not all the
     /// while. Nothing is in place then.
     pub(super) fn import(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
+        let watch = CoreWatch::before_import(&wanted.location);
+        self.import_watched(py, wanted, watch)
+    }
+
+    /// As [`import`](Self::import), where the core's files were looked at just now.
+    pub(super) fn import_watched(
+        &self,
+        py: Python<'_>,
+        wanted: Wanted<'_>,
+        watch: CoreWatch,
+    ) -> Result<Arc<ImportState>> {
         if wanted.before.is_some() {
             // In the middle of a bootstrap: Toolkit has just copied it, and compares what it got itself.
-            return self.import_unchecked(py, wanted);
+            return self.import_unchecked(py, wanted, watch);
         }
-        let before = self.cores.whole(&wanted.location)?;
-        let state = self.import_unchecked(py, wanted)?;
+        let before = self.cores.whole(&watch)?;
+        let state = self.import_unchecked(py, wanted, watch)?;
         if let Err(error) = self.cores.imported(state.location(), before) {
             // Threads that the core has started may be importing still.
             wait_for_imports(py, &state);
@@ -180,13 +191,18 @@ impl Inner {
         Ok(state)
     }
 
-    fn import_unchecked(&self, py: Python<'_>, wanted: Wanted<'_>) -> Result<Arc<ImportState>> {
+    fn import_unchecked(
+        &self,
+        py: Python<'_>,
+        wanted: Wanted<'_>,
+        watch: CoreWatch,
+    ) -> Result<Arc<ImportState>> {
         let prepare = |project: &str| {
             if self.forward_logs { log_records::forward(py, project) } else { Ok(()) }
         };
         // What is in place without a lease goes out of the way first; the turn's end puts it back.
         place(py, None)?;
-        let watch = Arc::new(CoreWatch::before_import(&wanted.location));
+        let watch = Arc::new(watch);
         let purpose = wanted.purpose;
         let state = first_import(py, &self.settings, wanted, prepare)?;
         if purpose != Purpose::Bootstrap {

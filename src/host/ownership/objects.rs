@@ -21,8 +21,12 @@ const MOST: usize = 200_000;
 /// The owners of classes, as far as it was asked. To be dropped soon: it keeps the classes alive.
 #[derive(Default)]
 pub(crate) struct Owners<'py> {
-    classes: HashMap<usize, (Bound<'py, PyType>, Option<Arc<ImportState>>)>,
+    classes: Known<'py>,
+    /// The same by their own functions alone.
+    alone: Known<'py>,
 }
+
+type Known<'py> = HashMap<usize, (Bound<'py, PyType>, Option<Arc<ImportState>>)>;
 
 impl<'py> Owners<'py> {
     /// The project whose module, function, class or instance of a class an object is, if it is one's.
@@ -37,23 +41,32 @@ impl<'py> Owners<'py> {
     }
 
     fn of_class(&mut self, class: &Bound<'py, PyType>) -> Option<Arc<ImportState>> {
+        if !modules::is_made_by_code(class) {
+            return None;
+        }
         let address = class.as_ptr() as usize;
         if let Some((_, owner)) = self.classes.get(&address) {
             return owner.clone();
         }
-        let owner = modules::is_made_by_code(class).then(|| by_functions(class)).flatten();
+        let owner = class.mro().iter().find_map(|class| self.of_class_alone(class.cast::<PyType>().ok()?));
         self.classes.insert(address, (class.clone(), owner.clone()));
         owner
     }
+
+    fn of_class_alone(&mut self, class: &Bound<'py, PyType>) -> Option<Arc<ImportState>> {
+        if !modules::is_made_by_code(class) {
+            return None;
+        }
+        let known = self.alone.entry(class.as_ptr() as usize);
+        known.or_insert_with(|| (class.clone(), by_functions(class))).1.clone()
+    }
 }
 
-/// The owner of the first function of the class, or of one that it derives from.
+/// The owner of the first function of the class.
 fn by_functions(class: &Bound<'_, PyType>) -> Option<Arc<ImportState>> {
-    class.mro().iter().find_map(|class| {
-        let dict = modules::class_dict(class.cast::<PyType>().ok()?)?;
-        let functions = contents::items(&dict).into_iter().filter_map(|(_, value)| function_of(value));
-        functions.into_iter().find_map(|globals| marks::owner_of_globals(&globals))
-    })
+    let functions =
+        contents::items(&modules::class_dict(class)?).into_iter().filter_map(|(_, value)| function_of(value));
+    functions.into_iter().find_map(|globals| marks::owner_of_globals(&globals))
 }
 
 /// The globals of a function, or of that which a method or a property is made of.

@@ -51,10 +51,12 @@ impl Drop for CollectorPaused<'_> {
 }
 
 /// Keeps the collector from being started by allocations while Python code of the host's choice runs, which
-/// may still turn it on and off, and collect.
+/// may still turn it on and off, and collect. What the code has made counts as old afterwards.
 pub(crate) struct Uncollected<'py> {
     gc: Bound<'py, PyModule>,
     thresholds: Bound<'py, PyTuple>,
+    /// Whether the daemon has frozen nothing by `gc.freeze`.
+    nothing_is_frozen: bool,
 }
 
 impl<'py> Uncollected<'py> {
@@ -63,13 +65,26 @@ impl<'py> Uncollected<'py> {
         let thresholds = gc.call_method0("get_threshold")?.cast_into::<PyTuple>()?;
         // Zero is never reached.
         gc.call_method1("set_threshold", (0,))?;
-        Ok(Self { gc, thresholds })
+        let nothing_is_frozen = gc.call_method0("get_freeze_count")?.extract::<usize>()? == 0;
+        Ok(Self { gc, thresholds, nothing_is_frozen })
+    }
+
+    /// Has what is young be old: else the next allocation has the collector look at all that was made.
+    fn age(&self) -> PyResult<()> {
+        if self.nothing_is_frozen {
+            self.gc.call_method0("freeze")?;
+            self.gc.call_method0("unfreeze")?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Uncollected<'_> {
     fn drop(&mut self) {
         let now = self.gc.call_method0("get_threshold").and_then(|now| now.get_item(0)?.extract::<i32>());
+        if let Err(error) = self.age() {
+            tracing::error!(%error, "failed to have the collector pass over what an import has made");
+        }
         // Where the code has set others, those are to hold.
         if now.is_ok_and(|now| now == 0)
             && let Err(error) = self.gc.call_method1("set_threshold", &self.thresholds)

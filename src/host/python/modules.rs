@@ -138,12 +138,12 @@ pub(crate) fn is_made_by_code(class: &Bound<'_, PyType>) -> bool {
     unsafe { ffi::PyType_HasFeature(class.as_type_ptr(), ffi::Py_TPFLAGS_HEAPTYPE) != 0 }
 }
 
-/// A copy of a class's own dictionary.
+/// A class's own dictionary, to be read only. None of a built-in class that keeps it elsewhere, as CPython 3.12
+/// and later do.
 pub(crate) fn class_dict<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyDict>> {
-    let dict = PyDict::new(class.py());
-    let proxy = own_attribute_of_type(class, "__dict__").ok()?;
-    dict.update(proxy.cast::<pyo3::types::PyMapping>().ok()?).ok()?;
-    Some(dict)
+    // SAFETY: the object is a class and the interpreter is held; the field is a borrowed reference or null.
+    let dict = unsafe { Bound::from_borrowed_ptr_or_opt(class.py(), (*class.as_type_ptr()).tp_dict) };
+    dict?.cast_into().ok()
 }
 
 /// The folder of the standard library.

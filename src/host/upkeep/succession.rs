@@ -73,10 +73,9 @@ impl Inner {
         let watch = py.detach(|| ProjectWatch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
         let start = Instant::now();
-        match self.import(
-            py,
-            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease },
-        ) {
+        let wanted =
+            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
+        match self.import_watched(py, wanted, watch.core().clone()) {
             Ok(successor) => {
                 self.residents.insert(&successor, watch);
                 self.retire(py, state);

@@ -73,6 +73,12 @@ impl ProjectWatch {
         Self { core: CoreWatch::before_import(location), plugins, rest, gone_since: None }
     }
 
+    /// The part of it that is the core's.
+    #[must_use]
+    pub fn core(&self) -> &CoreWatch {
+        &self.core
+    }
+
     /// What has changed: of the core's files all while the core settles and from time to time, else the few
     /// that change with each upgrade.
     pub fn changed(&mut self) -> Changed {

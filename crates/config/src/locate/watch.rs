@@ -53,6 +53,14 @@ impl CoreWatch {
         &self.location
     }
 
+    /// All files of the core as they were.
+    // For `sgtk-host` and `sgtk-pool`, which look at them once before an import.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn files(&self) -> &Fingerprint {
+        &self.core
+    }
+
     /// What became of a file of the core's since, in words; nothing where it is still the same.
     // For `sgtk-host`, before a module is loaded late.
     #[doc(hidden)]

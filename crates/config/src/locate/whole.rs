@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::disk::Fingerprint;
-use crate::locate::{CoreLocation, interrupted};
+use crate::locate::{CoreLocation, CoreWatch, interrupted};
 
 /// A core's files are being replaced, so that an import would get some of the old core and some of the new.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -153,20 +153,30 @@ impl CoresOnDisk {
         self.settle
     }
 
-    /// The core's files as they are now, where they are all of one version as far as can be told.
+    /// The core's files as they were seen just now, where they are all of one version as far as can be told.
     ///
     /// # Errors
     /// [`CoreChanging`].
-    pub fn whole(&self, location: &CoreLocation) -> Result<BeforeImport, CoreChanging> {
-        self.whole_core(location.project(), location.install_core())
+    pub fn whole(&self, watch: &CoreWatch) -> Result<BeforeImport, CoreChanging> {
+        let location = watch.location();
+        self.judged(location.project(), location.install_core(), watch.files().clone())
     }
 
-    /// As [`whole`](Self::whole), for a core that a bootstrap starts from, by its install folder.
+    /// As [`whole`](Self::whole), for a core that a bootstrap starts from, by its install folder: its files as
+    /// they are now.
     ///
     /// # Errors
     /// [`CoreChanging`].
     pub fn whole_core(&self, project: &str, install_core: &Path) -> Result<BeforeImport, CoreChanging> {
-        let files = Fingerprint::of_core(install_core);
+        self.judged(project, install_core, Fingerprint::of_core(install_core))
+    }
+
+    fn judged(
+        &self,
+        project: &str,
+        install_core: &Path,
+        files: Fingerprint,
+    ) -> Result<BeforeImport, CoreChanging> {
         let before = BeforeImport { files, marks: Marks::of(install_core) };
         match self.judge(install_core, &before, Instant::now()) {
             Ok(()) => Ok(before),

@@ -86,8 +86,9 @@ fn an_old_configuration_that_was_restored_is_told_or_is_an_error() {
 fn a_configuration_of_another_project_that_was_asked_for_is_told() {
     let studio = studio();
     let told = run(&studio, project(&studio, 177).pipeline_configuration(1176), &[], "print(told(boot()))");
-    // Its files are written for the project that was asked for.
-    assert_eq!(told, ["[]"]);
+    // Its files are written for the project that was asked for, and the site says that it is another's.
+    let other = "pipeline configuration 1176 is project 176's, and the engine is in project 177";
+    assert_eq!(told, [format!("[['configuration', \"{other}\"]]")]);
     studio.project(&Project::new(178, "elephants", Core::newer("v0.23.8")).centralized()).unwrap();
     let told = run(&studio, project(&studio, 177).pipeline_configuration(1178), &[], "print(told(boot()))");
     assert!(told[0].contains("is project 178's, and not 177's"), "{told:?}");

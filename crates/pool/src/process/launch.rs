@@ -304,7 +304,7 @@ impl Launcher {
             Some(location) => {
                 let plugins: Vec<_> = options.plugin_paths(project).cloned().collect();
                 let watch = ProjectWatch::before_import(location, &plugins);
-                Some(Files { core: self.cores.whole(location)?, watch })
+                Some(Files { core: self.cores.whole(watch.core())?, watch })
             }
         };
         Ok(Plan { location, python, core, variables: options.variables_of(project), files })
