@@ -75,10 +75,11 @@ fn a_plugin_that_raises_stops_at_its_event_and_goes_on_there_once_its_file_is_re
     let ids = studio.events("A", &[Some(176); 3]);
     let of = |word: &str| ids.iter().map(|id| format!("{word} {id}")).collect::<Vec<_>>();
     assert_eq!(studio.until_recorded(3), of("good"));
+    // The plugins' lines come before their answer.
+    studio.until("status says so", || studio.said(&["status"]).contains("note: ValueError: no"));
+    studio.until("the log has it", || studio.log("plugin.a_broken").contains("'local': 5"));
     let log = studio.log("plugin.a_broken");
     assert!(log.contains(" - plugin.a_broken.note - CRITICAL - ") && log.contains("ValueError: no"), "{log}");
-    assert!(log.contains("'local': 5"), "{log}");
-    assert!(studio.said(&["status"]).contains("note: ValueError: no"));
     studio.project_plugin("a_broken.py", &note("repaired"));
     assert_eq!(studio.until_recorded(6)[3..], of("repaired"));
     assert!(daemon.stop().success());
