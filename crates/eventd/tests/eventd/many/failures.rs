@@ -95,7 +95,12 @@ fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     let since = many.studio.record().len();
     // The others have all of it, what was in flight as well: the server's patience is over.
     many.until_all_done();
-    assert!(many.pairs_since(since) <= 5, "each project has one host");
+    // Those of the frozen host may be on both others until these agree who is next.
+    let pairs = many.pairs_since(since);
+    assert!(
+        pairs <= 5 + in_flight.max(1),
+        "{pairs} pairs of a host and a project, {in_flight} were in flight"
+    );
     let before = many.done();
     hosts[&*frozen].signal_all("CONT");
     many.until_logged(&frozen, "the NATS server was silent for too long, or this host was frozen");
