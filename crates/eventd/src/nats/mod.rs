@@ -142,13 +142,15 @@ impl Inner {
         names::rank(&self.settings.host, hosts.iter().map(String::as_str), key)
     }
 
-    /// From when on a host asks for what it opens now. Hosts that start at about the same time, after a power
-    /// failure, leave each other the projects whose cores each is to load.
-    fn begins(&self, key: &str) -> Duration {
-        let (own, now) = (&self.settings.host, lease::now());
-        let begins = now + FIRST * u32::from(self.rank(key));
-        let is_awaited = self.hosts.unheard().iter().any(|other| names::is_before(other, own, key));
-        if is_awaited { begins.max(self.started + self.settings.options.wait_for_hosts) } else { begins }
+    /// From when on a host of this rank asks for what it opens now.
+    fn begins(&self, rank: u8) -> Duration {
+        lease::now() + FIRST * u32::from(rank)
+    }
+
+    /// Until when this host leaves projects to hosts before it that it has not heard yet. Hosts that start at
+    /// about the same time, after a power failure, leave each other the projects whose cores each is to load.
+    fn awaits_until(&self) -> Duration {
+        self.started + self.settings.options.wait_for_hosts
     }
 
     async fn closed(&self) {

@@ -84,7 +84,8 @@ impl Queue for NatsQueue {
                 let made = inner.consumers.ensure(&inner.server, &inner.settings, &wanted).await;
                 made.map_err(|error| inner.refused("a consumer", error.to_string()))?;
             }
-            let (rank, begins) = (inner.rank(&key), inner.begins(&key));
+            let rank = inner.rank(&key);
+            let begins = inner.begins(rank);
             let stamp = jiff::Timestamp::now().as_nanosecond();
             let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
             let opening = Opening { key, rank, begins, stamp };

@@ -423,7 +423,12 @@ impl Table {
     }
 
     /// The consumers that are to be pulled now, with the host's rank and the number of the pull.
-    pub(super) fn pulls(&mut self, now: Duration) -> Vec<(Arc<str>, u8, u64)> {
+    /// Those are left out for which another host `is_awaited`, by what ranks are by.
+    pub(super) fn pulls(
+        &mut self,
+        now: Duration,
+        is_awaited: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<str>, u8, u64)> {
         if self.resting {
             return Vec::new();
         }
@@ -432,6 +437,9 @@ impl Table {
         for (name, group) in &mut self.groups {
             let held = group.hold_until.is_some_and(|until| until > now);
             if group.lanes.is_empty() || held || !group.is_read(now, &given) {
+                continue;
+            }
+            if group.pull.is_none() && is_awaited(&group.key) {
                 continue;
             }
             if group.pull.as_ref().is_none_or(|pull| pull.is_due(now, group.rank)) {

@@ -126,12 +126,15 @@ impl Inner {
     }
 
     async fn pull(&self, now: Duration) {
+        let unheard = if now < self.awaits_until() { self.hosts.unheard() } else { Vec::new() };
+        let is_awaited =
+            |key: &str| unheard.iter().any(|other| names::is_before(other, &self.settings.host, key));
         let (due, inbox) = {
             // Both under the table's lock: pulls that are noted belong to this inbox.
             let mut table = self.table();
             let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(inbox) = inbox else { return };
-            (table.pulls(now), inbox)
+            (table.pulls(now, is_awaited), inbox)
         };
         for (consumer, rank, number) in due {
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", names::EVENTS);

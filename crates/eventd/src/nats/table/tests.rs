@@ -23,6 +23,11 @@ fn table() -> (Table, Arc<str>, Vec<LaneName>) {
     (table, consumer, lanes)
 }
 
+/// No other host is awaited.
+fn nobody(_: &str) -> bool {
+    false
+}
+
 fn event(id: i64) -> Arc<Event> {
     let body = RawValue::from_string(format!("{{\"id\": {id}, \"project\": {{\"id\": 7}}}}")).unwrap();
     Arc::new(Event::new(&Arc::from("s"), body).unwrap())
@@ -138,9 +143,9 @@ fn what_nobody_reads_is_for_other_hosts_and_what_runs_is_not() {
     table.arrive(&consumer, arrived(5, epoch), NOW);
     assert_eq!(table.unread(NOW + PATIENCE / 2), []);
     assert_eq!(table.unread(NOW + PATIENCE).len(), 1);
-    assert_eq!(table.pulls(NOW + PATIENCE), [], "nobody wants it");
+    assert_eq!(table.pulls(NOW + PATIENCE, nobody), [], "nobody wants it");
     table.reads(&lanes, &reader, true, NOW + PATIENCE);
-    assert_eq!(table.pulls(NOW + PATIENCE).len(), 1);
+    assert_eq!(table.pulls(NOW + PATIENCE, nobody).len(), 1);
 }
 
 #[test]
@@ -152,7 +157,7 @@ fn a_host_that_rests_pulls_nothing_and_gives_back_what_was_not_begun() {
     table.arrive(&consumer, arrived(5, epoch), NOW);
     table.resting = true;
     assert_eq!(table.unbegun().len(), 1);
-    assert_eq!(table.pulls(NOW), []);
+    assert_eq!(table.pulls(NOW, nobody), []);
     assert!(matches!(table.arrive(&consumer, arrived(5, epoch), NOW), Arrival::Back(_)));
     assert!(given(&mut table, &lanes, epoch).is_none());
 }
@@ -173,4 +178,17 @@ async fn lanes_of_one_project_that_are_read_apart_have_a_message_one_after_the_o
     two.notified().await;
     let second = given(&mut table, &lanes[1..], epoch).unwrap();
     assert!(table.lane_done(&second).is_some());
+}
+
+#[test]
+fn what_is_left_to_another_host_is_asked_for_as_soon_as_that_one_is_heard() {
+    let (mut table, consumer, lanes) = table();
+    table.reads(&lanes, &Arc::default(), true, NOW);
+    assert_eq!(table.pulls(NOW, |key| key == "s/7"), []);
+    assert_eq!(table.pulls(NOW, nobody), [(Arc::clone(&consumer), 0, 0)]);
+    // One that is asked for stays so, whoever is awaited.
+    for place in 1..=6 {
+        table.groups.get_mut(&consumer).unwrap().pull.as_mut().unwrap().took(NOW);
+        assert_eq!(table.pulls(NOW, |_| true).len(), usize::from(place == 6));
+    }
 }

@@ -84,10 +84,12 @@ fn the_projects_of_a_host_that_is_killed_move_and_the_others_stay_where_they_are
 fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     let Some(mut many) = Many::new(5) else { return };
     many.studio.set("nats", "ack_wait: 4");
-    many.work = 100;
+    // Long enough to be frozen in the middle of a call on a machine that is busy.
+    many.work = 200;
     let (hosts, _publisher) = many.start();
-    many.add(4);
-    many.until_done(5);
+    many.warm_up();
+    many.add(3);
+    many.until_done(8);
     let frozen = busiest(&many);
     until_busy(&mut many, &frozen);
     let in_flight = projects_of(&many, &frozen);
@@ -95,16 +97,11 @@ fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     let since = many.studio.record().len();
     // The others have all of it, what was in flight as well: the server's patience is over.
     many.until_all_done();
-    // Those of the frozen host may be on both others until these agree who is next.
-    let pairs = many.pairs_since(since);
-    assert!(
-        pairs <= 5 + in_flight.max(1),
-        "{pairs} pairs of a host and a project, {in_flight} were in flight"
-    );
+    assert!(many.pairs_since(since) <= 5, "each project has one host");
     let before = many.done();
     hosts[&*frozen].signal_all("CONT");
     many.until_logged(&frozen, "the NATS server was silent for too long, or this host was frozen");
-    many.add(3);
+    many.add(2);
     let verdict = many.until_all_done();
     assert_eq!(verdict.twice, 0, "{before} were done before it woke: {verdict:?}");
     assert!(verdict.again <= in_flight, "{in_flight} were in flight: {verdict:?}");
