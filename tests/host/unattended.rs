@@ -100,6 +100,18 @@ fn a_key_that_projects_code_sets_by_itself_is_hidden() {
     });
 }
 
+/// Behind a plugin that has `threading`: has a function run on a thread when it may, off its project's turn.
+const OFF_TURN: &str = "
+def off_turn(function):
+    found, go = [], threading.Event()
+    def run():
+        go.wait()
+        found.append(function())
+    thread = threading.Thread(target=run)
+    thread.start()
+    return go, thread, found
+";
+
 /// What a plugin asks, and what children do that read their standard input, on its turn and off it.
 const ASKS: &str = "
 import getpass, os, subprocess, threading
@@ -125,15 +137,6 @@ def children():
         told(subprocess.check_output, ['cat'], input=b'given'),
         told(lambda: int(subprocess.check_output(session)) != os.getsid(0)),
     ]
-
-def off_turn(function):
-    found, go = [], threading.Event()
-    def run():
-        go.wait()
-        found.append(function())
-    thread = threading.Thread(target=run)
-    thread.start()
-    return go, thread, found
 ";
 
 #[test]
@@ -141,7 +144,7 @@ fn project_code_has_no_terminal_and_neither_have_its_children() {
     isolated("unattended::project_code_has_no_terminal_and_neither_have_its_children", || {
         let configs = bundled().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("asks.py"), ASKS).unwrap();
+        std::fs::write(folder.path().join("asks.py"), [ASKS, OFF_TURN].concat()).unwrap();
         let host = options(&configs).plugin_path(folder.path()).build().unwrap();
         // As a terminal is on which nobody types.
         let (_kept, input) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
@@ -280,21 +283,12 @@ def pools():
 def late():
     import forks_late, sgtk
     return forks_late.NAME, sgtk.__version__
-
-def off_turn(function):
-    found, go = [], threading.Event()
-    def run():
-        go.wait()
-        found.append(function())
-    thread = threading.Thread(target=run)
-    thread.start()
-    return go, thread, found
 ";
 
 /// A host with the plugin, and a standard input on which nobody types.
 fn forking(configs: &sgtk_host_fixtures::Configs) -> (Host, tempfile::TempDir, std::io::PipeWriter) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("forks.py"), FORKS).unwrap();
+    std::fs::write(folder.path().join("forks.py"), [FORKS, OFF_TURN].concat()).unwrap();
     std::fs::write(folder.path().join("forks_late.py"), "NAME = 'late'").unwrap();
     let (input, kept) = std::io::pipe().unwrap();
     rustix::stdio::dup2_stdin(&input).unwrap();

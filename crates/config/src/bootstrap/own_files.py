@@ -33,13 +33,13 @@ SHOWS_LINES = ("linecache", "tokenize")
 _LARGE = 32 * 1024 * 1024
 
 _OF_AN_ENGINE = (
-    "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has rewritten "
-    "its folder. Destroy it and bootstrap it anew"
+    "the engine of %s cannot use %s: %s since it was bootstrapped, as another bootstrap or an upgrade has "
+    "rewritten its folder. Destroy it and bootstrap it anew"
 )
 
 _OF_A_CORE = (
-    "a process with the core in %s cannot use %s: %s since the core was imported, as an upgrade has rewritten its "
-    "folder. It is replaced once the upgrade is over"
+    "a process with the core in %s cannot use %s: %s since the core was imported, as an upgrade has rewritten "
+    "its folder. It is replaced once the upgrade is over"
 )
 
 #: Set on threads that look at files themselves.
@@ -243,8 +243,8 @@ class OwnFiles(object):
 
 def _read_folder(folder):
     """
-    All files of a folder and below it: the path of each, its stamp, its digest, and what is in it where it may be
-    imported; and the names in each folder by its path. What cannot be read is left out.
+    All files of a folder and below it: the path of each, its stamp, its digest, and what is in it where it
+    may be imported; and the names in each folder by its path. What cannot be read is left out.
     """
     files, names = [], {}
     _walk(folder, (), files, names)
