@@ -175,9 +175,10 @@ fn what_is_set_while_a_recipes_core_is_in_place_is_the_daemons() {
     });
 }
 
-#[test]
-fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
-    alone("process_settings::a_module_that_a_project_loads_first_has_its_defaults_for_the_others", || {
+/// Has a project replace what is in modules of the standard library in the lease that first loads them, by code
+/// that is made of the module's name and the attribute's. Each project, and the daemon, has its own then.
+fn replaces_in_the_first_lease(name: &str, code: impl Fn(&str, &str) -> String) {
+    alone(name, || {
         let configs = bundled().unwrap();
         let host = host(&configs);
         let changes = [
@@ -188,10 +189,6 @@ fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
             ("getpass", "getuser.__name__", "'getuser'"),
             ("asyncio.events", "get_event_loop_policy.__name__", "'get_event_loop_policy'"),
         ];
-        let code = |module: &str, attribute: &str| {
-            let name = attribute.trim_end_matches(".__name__");
-            format!("import {module} as module\ndef other(): pass\nmodule.{name} = other")
-        };
         let value = |py: Python<'_>, module: &str, attribute: &str| {
             is(py, &format!("__import__('importlib').import_module('{module}').{attribute}"))
         };
@@ -202,7 +199,7 @@ fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
             }
             let lease = host.lease(py, "project_a").unwrap();
             for (module, attribute, _) in changes {
-                run(py, &code(module, attribute), &[]);
+                run(py, &code(module, attribute.trim_end_matches(".__name__")), &[]);
             }
             lease.finish().unwrap();
             for (module, attribute, default) in changes {
@@ -216,6 +213,32 @@ fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
                 lease.finish().unwrap();
             }
         });
+    });
+}
+
+#[test]
+fn a_module_that_a_project_loads_first_has_its_defaults_for_the_others() {
+    let name = "process_settings::a_module_that_a_project_loads_first_has_its_defaults_for_the_others";
+    replaces_in_the_first_lease(name, |module, attribute| {
+        format!("import {module} as module\ndef other(): pass\nmodule.{attribute} = other")
+    });
+}
+
+#[test]
+fn so_has_one_that_it_loads_by_name_or_in_a_module_of_its_own() {
+    let name = "process_settings::so_has_one_that_it_loads_by_name_or_in_a_module_of_its_own";
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    replaces_in_the_first_lease(name, |module, attribute| {
+        let by_name = format!(
+            "import importlib\nmodule = importlib.import_module('{module}')\n\
+             def other(): pass\nmodule.{attribute} = other\n"
+        );
+        if module.contains('.') {
+            return by_name;
+        }
+        std::fs::write(folder.join(format!("uses_{module}.py")), by_name).unwrap();
+        format!("import sys\nsys.path.append({folder:?})\nimport uses_{module}\nsys.path.remove({folder:?})")
     });
 }
 
