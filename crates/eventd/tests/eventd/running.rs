@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sgtk_host_fixtures::Site;
@@ -344,6 +344,44 @@ fn events_of_a_file_are_done_in_its_order_and_once() {
     fs::write(&file, "{\"id\": 10}\nnothing\n").unwrap();
     let refused = studio.refused(&["run", "--events", file.to_str().unwrap()]);
     assert!(refused.contains("events.jsonl, line 2: "), "{refused}");
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_in_the_middle_of_a_file_says_so_and_loses_nothing() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.set("eventd", "stop_timeout: 0.1");
+    let source = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    import time
+    done('begun', event['id'])
+    while os.path.exists('wait'):
+        time.sleep(0.01)
+    done('done', event['id'])
+";
+    studio.plugin("note.py", source);
+    let mut entry = event("A", None);
+    (entry["id"], entry["created_at"]) = (7.into(), "2025-01-31T12:00:00Z".into());
+    let (file, wait) = (studio.path("events.jsonl"), studio.path("wait"));
+    fs::write(&file, entry.to_string()).unwrap();
+    fs::write(&wait, "").unwrap();
+    let run = ["run", "--events", file.to_str().unwrap()];
+    let child = studio.command(&run).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    assert_eq!(studio.until_recorded(1), ["begun 7"]);
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && said.contains("ended by a signal before all events"),
+        "{said}"
+    );
+    fs::remove_file(&wait).unwrap();
+    studio.said(&run);
+    assert_eq!(studio.record(), ["begun 7", "begun 7", "done 7"]);
 }
 
 #[test]
