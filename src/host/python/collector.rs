@@ -55,8 +55,6 @@ impl Drop for CollectorPaused<'_> {
 pub(crate) struct Uncollected<'py> {
     gc: Bound<'py, PyModule>,
     thresholds: Bound<'py, PyTuple>,
-    /// Whether the daemon has frozen nothing by `gc.freeze`.
-    nothing_is_frozen: bool,
 }
 
 impl<'py> Uncollected<'py> {
@@ -65,13 +63,13 @@ impl<'py> Uncollected<'py> {
         let thresholds = gc.call_method0("get_threshold")?.cast_into::<PyTuple>()?;
         // Zero is never reached.
         gc.call_method1("set_threshold", (0,))?;
-        let nothing_is_frozen = gc.call_method0("get_freeze_count")?.extract::<usize>()? == 0;
-        Ok(Self { gc, thresholds, nothing_is_frozen })
+        Ok(Self { gc, thresholds })
     }
 
     /// Has what is young be old: else the next allocation has the collector look at all that was made.
+    /// What somebody has frozen stays so.
     fn age(&self) -> PyResult<()> {
-        if self.nothing_is_frozen {
+        if self.gc.call_method0("get_freeze_count")?.extract::<usize>()? == 0 {
             self.gc.call_method0("freeze")?;
             self.gc.call_method0("unfreeze")?;
         }
