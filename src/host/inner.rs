@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sgtk_config::keys::Secrets;
-use sgtk_config::{CodeCache, Configs, CoreWatch, CoresOnDisk, ProjectRef, ProjectWatch};
+use sgtk_config::{CodeCache, Configs, CoreLocation, CoreWatch, CoresOnDisk, ProjectRef, ProjectWatch};
 
 use super::dependent::Dependent;
 use super::gate::{Key, Manner};
@@ -123,10 +123,14 @@ impl Inner {
 
     fn import_resident(&self, py: Python<'_>, key: &Key) -> Result<Arc<ImportState>> {
         let location = self.configs.locate(key.project())?;
-        let watch = ProjectWatch::before_import(&location, &self.settings.plugin_paths);
-        let wanted =
-            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
-        let state = self.import_watched(py, wanted, watch.core().clone())?;
+        let (state, watch) = match self.import_known(py, key, &location)? {
+            Some(imported) => imported,
+            None => {
+                let watch = ProjectWatch::before_import(&location, &self.settings.plugin_paths);
+                let wanted = Wanted::for_leases(key.clone(), location);
+                (self.import_watched(py, wanted, watch.core().clone())?, watch)
+            }
+        };
         // Out and in again: so that what it is by itself is known.
         place(py, None)?;
         place(py, Some(&state))?;
@@ -138,6 +142,31 @@ impl Inner {
             }
         }
         Ok(state)
+    }
+
+    /// Imports a core whose files another project's import has read: they are looked at once, afterwards. `None`
+    /// where they are others by then, so that they have to be looked at before the import as well.
+    fn import_known(
+        &self,
+        py: Python<'_>,
+        key: &Key,
+        location: &CoreLocation,
+    ) -> Result<Option<(Arc<ImportState>, ProjectWatch)>> {
+        let Some(last) = self.cores.last_imported(location.install_core()) else { return Ok(None) };
+        let watch = ProjectWatch::since_import(location, &last, &self.settings.plugin_paths);
+        let wanted = Wanted::for_leases(key.clone(), location.clone());
+        let changing = match self.import_unchecked(py, wanted, watch.core().clone()) {
+            Ok(state) => match self.cores.imported(location, last) {
+                Ok(()) => return Ok(Some((state, watch))),
+                Err(changing) => {
+                    self.take_back(py, &state)?;
+                    changing
+                }
+            },
+            Err(error) => last.changed_meanwhile(location).ok_or(error)?,
+        };
+        tracing::debug!(project = key.project(), %changing, "the core's files are not those of the last import");
+        Ok(None)
     }
 
     /// Puts a parked state in place and sees that it is what it was. Where it is not, it is taken out again.
@@ -182,13 +211,19 @@ impl Inner {
         let before = self.cores.whole(&watch)?;
         let state = self.import_unchecked(py, wanted, watch)?;
         if let Err(error) = self.cores.imported(state.location(), before) {
-            // Threads that the core has started may be importing still.
-            wait_for_imports(py, &state);
-            place(py, None)?;
-            self.retire(py, &state);
+            self.take_back(py, &state)?;
             return Err(error.into());
         }
         Ok(state)
+    }
+
+    /// Drops a state that was imported just now.
+    fn take_back(&self, py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
+        // Threads that the core has started may be importing still.
+        wait_for_imports(py, state);
+        place(py, None)?;
+        self.retire(py, state);
+        Ok(())
     }
 
     fn import_unchecked(

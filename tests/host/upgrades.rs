@@ -260,8 +260,8 @@ impl Upgrade {
         deletes
     }
 
-    /// Takes the project's core from one version to another, and asks for it all the while.
-    fn run(&self, host: &Host, core: &Path, release: &Release, [old, new]: [&str; 2]) {
+    /// Takes a core from one version to another, and asks for it all the while.
+    fn run(&self, core: &Path, release: &Release, ask: impl Fn()) {
         let mut state = self.order ^ 0x5555;
         let mut copied: Vec<PathBuf> = Vec::new();
         for operation in self.operations(&release.files) {
@@ -276,23 +276,30 @@ impl Upgrade {
                 }
             }
             if (next(&mut state) as usize).is_multiple_of(self.leases) {
-                match version(host, "project_a") {
-                    Ok(found) => assert!([old, new].contains(&&*found), "{found}"),
-                    Err(error) => assert!(is_told(&error), "{error}"),
-                }
-                let imported = host.import_sgtk("project_d").map(|_| ());
-                assert!(imported.is_ok(), "another project: {imported:?}");
-                match host.import_sgtk("project_a") {
-                    Ok(sgtk) => Python::attach(|py| {
-                        let found: Vec<String> = value(sgtk.bind(py), VERSIONS);
-                        assert!(found.iter().all(|version| *version == found[0]), "a mix: {found:?}");
-                    }),
-                    Err(error) => assert!(is_told(&error), "{error}"),
-                }
+                ask();
             }
         }
-        assert_eq!(version(host, "project_a").unwrap(), new);
     }
+}
+
+/// Runs upgrades of a core from v0.24.0 to v0.24.1 and back, in many orders. `ask` is told both versions and
+/// whether the upgrade has ended.
+fn upgrade_in_any_order(core: &Path, ask: impl Fn([&str; 2], bool)) {
+    let releases = ["v0.24.0", "v0.24.1"].map(|version| (version, Release::new(&Core::newer(version))));
+    let now = std::cell::Cell::new(0_usize);
+    let config = Config { cases: 6, max_shrink_iters: 0, ..Config::default() };
+    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let outcome = TestRunner::new_with_rng(config, seed).run(&upgrades(), |upgrades| {
+        for upgrade in upgrades {
+            let (old, _) = &releases[now.get()];
+            now.set(1 - now.get());
+            let (new, release) = &releases[now.get()];
+            upgrade.run(core, release, || ask([old, new], false));
+            ask([old, new], true);
+        }
+        Ok(())
+    });
+    outcome.unwrap();
 }
 
 fn is_told(error: &Error) -> bool {
@@ -306,20 +313,51 @@ fn an_upgrade_in_any_order_gives_the_old_core_an_error_or_the_new_one() {
         let host = watchful(&configs);
         let core = configs.config("project_a").join("install/core");
         assert_eq!(version(&host, "project_a").unwrap(), "v0.24.0");
-        let releases = ["v0.24.0", "v0.24.1"].map(|version| (version, Release::new(&Core::newer(version))));
-        let now = std::cell::Cell::new(0_usize);
-        let config = Config { cases: 6, max_shrink_iters: 0, ..Config::default() };
-        let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        let outcome = TestRunner::new_with_rng(config, seed).run(&upgrades(), |upgrades| {
-            for upgrade in upgrades {
-                let (old, _) = &releases[now.get()];
-                now.set(1 - now.get());
-                let (new, release) = &releases[now.get()];
-                upgrade.run(&host, &core, release, [old, new]);
+        upgrade_in_any_order(&core, |[old, new], has_ended| {
+            if has_ended {
+                assert_eq!(version(&host, "project_a").unwrap(), new);
+                return;
             }
-            Ok(())
+            match version(&host, "project_a") {
+                Ok(found) => assert!([old, new].contains(&&*found), "{found}"),
+                Err(error) => assert!(is_told(&error), "{error}"),
+            }
+            let imported = host.import_sgtk("project_d").map(|_| ());
+            assert!(imported.is_ok(), "another project: {imported:?}");
+            match host.import_sgtk("project_a") {
+                Ok(sgtk) => Python::attach(|py| {
+                    let found: Vec<String> = value(sgtk.bind(py), VERSIONS);
+                    assert!(found.iter().all(|version| *version == found[0]), "a mix: {found:?}");
+                }),
+                Err(error) => assert!(is_told(&error), "{error}"),
+            }
         });
-        outcome.unwrap();
+    });
+}
+
+#[test]
+fn a_further_project_on_a_core_gets_the_old_one_an_error_or_the_new_one() {
+    isolated("upgrades::a_further_project_on_a_core_gets_the_old_one_an_error_or_the_new_one", || {
+        let configs = Configs::new().unwrap();
+        let host = watchful(&configs);
+        for project in ["first", "further"] {
+            configs.attached(project, &Core::newer("v0.24.0")).unwrap();
+        }
+        let core = configs.shared(&Core::newer("v0.24.0")).join("install/core");
+        assert_eq!(version(&host, "first").unwrap(), "v0.24.0");
+        upgrade_in_any_order(&core, |[old, new], has_ended| {
+            // Nothing of it is in memory, and the core's files are known from the first project's import.
+            Python::attach(|py| host.evict(py, "further")).unwrap();
+            match version(&host, "further") {
+                Ok(found) if has_ended => assert_eq!(found, new),
+                Ok(found) => assert!([old, new].contains(&&*found), "{found}"),
+                Err(error) => assert!(!has_ended && is_told(&error), "{error}"),
+            }
+            if has_ended {
+                assert_eq!(version(&host, "first").unwrap(), new);
+            }
+        });
+        assert_audit_is_empty(&host);
     });
 }
 

@@ -52,6 +52,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) purpose: Purpose,
 }
 
+impl Wanted<'_> {
+    /// A project's core, for its leases.
+    pub(crate) fn for_leases(key: Key, location: CoreLocation) -> Self {
+        Self { key, location, before: None, is_guest: false, purpose: Purpose::Lease }
+    }
+}
+
 /// Puts a new state in place, imports `sgtk` into it and has the daemon prepare it. Only for the thread whose
 /// turn it is.
 ///

@@ -12,7 +12,6 @@ use super::sound;
 use crate::error::Error;
 use crate::host::gate::Key;
 use crate::host::imports::first::Wanted;
-use crate::host::imports::on_import::Purpose;
 use crate::host::inner::Inner;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::python::bytecode;
@@ -73,8 +72,7 @@ impl Inner {
         let watch = py.detach(|| ProjectWatch::before_import(&location, plugins));
         tracing::info!(project, changed = ?first(&changed), "files changed on disk, importing the core anew");
         let start = Instant::now();
-        let wanted =
-            Wanted { key: key.clone(), location, before: None, is_guest: false, purpose: Purpose::Lease };
+        let wanted = Wanted::for_leases(key.clone(), location);
         match self.import_watched(py, wanted, watch.core().clone()) {
             Ok(successor) => {
                 self.residents.insert(&successor, watch);

@@ -41,24 +41,58 @@ pub(super) fn by_backup(core: &Path, files: &Fingerprint) -> Option<String> {
     if let Some(new) = named(core, new) {
         return Some(format!("newer than the backup {name}: {new}; older: {old}"));
     }
-    let gone = before.iter().filter(|(_, stamp)| stamp.is_there()).map(|(file, _)| file).filter(|file| {
-        file.strip_prefix(&backup).is_ok_and(|file| !files.stamp(&core.join(file)).is_there())
-    });
     // Files that are neither are others' work: then what is missing need not be missed.
-    let gone = if others.is_empty() { named(&backup, gone) } else { None };
+    let gone =
+        if others.is_empty() { named(&backup, not_there(&backup, &before, core, files)) } else { None };
     gone.map(|gone| format!("only in the backup {name}: {gone}; still here: {old}"))
+}
+
+/// What shows that an upgrade of Toolkit's own has not come to its end, in words, where no file is older than
+/// the newest backup: files of that are not there, and others were changed within `quiet`. Later they are
+/// files that the new version does not have.
+pub(super) fn gone_since_backup(
+    core: &Path,
+    files: &Fingerprint,
+    quiet: Duration,
+    now: SystemTime,
+) -> Option<String> {
+    if !is_changing(files, quiet, now) {
+        return None;
+    }
+    let backup = newest_backup(core)?;
+    let before = Fingerprint::of_core(&backup);
+    let gone = named(&backup, not_there(&backup, &before, core, files))?;
+    let name = backup.file_name().unwrap_or_default().display();
+    Some(format!("only in the backup {name}: {gone}; others changed a moment ago"))
+}
+
+/// Whether any file was changed within `quiet`.
+pub(super) fn is_changing(files: &Fingerprint, quiet: Duration, now: SystemTime) -> bool {
+    let newest = files.iter().filter_map(|(_, stamp)| stamp.entry_changed()).max();
+    newest.is_some_and(|newest| now.duration_since(newest).map_or(true, |ago| ago < quiet))
+}
+
+/// The files of a backup that the core does not have.
+fn not_there<'a>(
+    backup: &'a Path,
+    before: &'a Fingerprint,
+    core: &'a Path,
+    files: &'a Fingerprint,
+) -> impl Iterator<Item = &'a Path> {
+    before.iter().filter(|(_, stamp)| stamp.is_there()).map(|(file, _)| file).filter(move |file| {
+        file.strip_prefix(backup).is_ok_and(|file| !files.stamp(&core.join(file)).is_there())
+    })
 }
 
 /// What shows that files are being replaced in place at this moment, in words: some were changed within
 /// `quiet`, and others before with as long a time in between.
 pub(super) fn by_times(core: &Path, files: &Fingerprint, quiet: Duration, now: SystemTime) -> Option<String> {
+    if !is_changing(files, quiet, now) {
+        return None;
+    }
     let mut changes: Vec<_> =
         files.iter().filter_map(|(file, stamp)| Some((stamp.entry_changed()?, file))).collect();
     changes.sort_unstable();
-    let (newest, _) = *changes.last()?;
-    if now.duration_since(newest).is_ok_and(|ago| ago >= quiet) {
-        return None;
-    }
     let gap = changes.windows(2).rposition(|pair| match pair {
         [(one, _), (next, _)] => next.duration_since(*one).is_ok_and(|gap| gap > quiet),
         _ => false,
@@ -185,6 +219,21 @@ mod tests {
             disk.lay("core", "new", FILES.len());
             assert_eq!(disk.found(), None, "all is new");
         }
+    }
+
+    #[test]
+    fn files_that_an_upgrade_of_toolkits_own_has_deleted_are_waited_for_until_it_is_quiet() {
+        let mut disk = Disk::with_an_old_core();
+        disk.back_up(FILES.len());
+        disk.delete(FILES.len());
+        disk.lay("core", "new", 3);
+        let (core, quiet, now) = (disk.core(), Duration::from_secs(10), SystemTime::now());
+        let found = |now| gone_since_backup(&core, &Fingerprint::of_core(&core), quiet, now);
+        let text = found(now).unwrap();
+        assert!(text.starts_with("only in the backup 20260102_030405: hooks/a.py; "), "{text}");
+        assert_eq!(found(now + quiet + Duration::from_secs(1)), None);
+        disk.lay("core", "new", FILES.len());
+        assert_eq!(found(now), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{CoreLocation, CoreWatch};
+use super::{BeforeImport, CoreLocation, CoreWatch};
 use crate::disk::{Fingerprint, presence};
 
 /// The files that a project's core, its configuration's settings and hooks, and the plugins come from, as
@@ -68,9 +68,19 @@ impl ProjectWatch {
     /// The files as they are now. `plugins` are folders of plugins.
     #[must_use]
     pub fn before_import(location: &CoreLocation, plugins: &[String]) -> Self {
+        Self::with_core(CoreWatch::before_import(location), plugins)
+    }
+
+    /// As [`before_import`](Self::before_import), where the files of the core are those of its last import.
+    #[must_use]
+    pub fn since_import(location: &CoreLocation, last: &BeforeImport, plugins: &[String]) -> Self {
+        Self::with_core(CoreWatch::with_files(location, last.files().clone()), plugins)
+    }
+
+    fn with_core(core: CoreWatch, plugins: &[String]) -> Self {
         let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
-        let rest = rest(location, &plugins);
-        Self { core: CoreWatch::before_import(location), plugins, rest, gone_since: None }
+        let rest = rest(core.location(), &plugins);
+        Self { core, plugins, rest, gone_since: None }
     }
 
     /// The part of it that is the core's.

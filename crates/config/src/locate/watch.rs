@@ -37,10 +37,15 @@ impl CoreWatch {
     /// The core's files as they are now.
     #[must_use]
     pub fn before_import(location: &CoreLocation) -> Self {
+        Self::with_files(location, Fingerprint::of_core(location.install_core()))
+    }
+
+    /// As [`before_import`](Self::before_import), where the files of the core are known.
+    pub(super) fn with_files(location: &CoreLocation, core: Fingerprint) -> Self {
         let now = Instant::now();
         Self {
             quick: Fingerprint::quick(location),
-            core: Fingerprint::of_core(location.install_core()),
+            core,
             location: location.clone(),
             begun: now,
             looked: now,

@@ -139,6 +139,19 @@ impl BeforeImport {
     }
 }
 
+/// Which files are gone where others were changed within `quiet`: what deletes a core first and then copies
+/// another one has not come to them yet, unless the other one has no such files.
+fn gone_a_moment_ago(
+    core: &Path,
+    before: &Fingerprint,
+    now: &Fingerprint,
+    quiet: Duration,
+) -> Option<String> {
+    let gone = interrupted::named(core, before.gone(now))?;
+    let is_changing = interrupted::is_changing(now, quiet, SystemTime::now());
+    is_changing.then(|| format!("not there any more: {gone}; others changed a moment ago"))
+}
+
 impl CoresOnDisk {
     /// Knows of no core yet. `settle` is how long one has to stay as it is before it counts as whole,
     /// although some of its files were not replaced.
@@ -184,6 +197,17 @@ impl CoresOnDisk {
         }
     }
 
+    /// The core's files as they were at its last import, where no look has found others since. An import
+    /// after which they are still the same has read these, without a look before it.
+    // For `sgtk-host`, which imports a core once for each project on it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn last_imported(&self, install_core: &Path) -> Option<BeforeImport> {
+        let known = self.known.lock();
+        let Known { imported, seen, .. } = known.get(install_core)?;
+        imported.as_ref().filter(|imported| imported.files == *seen).cloned()
+    }
+
     /// Notes that the core was imported.
     ///
     /// # Errors
@@ -207,7 +231,9 @@ impl CoresOnDisk {
         if let Some(found) = interrupted::by_backup(core, &now_there.files) {
             return Err(found);
         }
-        let by_times = interrupted::by_times(core, &now_there.files, self.settle, SystemTime::now());
+        let clock = SystemTime::now();
+        let by_itself = interrupted::by_times(core, &now_there.files, self.settle, clock)
+            .or_else(|| interrupted::gone_since_backup(core, &now_there.files, self.settle, clock));
         let mut all = self.known.lock();
         let known = all.entry(core.to_owned()).or_insert_with(|| Known {
             imported: None,
@@ -215,8 +241,12 @@ impl CoresOnDisk {
             since: now,
         });
         let found = match &known.imported {
-            None => by_times,
-            Some(imported) => imported.half_replaced_by(core, &now_there.files),
+            None => by_itself,
+            Some(imported) => {
+                let half_replaced = imported.half_replaced_by(core, &now_there.files);
+                half_replaced
+                    .or_else(|| gone_a_moment_ago(core, &imported.files, &now_there.files, self.settle))
+            }
         };
         match found {
             Some(found) if known.quiet(&now_there.files, now) < self.settle => Err(found),
@@ -237,7 +267,8 @@ mod tests {
 
     use super::*;
 
-    const SETTLE: Duration = Duration::from_secs(10);
+    /// Longer than any test takes, as the times of files are real.
+    const SETTLE: Duration = Duration::from_secs(1_000);
 
     struct Disk {
         folder: tempfile::TempDir,
@@ -301,13 +332,30 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_gone_for_good_are_not_waited_for() {
+    fn files_that_are_gone_are_waited_for_until_it_is_quiet() {
         let disk = Disk::with_an_imported_core();
         fs::remove_file(disk.folder.path().join("python/tank/api.py")).unwrap();
         disk.judge(Duration::ZERO).unwrap_err();
         disk.write("info.yml", "new");
         disk.write("python/tank/__init__.py", "new");
-        disk.judge(Duration::ZERO).unwrap();
+        let found = disk.judge(Duration::ZERO).unwrap_err();
+        assert!(found.starts_with("not there any more: python/tank/api.py; "), "{found}");
+        disk.judge(SETTLE / 2).unwrap_err();
+        disk.judge(SETTLE).unwrap();
+        disk.write("python/tank/api.py", "new");
+        disk.judge(SETTLE).unwrap();
+    }
+
+    #[test]
+    fn files_that_are_gone_since_long_are_not_waited_for() {
+        let disk = Disk::with_an_imported_core();
+        fs::remove_file(disk.folder.path().join("python/tank/api.py")).unwrap();
+        disk.write("info.yml", "new");
+        disk.write("python/tank/__init__.py", "new");
+        let cores = CoresOnDisk::new(Duration::ZERO);
+        let known = disk.cores.known.lock().drain().collect();
+        *cores.known.lock() = known;
+        cores.judge(disk.folder.path(), &disk.now(), disk.begun).unwrap();
     }
 
     #[test]

@@ -18,6 +18,9 @@ MAX_FRAME = 64 << 20
 #: The limit on other messages, errors among them, in bytes. The daemon has the same limit.
 LONGEST_OWN = 4 << 20
 
+#: The longest frame for which room is kept, in bytes.
+MOST_KEPT = 4 << 20
+
 #: The pipes by name; -1 for a closed one, as in a child that a plugin has forked.
 descriptors = {}
 
@@ -209,12 +212,28 @@ def max_frame():
     return _max_frame
 
 
+def keep_freed_memory(size):
+    """Has the C library keep about so many bytes that are freed.
+
+    By default it gives back what is free at the end of its memory beyond 128 KiB, and takes it again page by
+    page with the next call. To free a block of a size that it maps by itself raises that limit (mallopt(3),
+    the dynamic mmap threshold). No page of the block is touched.
+    """
+    try:
+        bytearray(size)
+    except MemoryError:
+        pass  # The process's memory is limited: then it stays as it was.
+
+
 def _reader(descriptor, read=os.read):
-    """A function that returns the next frame's bytes each time, and None at the end."""
+    """A function that returns the next frame's bytes each time, and None at the end. They are good until the
+    next call.
+    """
     rest = b""
+    room = memoryview(b"")
 
     def next_frame():
-        nonlocal rest
+        nonlocal rest, room
         data = rest
         while len(data) < 4:
             try:
@@ -227,7 +246,14 @@ def _reader(descriptor, read=os.read):
             data = data + chunk
         end = 4 + int.from_bytes(data[:4], "little")
         if len(data) < end:
-            whole = memoryview(bytearray(end))
+            if len(room) >= end:
+                whole = room[:end]
+            elif end <= MOST_KEPT:
+                whole = memoryview(bytearray(end))
+                room = whole
+                keep_freed_memory(4 * end)
+            else:
+                whole = memoryview(bytearray(end))
             filled = len(data)
             whole[:filled] = data
             os.set_blocking(descriptor, True)  # A plugin may have changed it.

@@ -207,3 +207,22 @@ fn megabytes_pass_both_ways_at_once() {
     let back: String = pool.call("a", Call::new("told:echo").arg(&text)).unwrap();
     assert!(back == text);
 }
+
+#[test]
+fn what_a_plugin_keeps_of_a_large_call_stays_as_it_was() {
+    let (_studio, pool) = studio();
+    let large = |call: usize| {
+        let text = char::from(b'a' + u8::try_from(call).unwrap()).to_string().repeat(300_000 / (call + 1));
+        json!({"text": [text, {"é": "\u{e9}".repeat(70_000 + call)}]})
+    };
+    for call in 0..8 {
+        // As a pickle and as JSON that is passed on, shorter each time: in the room of the one before.
+        let raw = RawValue::from_string(large(call).to_string()).unwrap();
+        let kept: Vec<Value> = match call % 2 {
+            0 => pool.call("a", Call::new("work:note").arg(large(call))).unwrap(),
+            _ => pool.call("a", Call::new("work:note").arg(&raw)).unwrap(),
+        };
+        let sent: Vec<_> = (0..=call).map(large).collect();
+        assert!(kept == sent, "call {call}");
+    }
+}
