@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -60,14 +61,30 @@ pub(super) async fn settings_and_workers(
     };
     let options = options(&settings);
     if options.python == python && options.memory.is_none() {
-        if by == plugins && !settings.has_shared_plugins() {
+        let is_asked_first = by != plugins || settings.has_shared_plugins();
+        if !is_asked_first {
             early.replace(&plugins);
         }
-        return Ok((settings, Arc::new(early.serving(options)?)));
+        let workers = Arc::new(early.serving(options)?);
+        if is_asked_first && let Some(site) = settings.sites.first() {
+            begin(&workers, by, settings.setup(site));
+        }
+        return Ok((settings, workers));
     }
     tokio::spawn(end(Arc::new(early), Duration::ZERO));
     let workers = workers(&settings)?;
     Ok((settings, workers))
+}
+
+/// Has a worker import the site's client while the state is opened. What fails is told by the first question.
+fn begin(workers: &Arc<Workers>, worker: Worker, setup: Value) {
+    let workers = Arc::clone(workers);
+    tokio::spawn(async move {
+        let begun = workers.call::<()>(&worker, "site:begin", |call| call.arg(setup), None).await;
+        if let Err(error) = begun {
+            tracing::debug!(%error, "the site's client cannot be imported");
+        }
+    });
 }
 
 /// The workers that the configuration asks for.

@@ -71,3 +71,28 @@ fn write_anew(path: &Path, text: &str) -> io::Result<()> {
     fs::write(file.path(), text)?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Else the first look for garbage after the import would be at all of it.
+    #[test]
+    fn what_the_import_of_the_client_has_made_is_old_for_the_collector() {
+        let home = Home::make().unwrap();
+        let client = tempfile::tempdir().unwrap();
+        fs::write(client.path().join("shotgun_api3.py"), "MADE = [[] for _ in range(1000)]\n").unwrap();
+        let code = "
+import gc, sys
+sys.path[:0] = sys.argv[1:]
+from sgtk_eventd import worker
+made = worker.client_module().MADE
+print(any(found is made for found in gc.get_objects(generation=2)), gc.isenabled())
+";
+        let mut python = Command::new("python3");
+        let told = python.args(["-c", code]).arg(home.folder()).arg(client.path()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&told.stdout), "True True\n", "{told:?}");
+    }
+}

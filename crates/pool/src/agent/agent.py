@@ -30,9 +30,9 @@ def compiled(name):
     def compile_source():
         return compile(source, file, "exec")
 
-    if name in ("wire", "code"):
+    if name == "store":
         return compile_source()
-    return part("code").kept(file, source.encode("utf-8"), compile_source)
+    return part("store").kept(file, source.encode("utf-8"), compile_source)
 
 
 def hello():
@@ -80,8 +80,8 @@ def main():
     """
     status = 70
     try:
+        part("store").open_store(PIECES.get("code_cache"))
         part("wire").take_over({"requests": 3, "answers": 4, "records": 5, "lifeline": 6, "forks": 7})
-        part("code").open_store(PIECES.get("code_cache"))
         status = run()
     except BaseException as error:
         part("errors").print_to_stderr("the worker has failed", error)

@@ -33,6 +33,7 @@ const OWN: &str = bundle! {
     "pickles.py" => "pickles.py",
     "project.py" => "project.py",
     "records.py" => "records.py",
+    "store.py" => "store.py",
     "template.py" => "template.py",
     "values.py" => "values.py",
     "wire.py" => "wire.py",

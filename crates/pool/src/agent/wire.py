@@ -43,7 +43,7 @@ def take_over(numbers):
     lead_session()
     default_signals()
     adopt(numbers)
-    close_others(set(descriptors.values()))
+    close_others(set(descriptors.values()) | part("store").descriptors())
     os.register_at_fork(after_in_child=_after_fork)
     buffer_lines()
     answer_nobody()

@@ -22,6 +22,22 @@ fn a_localized_project_is_entered_with_its_own_core_first_on_the_path() {
     });
 }
 
+/// Else the first look for garbage after the import would be at all of it.
+#[test]
+fn what_the_import_of_a_core_has_made_is_old_for_the_collector() {
+    under_each_python(|python| {
+        // Python 3.7 does not tell, and 3.12 has frozen objects itself, which are left alone.
+        if [(3, 7), (3, 12)].contains(&python.version) {
+            return;
+        }
+        let configs = Configs::new().unwrap();
+        let core = configs.localized("project_a", &core_for(python)).unwrap();
+        let mut worker = Worker::start(python);
+        worker.pipes.enter(entry(&configs, "project_a", &core));
+        assert_eq!(worker.pipes.result("told:is_old_for_the_collector", json!([])), true);
+    });
+}
+
 #[test]
 fn the_plugins_come_after_a_newer_core_and_its_libraries() {
     let configs = Configs::new().unwrap();

@@ -31,6 +31,12 @@ def client(setup):
     return _clients[key]
 
 
+def begin(setup):
+    """Has the client be imported, which takes longer than all else before the first question."""
+    worker.start(setup)
+    worker.client_module()
+
+
 def about(setup):
     """Which client it is, and which site."""
     site = client(setup)
