@@ -130,9 +130,9 @@ impl HostBuilder {
         self
     }
 
-    /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped,
-    /// which takes about a tenth of a second; `None` for no limit. Default: no limit. A core takes about 5 to
-    /// 15 MiB for each project.
+    /// How many projects may be imported at a time, at least 1. Beyond it the least recently used is dropped;
+    /// `None` for no limit. Default: no limit. A core takes about 5 to 15 MiB for each project. The memory of
+    /// those that were dropped comes back before it is an eighth of the others'.
     pub fn max_resident(mut self, projects: impl Into<Option<usize>>) -> Self {
         self.max_resident = projects.into();
         self

@@ -11,6 +11,7 @@ use super::gate::{GATE, Key};
 use super::inner::Inner;
 use super::lease::turn::Turn;
 use super::lease::{Lease, forked};
+use super::state::retire;
 use super::upkeep::residents::Resident;
 use crate::error::Result;
 use crate::interpreter::Interpreter;
@@ -158,6 +159,9 @@ impl Host {
         let project = self.inner.folder(project.into())?;
         let turn = Turn::take(py, &Key::unique(&project), self.inner.lease_timeout)?;
         let evicted = self.inner.evict(py, &project, "asked to");
+        if evicted {
+            retire::reclaim(py);
+        }
         drop(turn);
         Ok(evicted)
     }

@@ -272,11 +272,12 @@ impl Inner {
         self.started_from.lock().extend(&roots);
     }
 
-    /// Drops a project's state, which is parked. Returns whether there was one.
+    /// Drops a project's state, which is parked, and gives its memory back in time. Returns whether there was
+    /// one.
     pub(super) fn evict(&self, py: Python<'_>, project: &str, why: &str) -> bool {
         let Some(state) = self.residents.remove(project) else { return false };
         self.let_go(py, &state, &self.roots_of_others(py, &[&state]), why);
-        retire::reclaim(py);
+        retire::reclaim_in_time(py);
         true
     }
 

@@ -218,7 +218,7 @@ impl PrivateState {
         threads::end(py, &states, Instant::now() + grace)
     }
 
-    /// Drops the state for good and gives its memory back. Where a late import of a thread that is left has
+    /// Drops the state for good, and gives its memory back in time. Where a late import of a thread that is left has
     /// it in place at this moment, that thread does so when it lets go.
     pub(crate) fn retire(&self, py: Python<'_>) {
         self.let_go_of_those_before(py);
@@ -232,7 +232,7 @@ impl PrivateState {
         {
             self.host.inner.let_go_of(py, &state);
         }
-        retire::reclaim(py);
+        retire::reclaim_in_time(py);
     }
 
     /// The state that is put in place, where there is one.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 use sgtk_host::Host;
-use sgtk_host_fixtures::{bundled, isolated_with};
+use sgtk_host_fixtures::{Configs, Core, bundled, isolated, isolated_with};
 
 use crate::support::options;
 
@@ -148,6 +149,46 @@ fn projects_that_go_and_come_leave_nothing_and_their_callbacks_are_called_at_the
             }
             assert_eq!(outside(), daemons);
             assert_eq!(fs::read(words).unwrap().len(), 15 * PROJECTS.len(), "one word of each");
+        },
+    );
+}
+
+#[test]
+fn garbage_of_dropped_projects_is_collected_before_it_is_an_eighth_of_all_and_not_each_time() {
+    isolated(
+        "growth::garbage_of_dropped_projects_is_collected_before_it_is_an_eighth_of_all_and_not_each_time",
+        || {
+            const RESIDENT: usize = 24;
+            const DROPPED: usize = 12;
+            let configs = Configs::new().unwrap();
+            let names: Vec<_> = (0..RESIDENT + DROPPED).map(|number| format!("p{number}")).collect();
+            for name in &names {
+                configs.attached(name, &Core::newer("v0.24.0")).unwrap();
+            }
+            let host = options(&configs).max_resident(RESIDENT).build().unwrap();
+            let alive = |cores: &Bound<'_, PyList>| {
+                cores.iter().filter(|core| !core.call0().unwrap().is_none()).count()
+            };
+            Python::attach(|py| {
+                // Its own collections would be counted with those that are asked for.
+                py.import("gc").unwrap().call_method1("set_threshold", (0,)).unwrap();
+                let reference = py.import("weakref").unwrap().getattr("ref").unwrap();
+                let (cores, mut collections, mut before) = (PyList::empty(py), 0, 0);
+                for name in &names {
+                    let lease = host.lease(py, name.as_str()).unwrap();
+                    cores
+                        .append(reference.call1((lease.sgtk().getattr("TankError").unwrap(),)).unwrap())
+                        .unwrap();
+                    drop(lease);
+                    let now = alive(&cores);
+                    assert!(now <= RESIDENT + RESIDENT / 8 + 1, "{now} cores are alive");
+                    collections += usize::from(now < before);
+                    before = now;
+                }
+                assert!((1..=DROPPED / 2).contains(&collections), "{collections} for {DROPPED} projects");
+                assert!(host.evict(py, names.last().unwrap().as_str()).unwrap());
+                assert_eq!(alive(&cores), RESIDENT - 1, "what was asked for is collected at once");
+            });
         },
     );
 }

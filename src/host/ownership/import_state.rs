@@ -44,6 +44,15 @@ pub(crate) struct ImportState {
 /// Objects by small numbers.
 type Views = [Option<Py<PyAny>>; 6];
 
+/// Those of the process that are not retired.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for ImportState {
+    fn drop(&mut self) {
+        self.set_retired();
+    }
+}
+
 impl ImportState {
     /// A state that owns nothing yet. `path` is to stand at the front of `sys.path`: the core's `python`
     /// folder and the plugin folders.
@@ -56,6 +65,7 @@ impl ImportState {
         codes: Codes,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        ALIVE.fetch_add(1, Ordering::Relaxed);
         let mut rules = Rules::new(names, provided);
         for root in path {
             rules.add_needed_root(root);
@@ -173,9 +183,16 @@ impl ImportState {
     }
 
     pub(crate) fn set_retired(&self) {
-        self.retired.store(true, Ordering::Release);
+        if !self.retired.swap(true, Ordering::AcqRel) {
+            ALIVE.fetch_sub(1, Ordering::Relaxed);
+        }
         // One that gave way to its guest keeps that one.
         drop(self.base.lock().take());
+    }
+
+    /// How many states of the process are not retired.
+    pub(crate) fn alive() -> usize {
+        ALIVE.load(Ordering::Relaxed)
     }
 
     /// Keeps track of a retired state's modules, for those that somebody still holds.

@@ -5,6 +5,7 @@
 //! cycles.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,17 +19,24 @@ use crate::host::python::contents;
 use crate::host::python::import::import_for_host;
 use crate::host::python::import_caches;
 
+/// States that were dropped since garbage was collected. Changed with the interpreter held.
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Of so many states that are alive, what one that was dropped has left may wait to be collected.
+const ALIVE_FOR_EACH_DROPPED: usize = 8;
+
 /// Empties a state that is not in place. Its modules that somebody still holds keep working: their late
 /// imports find each other, or fail with an error that names the project.
 ///
 /// Files and folders under `kept` are another state's too: what the import system knows of them stays.
 pub(crate) fn retire(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     let_go(py, state, kept);
-    reclaim(py);
+    reclaim_in_time(py);
 }
 
 /// As [`retire`], but for the memory, which [`reclaim`] gives back for any number of states at once.
 pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
+    DROPPED.fetch_add(1, Ordering::Relaxed);
     at_exit::run(py, state.id());
     state.set_retired();
     match weak_references(py, &world::modules_of(py, state)) {
@@ -59,9 +67,17 @@ pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     }
 }
 
-/// Collects what is left of dropped states, and gives the memory back. It looks at all objects of the
-/// interpreter.
+/// Collects what is left of dropped states where that is much of what there is. It looks at all objects of the
+/// interpreter, so that each time would take the longer the more states are alive.
+pub(crate) fn reclaim_in_time(py: Python<'_>) {
+    if DROPPED.load(Ordering::Relaxed) * ALIVE_FOR_EACH_DROPPED > ImportState::alive() {
+        reclaim(py);
+    }
+}
+
+/// Collects what is left of dropped states, and gives the memory back.
 pub(crate) fn reclaim(py: Python<'_>) {
+    DROPPED.store(0, Ordering::Relaxed);
     if let Err(error) = collect_garbage(py) {
         tracing::warn!(%error, "failed to collect garbage after dropping a core");
     }

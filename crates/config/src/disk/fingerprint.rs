@@ -122,12 +122,6 @@ impl Fingerprint {
         same.map(|(path, _)| path.as_path())
     }
 
-    /// The files that are there in this one, and not in `later`.
-    pub(crate) fn gone<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a Path> {
-        let gone = self.iter().filter(|(path, stamp)| stamp.is_there() && !later.stamp(path).is_there());
-        gone.map(|(path, _)| path)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Path, Stamp)> {
         self.files.iter().map(|(path, stamp)| (path.as_path(), *stamp))
     }

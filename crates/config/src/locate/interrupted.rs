@@ -67,7 +67,7 @@ pub(super) fn gone_since_backup(
 }
 
 /// Whether any file was changed within `quiet`.
-pub(super) fn is_changing(files: &Fingerprint, quiet: Duration, now: SystemTime) -> bool {
+fn is_changing(files: &Fingerprint, quiet: Duration, now: SystemTime) -> bool {
     let newest = files.iter().filter_map(|(_, stamp)| stamp.entry_changed()).max();
     newest.is_some_and(|newest| now.duration_since(newest).map_or(true, |ago| ago < quiet))
 }

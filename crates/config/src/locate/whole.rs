@@ -139,19 +139,6 @@ impl BeforeImport {
     }
 }
 
-/// Which files are gone where others were changed within `quiet`: what deletes a core first and then copies
-/// another one has not come to them yet, unless the other one has no such files.
-fn gone_a_moment_ago(
-    core: &Path,
-    before: &Fingerprint,
-    now: &Fingerprint,
-    quiet: Duration,
-) -> Option<String> {
-    let gone = interrupted::named(core, before.gone(now))?;
-    let is_changing = interrupted::is_changing(now, quiet, SystemTime::now());
-    is_changing.then(|| format!("not there any more: {gone}; others changed a moment ago"))
-}
-
 impl CoresOnDisk {
     /// Knows of no core yet. `settle` is how long one has to stay as it is before it counts as whole,
     /// although some of its files were not replaced.
@@ -232,22 +219,19 @@ impl CoresOnDisk {
             return Err(found);
         }
         let clock = SystemTime::now();
-        let by_itself = interrupted::by_times(core, &now_there.files, self.settle, clock)
-            .or_else(|| interrupted::gone_since_backup(core, &now_there.files, self.settle, clock));
+        let by_times = interrupted::by_times(core, &now_there.files, self.settle, clock);
+        let gone = interrupted::gone_since_backup(core, &now_there.files, self.settle, clock);
         let mut all = self.known.lock();
         let known = all.entry(core.to_owned()).or_insert_with(|| Known {
             imported: None,
             seen: now_there.files.clone(),
             since: now,
         });
-        let found = match &known.imported {
-            None => by_itself,
-            Some(imported) => {
-                let half_replaced = imported.half_replaced_by(core, &now_there.files);
-                half_replaced
-                    .or_else(|| gone_a_moment_ago(core, &imported.files, &now_there.files, self.settle))
-            }
+        let half_replaced = match &known.imported {
+            None => by_times,
+            Some(imported) => imported.half_replaced_by(core, &now_there.files),
         };
+        let found = half_replaced.or(gone);
         match found {
             Some(found) if known.quiet(&now_there.files, now) < self.settle => Err(found),
             _ => Ok(()),
@@ -285,13 +269,17 @@ mod tests {
             }
             let now = disk.now();
             let known = Known { seen: now.files.clone(), imported: Some(now), since: begun };
-            disk.cores.known.lock().insert(disk.folder.path().to_owned(), known);
+            disk.cores.known.lock().insert(disk.core(), known);
             disk
+        }
+
+        fn core(&self) -> PathBuf {
+            self.folder.path().join("core")
         }
 
         /// As an upgrade does: another file in its place.
         fn write(&self, file: &str, text: &str) {
-            let path = self.folder.path().join(file);
+            let path = self.core().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let new = path.with_extension("new");
             fs::write(&new, text).unwrap();
@@ -299,12 +287,12 @@ mod tests {
         }
 
         fn now(&self) -> BeforeImport {
-            let core = self.folder.path();
-            BeforeImport { files: Fingerprint::of_core(core), marks: Marks::of(core) }
+            let core = self.core();
+            BeforeImport { files: Fingerprint::of_core(&core), marks: Marks::of(&core) }
         }
 
         fn judge(&self, after: Duration) -> Result<(), String> {
-            self.cores.judge(self.folder.path(), &self.now(), self.begun + after)
+            self.cores.judge(&self.core(), &self.now(), self.begun + after)
         }
     }
 
@@ -325,37 +313,37 @@ mod tests {
     #[test]
     fn a_mark_that_was_away_and_is_back_as_it_was_changes_nothing() {
         let disk = Disk::with_an_imported_core();
-        fs::remove_file(disk.folder.path().join("info.yml")).unwrap();
+        fs::remove_file(disk.core().join("info.yml")).unwrap();
         disk.judge(Duration::ZERO).unwrap_err();
         disk.write("info.yml", "old");
         disk.judge(Duration::ZERO).unwrap();
     }
 
     #[test]
-    fn files_that_are_gone_are_waited_for_until_it_is_quiet() {
+    fn files_that_are_gone_for_good_are_not_waited_for() {
         let disk = Disk::with_an_imported_core();
-        fs::remove_file(disk.folder.path().join("python/tank/api.py")).unwrap();
+        fs::remove_file(disk.core().join("python/tank/api.py")).unwrap();
         disk.judge(Duration::ZERO).unwrap_err();
         disk.write("info.yml", "new");
         disk.write("python/tank/__init__.py", "new");
+        disk.judge(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn files_that_a_backup_of_toolkits_own_has_are_waited_for_until_it_is_quiet() {
+        let disk = Disk::with_an_imported_core();
+        for file in ["info.yml", "python/tank/__init__.py", "python/tank/api.py"] {
+            disk.write(&format!("../core.backup/20260102_030405/{file}"), "old");
+            fs::remove_file(disk.core().join(file)).unwrap();
+        }
+        disk.write("info.yml", "new");
+        disk.write("python/tank/__init__.py", "new");
         let found = disk.judge(Duration::ZERO).unwrap_err();
-        assert!(found.starts_with("not there any more: python/tank/api.py; "), "{found}");
+        assert!(found.starts_with("only in the backup 20260102_030405: python/tank/api.py; "), "{found}");
         disk.judge(SETTLE / 2).unwrap_err();
         disk.judge(SETTLE).unwrap();
         disk.write("python/tank/api.py", "new");
         disk.judge(SETTLE).unwrap();
-    }
-
-    #[test]
-    fn files_that_are_gone_since_long_are_not_waited_for() {
-        let disk = Disk::with_an_imported_core();
-        fs::remove_file(disk.folder.path().join("python/tank/api.py")).unwrap();
-        disk.write("info.yml", "new");
-        disk.write("python/tank/__init__.py", "new");
-        let cores = CoresOnDisk::new(Duration::ZERO);
-        let known = disk.cores.known.lock().drain().collect();
-        *cores.known.lock() = known;
-        cores.judge(disk.folder.path(), &disk.now(), disk.begun).unwrap();
     }
 
     #[test]
