@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,21 +47,34 @@ impl Run {
     pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
         let mut signals = Signals::handle()?;
         let log = Log::start(20, !self.quiet);
+        let begun = OnceLock::new();
         let start = async {
             let (settings, workers) = prepare::settings_and_workers(config).await?;
+            // Nobody else sets it.
+            let _ = begun.set(Arc::clone(&workers));
             let http = self.http.or_else(|| settings.http.clone());
             Daemon::start(settings, workers, &log, http, self.events.is_none()).await
         };
-        let Some(daemon) = signals.unless_ended(start).await else {
-            return Ok(ended_early());
+        let daemon = match signals.unless_ended(start).await {
+            Some(Ok(daemon)) => daemon,
+            failed => {
+                // One that is importing the client would fill the log with its stack if it were ended now.
+                if let Some(workers) = begun.into_inner() {
+                    prepare::end(workers, LET_END).await;
+                }
+                return failed.map_or_else(|| Ok(ended_early()), |failed| failed.map(|_| ExitCode::SUCCESS));
+            }
         };
         match self.events {
-            None => daemon?.serve(signals).await,
-            Some(file) => daemon?.feed(&file, signals).await?,
+            None => daemon.serve(signals).await,
+            Some(file) => daemon.feed(&file, signals).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// How long workers of a daemon that could not start have for what they are doing.
+const LET_END: Duration = Duration::from_secs(5);
 
 /// Lanes are what has to be ready for events.
 struct LaneReaders(Arc<Lanes>);

@@ -291,6 +291,23 @@ fn the_page_shows_what_is_and_its_buttons_want_the_token() {
     assert!(daemon.stop().success());
 }
 
+/// The client may be on its way meanwhile, whose worker is not to tell where it was.
+#[test]
+fn a_daemon_that_cannot_start_says_why_and_nothing_else() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.plugin("note.py", NOTE);
+    let slow = studio.path("slow");
+    fs::create_dir(&slow).unwrap();
+    fs::write(slow.join("shotgun_api3.py"), "import time\ntime.sleep(0.5)\n").unwrap();
+    studio.set("eventd", &format!("python_paths: {}", slow.display()));
+    fs::write(studio.path("ids.sgtk-eventd.db"), "").unwrap();
+    let ran = studio.command(&["run"]).output().unwrap();
+    let (out, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert_eq!((ran.status.code(), &*out), (Some(1), ""), "{told}");
+    assert!(told.contains("it is empty") && told.trim().lines().count() == 1, "{told}");
+}
+
 #[test]
 fn a_daemon_that_is_told_to_end_while_it_starts_ends_with_what_it_has_started() {
     let Some(python) = python() else { return };

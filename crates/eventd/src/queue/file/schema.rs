@@ -131,22 +131,20 @@ pub(super) fn name(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row("SELECT value FROM about WHERE name = 'state'", [], |row| row.get(0))
 }
 
-/// Opens the state, or makes it.
+/// Opens the state, or makes it. To be called with its lock.
 pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);
+    let refused = |error: std::io::Error| QueueError::Write {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| QueueError::Write {
-            path: path.display().to_string(),
-            reason: error.to_string(),
-        })?;
+        std::fs::create_dir_all(folder).map_err(refused)?;
     }
-    let mut connection = Connection::open(path).map_err(sqlite)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
-    // One writer, many small transactions: the log is appended to, and read back on the next start whatever
-    // happened.
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
-    connection.pragma_update(None, "foreign_keys", "ON").map_err(sqlite)?;
+    if !path.try_exists().map_err(refused)? {
+        make(path)?;
+    }
+    let connection = connect(path).map_err(sqlite)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
     if found > VERSION {
         return Err(QueueError::Newer { path: path.display().to_string(), found, known: VERSION });
@@ -156,20 +154,62 @@ pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
             .query_row("SELECT name FROM sqlite_master LIMIT 1", [], |row| row.get(0))
             .optional()
             .map_err(sqlite)?;
-        if let Some(table) = other {
-            let reason = format!("it is another program's database (it has '{table}' and no version)");
-            return Err(QueueError::Damaged { path: path.display().to_string(), reason });
-        }
-        let transaction = connection.transaction().map_err(sqlite)?;
-        transaction.execute_batch(TABLES).map_err(sqlite)?;
-        transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
-        transaction.commit().map_err(sqlite)?;
-    } else {
-        let check: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
-        if check != "ok" {
-            return Err(QueueError::Damaged { path: path.display().to_string(), reason: check });
-        }
+        let reason = match other {
+            Some(table) => format!("it is another program's database (it has '{table}' and no version)"),
+            // It was made whole: whatever has emptied it, events would be passed over without a word.
+            None => "it is empty".to_owned(),
+        };
+        return Err(QueueError::Damaged { path: path.display().to_string(), reason });
+    }
+    let check: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+    if check != "ok" {
+        return Err(QueueError::Damaged { path: path.display().to_string(), reason: check });
     }
     Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // One writer, many small transactions: the log is appended to, and read back on the next start whatever
+    // happened.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
+}
+
+/// Makes a state under another name, and has it in its place once it is whole: so one that is empty was
+/// emptied, and is not one whose making was broken off.
+fn make(path: &Path) -> Result<(), QueueError> {
+    let sqlite = |error: rusqlite::Error| told(path, &error);
+    let refused = |error: std::io::Error| QueueError::Write {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // Of an earlier try, and what SQLite keeps beside it.
+    for suffix in ["", "-wal", "-shm"] {
+        let mut left = new.as_os_str().to_owned();
+        left.push(suffix);
+        match std::fs::remove_file(PathBuf::from(left)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
+            _ => {}
+        }
+    }
+    let mut connection = connect(&new).map_err(sqlite)?;
+    let transaction = connection.transaction().map_err(sqlite)?;
+    transaction.execute_batch(TABLES).map_err(sqlite)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
+    transaction.commit().map_err(sqlite)?;
+    // What is in its log goes into the file.
+    connection.close().map_err(|(_, error)| sqlite(error))?;
+    std::fs::rename(&new, path).map_err(refused)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
+    }
+    Ok(())
 }

@@ -237,12 +237,31 @@ async fn two_daemons_a_newer_version_and_damage_are_refused_with_what_to_do() {
     std::fs::write(place.path(), "not a database, and long enough to be told from an empty one").unwrap();
     let told = open().unwrap_err();
     assert!(matches!(told, QueueError::Damaged { .. }), "{told}");
+    std::fs::write(place.path(), "").unwrap();
+    let told = open().unwrap_err().to_string();
+    assert!(told.contains("it is empty") && told.contains("import-ids"), "{told}");
     std::fs::remove_file(place.path()).unwrap();
     let other = rusqlite::Connection::open(place.path()).unwrap();
     other.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(other);
     let told = open().unwrap_err().to_string();
     assert!(told.contains("another program's database"), "{told}");
+}
+
+#[tokio::test]
+async fn one_whose_making_was_broken_off_is_made_anew() {
+    let place = Place::new();
+    let beside = |suffix| format!("{}{suffix}", place.path().display());
+    for left in [".new", ".new-wal", ".new-shm"] {
+        std::fs::write(beside(left), "half of it").unwrap();
+    }
+    let queue = place.open();
+    queue.open(vec![lane("a", None)]).await.unwrap();
+    assert_eq!(append(&queue, vec![event(1, None)]).await, 1);
+    queue.shut_down().await.unwrap();
+    drop(queue);
+    assert!(![".new", ".new-wal", ".new-shm"].iter().any(|left| PathBuf::from(beside(left)).exists()));
+    assert_eq!(reopened(&place).window("shotgun").await.unwrap().unwrap().cursor(), 1);
 }
 
 #[tokio::test]
