@@ -41,7 +41,7 @@
 //! # Limits
 //!
 //! C extensions, the process's environment and its threads are shared by all projects, and a core's import
-//! that hangs in C code cannot be stopped. The README has the whole list. CPython 3.9 to 3.13 with the GIL;
+//! that hangs in C code cannot be stopped. `docs/in-process.md` has the whole list. CPython 3.9 to 3.13 with the GIL;
 //! the interpreter is never finalized.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -53,10 +53,8 @@ mod host;
 pub mod interpreter;
 mod python_error;
 
-pub use engine::{
-    BootstrapCallbacks, BootstrapFailure, BootstrapStep, Engine, EngineInfo, EngineLease, Progress,
-};
-pub use error::{Error, Result};
+pub use engine::{BootstrapCallbacks, Engine, EngineInfo, EngineLease, Progress};
+pub use error::{BootstrapFailure, BootstrapStep, Error, Result};
 pub use host::{
     ForeignModule, Host, HostBuilder, Imported, Interruptible, Interruption, Lease, Purpose, Resident,
     import_sgtk, set_late_import_timeout,

@@ -15,8 +15,7 @@ use sgtk_config::Bootstrap;
 use sgtk_config::keys::redacted;
 
 use super::callbacks::{BootstrapCallbacks, OnProgress, Progress};
-use super::step::BootstrapStep;
-use crate::error::{Error, Result};
+use crate::error::{BootstrapStep, Error, Result};
 use crate::host::PrivateState;
 
 create_exception!(

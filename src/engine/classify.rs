@@ -5,9 +5,7 @@
 
 use pyo3::prelude::*;
 
-use super::failure::BootstrapFailure;
-use super::step::BootstrapStep;
-use crate::error::Error;
+use crate::error::{BootstrapFailure, BootstrapStep, Error};
 use crate::python_error::class_names;
 
 const AUTHENTICATION: &[&str] = &["AuthenticationFault", "ShotgunAuthenticationError"];
@@ -73,7 +71,7 @@ pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -
     }
 }
 
-/// Whether the client itself has raised the exception over what it was answered: a proxy's page, say, or JSON
+/// Whether the client itself has raised the exception over what it was answered, such as a proxy's page, or JSON
 /// that is cut. Its own exceptions say what they are, but for the plain `ShotgunError`.
 fn is_of_sites_answer(py: Python<'_>, error: &PyErr) -> bool {
     let classes = class_names(py, error);

@@ -144,7 +144,7 @@ fn path_of(argument: &Bound<'_, PyAny>) -> Option<PathBuf> {
         use std::os::unix::ffi::OsStrExt;
         return Some(PathBuf::from(OsStr::from_bytes(bytes.as_bytes())));
     }
-    // A descriptor's number, say.
+    // Such as a descriptor's number.
     None
 }
 

@@ -7,9 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 use sgtk_config::Bootstrap;
 
-use super::failure::BootstrapFailure;
-use super::step::BootstrapStep;
-use crate::error::{Error, Result};
+use crate::error::{BootstrapFailure, BootstrapStep, Error, Result};
 use crate::host::Host;
 use crate::host::steps_in_python;
 use crate::interpreter::{Interpreter, InterpreterError};

@@ -173,7 +173,7 @@ impl Dependent for LiveEngine {
 
     fn report(&self, ended: Result<()>) {
         if let Err(error) = ended {
-            tracing::error!(target = self.info.target, %error, "failed to destroy an engine in good order");
+            tracing::error!(target = self.info.target, %error, "failed to destroy an engine cleanly");
         }
     }
 }

@@ -9,18 +9,14 @@ mod classify;
     reason = "the engine is this layer's main idea, beside those of bootstrapping it"
 )]
 mod engine;
-mod failure;
 mod file_watch;
 mod folder_turn;
 mod info;
 mod lease;
 mod live;
 mod root_handlers;
-mod step;
 
 pub use callbacks::{BootstrapCallbacks, Progress};
 pub use engine::Engine;
-pub use failure::BootstrapFailure;
 pub use info::EngineInfo;
 pub use lease::EngineLease;
-pub use step::BootstrapStep;

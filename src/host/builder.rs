@@ -50,7 +50,7 @@ pub struct HostBuilder {
     exempt: Vec<String>,
     per_project: Vec<String>,
     max_resident: Option<usize>,
-    revalidate_after: Duration,
+    revalidate_after: Option<Duration>,
     settle_after: Duration,
     lease_timeout: Option<Duration>,
     import_timeout: Option<Duration>,
@@ -71,7 +71,7 @@ impl Default for HostBuilder {
             exempt: Vec::new(),
             per_project: Vec::new(),
             max_resident: None,
-            revalidate_after: Duration::from_secs(5),
+            revalidate_after: Some(Duration::from_secs(5)),
             settle_after: Duration::from_secs(10),
             lease_timeout: None,
             import_timeout: Some(Duration::from_secs(300)),
@@ -140,13 +140,13 @@ impl HostBuilder {
 
     /// How old the last look at a project's files may be before a lease looks again, and imports the core
     /// anew where it was upgraded or repointed, or where a plugin or a file of the configuration was edited.
-    /// Zero looks each time. Default: 5 s.
+    /// Zero looks each time, `None` never looks. Default: 5 s.
     ///
     /// What is in memory stays until what is on disk is whole and imported: while the core or its pointer
     /// cannot be found, while an upgrade is running, where the new core cannot be imported, and where an
     /// edited file does not compile. A warning tells which.
-    pub fn revalidate_after(mut self, age: Duration) -> Self {
-        self.revalidate_after = age;
+    pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.revalidate_after = age.into();
         self
     }
 

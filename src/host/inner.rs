@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(super) settings: Settings,
     pub(super) code_cache: CodeCache,
     pub(super) max_resident: Option<usize>,
-    pub(super) revalidate_after: Duration,
+    pub(super) revalidate_after: Option<Duration>,
     pub(super) lease_timeout: Option<Duration>,
     pub(super) forward_logs: bool,
     pub(super) residents: Residents,

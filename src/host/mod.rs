@@ -19,6 +19,7 @@ mod python;
 mod recipe;
 mod shutdown;
 mod state;
+mod succession;
 mod upkeep;
 mod views;
 

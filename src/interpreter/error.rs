@@ -57,7 +57,7 @@ pub enum InterpreterError {
 
     /// Initialised, but Python code that completes the start raised: the standard library is damaged or
     /// shadowed. It cannot be tried again in this process.
-    #[error("CPython was initialised but not completed")]
+    #[error("CPython was initialised, but its start did not complete")]
     Incomplete {
         /// What was raised.
         source: PythonError,
@@ -108,7 +108,7 @@ pub enum InterpreterError {
     },
 
     /// The thread that shutting down runs on could not be made. Call it again.
-    #[error("no thread to shut down on")]
+    #[error("the thread to shut down on could not be started")]
     ShutdownThread {
         /// What the system said.
         source: io::Error,
@@ -136,7 +136,7 @@ pub enum ExecutableFault {
     /// It had not told its version when the time was over. Allow more with
     /// [`InterpreterBuilder::check_timeout`](super::InterpreterBuilder::check_timeout) where the file lies on
     /// a slow drive.
-    #[error("it did not tell its version within {} s", limit.as_secs_f64())]
+    #[error("it did not report its version within {} s", limit.as_secs_f64())]
     Hung {
         /// The limit.
         limit: Duration,

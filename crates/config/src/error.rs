@@ -37,8 +37,8 @@ pub enum ConfigError {
         reason: String,
     },
 
-    /// A value that is no project of an event. Pass the event's `project`.
-    #[error("{value} is no project of an event: {reason}")]
+    /// A value that is not an event's project. Pass the event's `project`.
+    #[error("{value} is not an event's project: {reason}")]
     ProjectReference {
         /// The value as JSON.
         value: String,
@@ -152,7 +152,7 @@ pub enum ConfigError {
     /// `install/core`, remove `install/core.backup`, and call [`Configs::forget`](crate::Configs::forget) or
     /// start the daemon again.
     #[error(
-        "the core of project {project:?} cannot be told: {} has {found}, and neither _core_upgrader.py nor a \
+        "the core of project {project:?} cannot be determined: {} has {found}, and neither _core_upgrader.py nor a \
          core pointer at {}; an upgrade may be running",
         core.display(), pointer.display()
     )]

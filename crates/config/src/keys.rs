@@ -117,6 +117,8 @@ static TOLD: RwLock<Option<Told>> = RwLock::new(None);
 
 /// Has a function be told of each secret that is [learned](Learner::learn) from now on, of whatever
 /// [`Secrets`]: for a process whose output another one shows. The last function that was given counts.
+// For `sgtk-eventd`, whose process of all projects tells the daemon.
+#[doc(hidden)]
 pub fn on_learned(function: impl Fn(&str) + Send + Sync + 'static) {
     *TOLD.write() = Some(Arc::new(function));
 }
@@ -192,6 +194,8 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
 
 /// How many bytes at the end of a text may be the beginning of a secret that is in use: what is shown in
 /// parts is to be cut before them.
+// For `sgtk-pool`, which forwards what workers print as it comes.
+#[doc(hidden)]
 #[must_use]
 pub fn begun_at_end(text: &[u8]) -> usize {
     let in_use = IN_USE.read();

@@ -30,6 +30,7 @@ mod plugin_folder;
 mod project_name;
 mod project_variables;
 mod projects;
+// For `sgtk-host` and `sgtk-pool`, which run Python executables.
 #[doc(hidden)]
 pub mod python;
 mod python_error;
@@ -63,8 +64,10 @@ pub use bootstrap::is_function;
 #[cfg(unix)]
 #[doc(hidden)]
 pub use disk::{FolderContents, ReadFile};
+// For `sgtk-host` and `sgtk-pool`, which look at single files, and forget bytecode of edited ones.
 #[doc(hidden)]
 pub use disk::{Stamp, forget_compiled, looks_current};
+// For `sgtk-host` and `sgtk-pool`, which take no edited settings that cannot be read.
 #[doc(hidden)]
 pub use sound::check_yaml;
 // For `sgtk-host` and `sgtk-pool`, which both have such an option.
@@ -73,5 +76,6 @@ pub use project_variables::ProjectVariables;
 // For `sgtk-host` and `sgtk-pool` alone, which check the same option and run the same steps.
 #[doc(hidden)]
 pub use bootstrap::STEPS as BOOTSTRAP_STEPS;
+// For `sgtk-host` and `sgtk-pool`, which check the same option.
 #[doc(hidden)]
 pub use plugin_folder::plugin_folder;

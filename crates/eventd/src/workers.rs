@@ -172,7 +172,7 @@ impl Workers {
     /// Has the one process of all projects be started, where there is to be one.
     ///
     /// # Errors
-    /// Why there cannot be one: its Python is another one than the linked one, say.
+    /// Why there cannot be one: for example, its Python is not the linked one.
     pub async fn prepare_projects(&self) -> Result<(), CallError> {
         match self.projects.as_ref().map(|(_, runs)| runs) {
             #[cfg(feature = "embedded")]

@@ -1,4 +1,4 @@
-//! `bootstrap.py`, loaded once for the process.
+//! The Python that takes a bootstrap's steps, which is `sgtk-config`'s, loaded once for the process.
 
 #[cfg(unix)]
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! What keeps a host's projects in order: who is imported, whose files have changed, what goes.
+//! What a host knows of its projects: who is imported and was used when, what events call them, whether edited
+//! files can be taken.
 
 pub(crate) mod found;
 pub(crate) mod residents;
 pub(crate) mod sound;
-mod succession;

@@ -344,7 +344,7 @@ def _contents(path):
 
 def _stamp_and_contents(path):
     """
-    What a file is at one moment; no contents of a large one, or of what is no file.
+    What a file is at one moment; no contents of a large one, or of what is not a file.
 
     By descriptors, as a bootstrap waits for this and has many small files: `open` takes longer.
     """

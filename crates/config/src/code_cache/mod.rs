@@ -65,6 +65,9 @@ impl CodeCache {
     }
 
     /// Whether the caller has named the folder, so that it is worth a warning where it cannot be used.
+    // For `sgtk-host` and `sgtk-pool`, which warn.
+    #[doc(hidden)]
+    #[must_use]
     pub fn is_named(&self) -> bool {
         match &self.0 {
             Place::Folder(_) => true,

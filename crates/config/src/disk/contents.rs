@@ -37,7 +37,7 @@ pub struct ReadFile {
     pub path: PathBuf,
     /// Its device, number and size, and when it and its entry were last changed, in nanoseconds.
     pub stamp: (u64, u64, u64, i64, i64),
-    /// Its SHA-256; none of a large one, or of what is no file.
+    /// Its SHA-256; none of a large one, or of what is not a file.
     pub digest: Option<[u8; 32]>,
     /// What is in it, where it may be imported.
     pub data: Option<Vec<u8>>,

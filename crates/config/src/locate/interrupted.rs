@@ -26,7 +26,7 @@ pub(super) fn by_backup(core: &Path, files: &Fingerprint) -> Option<String> {
     let backup = newest_backup(core)?;
     let before = Fingerprint::of_core(&backup);
     let copy_of = |file: &Path| Some(backup.join(file.strip_prefix(core).ok()?));
-    // Its entry may have changed since for other reasons: a link to it that has gone, say.
+    // Its entry may have changed since for other reasons, such as a link to it that has gone.
     let is_like_its_copy = |file: &Path| copy_of(file).is_some_and(|copy| is_same_text(file, &copy));
     let is_old = |file: &Path, stamp: Stamp| {
         copy_of(file).is_some_and(|copy| stamp.is_older_than(before.stamp(&copy))) && is_like_its_copy(file)

@@ -82,6 +82,8 @@ impl CoreWatch {
 
     /// As [`changed_since`](Self::changed_since), where [all files of the core](Fingerprint::of_core) were
     /// looked at already.
+    // For `sgtk-host`, whose audit looks once at a core that many projects share.
+    #[doc(hidden)]
     #[must_use]
     pub fn changed_from(&self, core: &Fingerprint) -> Vec<PathBuf> {
         let quick = Fingerprint::quick(&self.location);

@@ -40,6 +40,7 @@ impl CoreChanging {
     }
 
     /// With what came of an import meanwhile.
+    // For `sgtk-pool`, whose workers import.
     #[doc(hidden)]
     #[must_use]
     pub fn and(self, error: &str) -> Self {

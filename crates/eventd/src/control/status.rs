@@ -184,7 +184,7 @@ impl fmt::Display for Host<'_> {
         let HostState { name, version, pid, ends, running, cursors, silent_ms, .. } = self.0;
         match silent_ms {
             None => return write!(f, "{name}: never heard"),
-            Some(ms) if *ms > AWAY_MS => return write!(f, "{name}: silent since {} s", ms / 1000),
+            Some(ms) if *ms > AWAY_MS => return write!(f, "{name}: silent for {} s", ms / 1000),
             Some(_) => write!(f, "{name}: version {version}, process {pid}")?,
         }
         if self.0.publishes {
@@ -246,7 +246,7 @@ impl LaneStatus {
     fn now(&self) -> String {
         match (&self.running, &self.failure, &self.host) {
             (Some(running), ..) => {
-                format!("{} since {:.1} s", running.callback, running.ms as f64 / 1000.0)
+                format!("{} for {:.1} s", running.callback, running.ms as f64 / 1000.0)
             }
             (None, Some(failure), _) => first_line(&failure.reason),
             (None, None, Some(host)) => format!("on {host}"),

@@ -272,7 +272,7 @@ pub enum QueueError {
         reason: String,
     },
     /// It is not known yet which lanes have to be there for events.
-    #[error("it cannot be told which projects have plugins: {reason}")]
+    #[error("cannot determine which projects have plugins: {reason}")]
     Readers {
         /// What the site, or its worker, says.
         reason: String,

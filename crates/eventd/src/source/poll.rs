@@ -86,7 +86,7 @@ pub async fn ask(
     // JSON in a text: Python's C code makes it in one go.
     let text = workers.call::<String>(worker, "site:poll", arguments, Some(LIMIT)).await?;
     serde_json::from_str(&text)
-        .map_err(|error| CallError::never(format!("the worker gave what is no JSON: {error}")))
+        .map_err(|error| CallError::never(format!("the worker's answer is not JSON: {error}")))
 }
 
 /// Milliseconds that only go on: Unix time when it was made, and from then on as long as it really takes.
@@ -337,7 +337,9 @@ impl Poller {
         for body in found {
             match Event::new(site, body) {
                 Ok(event) => drop(events.insert(event.id, event)),
-                Err(error) => tracing::error!(site = &**site, %error, "the site gave what is no event"),
+                Err(error) => {
+                    tracing::error!(site = &**site, %error, "the site sent something that is not an event")
+                }
             }
         }
         let now = clock.now();

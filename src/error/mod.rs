@@ -1,5 +1,8 @@
 //! What can go wrong, told to the person who reads the daemon's log.
 
+mod failure;
+mod step;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,9 +10,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use sgtk_config::{ConfigError, CoreChanging, PythonError, SettingError};
 
-use crate::engine::{BootstrapFailure, BootstrapStep};
 use crate::interpreter::InterpreterError;
 use crate::python_error::python_error;
+
+pub use failure::BootstrapFailure;
+pub use step::BootstrapStep;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -122,7 +127,7 @@ pub enum Error {
     },
 
     /// The project's turn did not come in time. Make leases shorter, or the limit longer.
-    #[error("project '{project}' got no turn within {waited:?}: project '{holder}' is in place")]
+    #[error("project '{project}' did not get its turn within {waited:?}: project '{holder}' is in place")]
     LeaseTimeout {
         /// The project that was asked for.
         project: String,
@@ -199,7 +204,7 @@ pub enum Error {
     },
 
     /// An engine's own code raised while it was destroyed. It is gone all the same, with its modules.
-    #[error("failed to destroy the engine of {target} in good order: {cause}")]
+    #[error("failed to destroy the engine of {target} cleanly: {cause}")]
     Destroy {
         /// What was bootstrapped.
         target: String,

@@ -7,8 +7,8 @@ use std::time::Instant;
 use pyo3::prelude::*;
 use sgtk_config::{Changed, ProjectWatch, snapshot};
 
-use super::residents::Kept;
-use super::sound;
+use super::upkeep::residents::Kept;
+use super::upkeep::sound;
 use crate::error::Error;
 use crate::host::gate::Key;
 use crate::host::imports::first::Wanted;
@@ -30,7 +30,7 @@ impl Inner {
         state: &Arc<ImportState>,
     ) -> Option<Arc<ImportState>> {
         let project = key.project();
-        if !self.residents.is_due(project, self.revalidate_after) {
+        if !self.revalidate_after.is_some_and(|age| self.residents.is_due(project, age)) {
             return None;
         }
         // Files may be slow to look at, so others are to go on meanwhile.

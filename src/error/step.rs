@@ -54,13 +54,13 @@ impl BootstrapStep {
         }
     }
 
-    /// The step of that name, as `bootstrap.py` has them.
+    /// The step of that name, as the Python of `sgtk-config` that takes them has it.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)
     }
 
     /// The step that Toolkit's progress tells of, where it tells more than its calls do.
-    pub(super) fn at(fraction: f64) -> Option<Self> {
+    pub(crate) fn at(fraction: f64) -> Option<Self> {
         match fraction {
             0.95.. => Some(Self::StartEngine),
             0.2.. => Some(Self::CacheBundles),
