@@ -286,3 +286,30 @@ def dictionaries():
     assert modules.pop("json", None) is not None
     assert "sgtk" in modules and modules["sgtk"] is sgtk
     return isinstance(modules, dict)
+
+
+class KeepingHandler(logging.Handler):
+    """Keeps the texts of the records."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def emit(self, record):
+        KEPT.append("%s: %s" % (self.name, record.getMessage()))
+
+
+KEPT = []
+
+
+def add_root_handler(name):
+    """Gives the root logger a handler, once for each name."""
+    if not any(getattr(handler, "name", None) == name for handler in logging.root.handlers):
+        logging.getLogger().addHandler(KeepingHandler(name))
+
+
+def kept_of(logger, text):
+    """What the handlers of the root logger have got of a record by now."""
+    del KEPT[:]
+    logging.getLogger(logger).error(text)
+    return list(KEPT)

@@ -25,7 +25,7 @@ use super::lease::lend;
 use super::lease::umask;
 use super::ownership::rules::DeclaredNames;
 use super::python::modules::{find_stdlib, is_standard_name};
-use super::python::{code, folder, steps_in_python};
+use super::python::{code, folder, noted, steps_in_python};
 use super::state::world;
 use super::upkeep::found::FoundProjects;
 use super::upkeep::residents::Residents;
@@ -287,6 +287,7 @@ impl HostBuilder {
             compiled::install(py)?;
             generated::install(py)?;
             folder::install(py)?;
+            noted::install(py)?;
             #[cfg(unix)]
             umask::install(py)?;
             wrappers::install(py)?;

@@ -56,16 +56,14 @@ fn an_engine_whose_modules_were_damaged_is_put_right_and_takes_its_handlers_with
             let studio = with_engine(EngineBundle::LeavesTraces);
             let host = host(&studio);
             bootstrap(&host, &studio, 177).destroy().unwrap();
-            let handlers = || {
-                let logging = Python::attach(|py| py.import("logging").unwrap().unbind());
-                Python::attach(|py| {
-                    let root = logging.bind(py).getattr("root").unwrap();
-                    root.getattr("handlers").unwrap().len().unwrap()
-                })
+            let handlers = |py: Python<'_>| {
+                let root = py.import("logging").unwrap().getattr("root").unwrap();
+                root.getattr("handlers").unwrap().len().unwrap()
             };
-            let before = handlers();
+            let before = Python::attach(handlers);
             let engine = bootstrap(&host, &studio, 300);
-            assert_eq!(handlers(), before + 1);
+            assert_eq!(engine.with(|engine| Ok(handlers(engine.py()))).unwrap(), before + 1);
+            assert_eq!(Python::attach(handlers), before, "the daemon's");
             let damaged = engine.with(|engine| {
                 let modules = engine.py().import("sys")?.getattr("modules")?;
                 modules.del_item("sgtk")?;
@@ -74,7 +72,7 @@ fn an_engine_whose_modules_were_damaged_is_put_right_and_takes_its_handlers_with
             damaged.unwrap();
             engine.destroy().unwrap();
             assert_eq!(host.engines(), []);
-            assert_eq!(handlers(), before);
+            assert_eq!(Python::attach(handlers), before);
         },
     );
 }

@@ -11,7 +11,7 @@ use sgtk_host::Host;
 use sgtk_host_fixtures::bundle;
 
 use crate::scene::{OTHER, OWN, Scene};
-use crate::workshop::{alone, keep, until};
+use crate::workshop::{alone, eval, keep, run, until};
 
 /// What the plugin uses of the standard library, which not each Python has.
 const SHARED: &str = "for name in ('imp', 'runpy', 'site', 'pkgutil'):
@@ -191,6 +191,42 @@ fn a_logger_that_is_made_late_hangs_on_its_own_project_s() {
             let theirs: Py<PyAny> = scene.call(py, "get_logger", &["studio.tools"]).unwrap();
             let ours = keep(&scene.host, OTHER, "__import__('logging').getLogger('studio.tools')");
             assert!(theirs.is(&ours));
+        });
+    });
+}
+
+#[test]
+fn records_of_a_project_go_to_its_own_handlers_of_the_root_logger() {
+    alone("off_turn::records_of_a_project_go_to_its_own_handlers_of_the_root_logger", || {
+        let scene = Scene::new("by_hand", SHARED);
+        let names = |py: Python<'_>| -> Vec<String> {
+            eval(py, "[type(handler).__name__ for handler in __import__('logging').root.handlers]", &[])
+        };
+        let daemons = Python::attach(names);
+        Python::attach(|py| {
+            run(py, "import logging; logging.getLogger('studio.tools')", &[]).clear();
+            let lease = scene.host.lease(py, OWN.0).unwrap();
+            scene.call::<Option<bool>>(py, "add_root_handler", &["on turn"]).unwrap();
+            lease.finish().unwrap();
+        });
+        for kept in scene.everywhere::<Vec<String>>("kept_of", &["studio.tools", "told"]) {
+            assert_eq!(kept, ["on turn: told"]);
+        }
+        scene.everywhere::<Option<bool>>("add_root_handler", &["off turn"]);
+        for kept in scene.everywhere::<Vec<String>>("kept_of", &["studio.tools", "told"]) {
+            assert_eq!(kept, ["on turn: told", "off turn: told"]);
+        }
+        // Another's are not among them, and its records go nowhere else.
+        let other = keep(&scene.host, OTHER, "__import__('by_hand')");
+        Python::attach(|py| {
+            assert_eq!(names(py), daemons);
+            let lease = scene.host.lease(py, OTHER).unwrap();
+            let kept = other.bind(py).call_method1("kept_of", ("studio.tools", "told")).unwrap();
+            assert_eq!(kept.len().unwrap(), 0);
+            lease.finish().unwrap();
+            let own = scene.host.lease(py, OWN.0).unwrap();
+            assert_eq!(names(py).len(), daemons.len() + 2);
+            own.finish().unwrap();
         });
     });
 }

@@ -15,9 +15,11 @@ use crate::host::lease::leaving;
 use crate::host::lease::pin::Pin;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
-use crate::host::python::contents::referent;
+use crate::host::python::contents::{self, referent};
 use crate::host::python::import::{as_one_import, is_nested, module_count};
-use crate::host::state::world::{World, note_imported, put_back};
+use crate::host::python::modules::{all_loaded, module_dict, text_of};
+use crate::host::python::names::Names;
+use crate::host::state::world::{World, note_imported, put_back, settle};
 
 /// How long a late import waits for its project's turn.
 static TIMEOUT: RwLock<Option<Duration>> = RwLock::new(Some(Duration::from_secs(30)));
@@ -35,21 +37,51 @@ pub fn set_late_import_timeout(timeout: impl Into<Option<Duration>>) {
     *TIMEOUT.write() = timeout.into();
 }
 
+/// What an import is for: the module, by its full name where that is known, and the code that asks.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked<'a, 'py> {
+    pub(super) name: Option<&'a Bound<'py, PyAny>>,
+    pub(super) globals: Option<&'a Bound<'py, PyDict>>,
+}
+
+impl Asked<'_, '_> {
+    /// Whether the module is not there yet.
+    fn loads(&self, py: Python<'_>) -> bool {
+        let name = self.name.filter(|name| name.is_exact_instance_of::<PyString>());
+        name.is_some_and(|name| all_loaded(py).is_some_and(|all| contents::get(&all, name).is_none()))
+    }
+}
+
 /// Runs an import for a thread that holds the project in place, and marks the modules that it brought.
 pub(super) fn adopting<'py>(
     py: Python<'py>,
+    asked: Asked<'_, 'py>,
     import: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let loads = asked.loads(py);
+    if loads {
+        // What a library for all does to the standard library while it is loaded is for all, too.
+        settle(py, asked.globals.and_then(file_of).as_deref())?;
+    }
     let before = module_count(py);
     let imported = as_one_import(import);
     if module_count(py) != before {
         note_imported(py)?;
+        let module = asked.name.filter(|_| loads).and_then(|name| contents::get(&all_loaded(py)?, name));
+        if let Some(globals) = module.and_then(|module| module_dict(&module)) {
+            settle(py, file_of(&globals).as_deref())?;
+        }
         if !is_nested() {
             World::lock(py)?.adopt(py)?;
             leaving::note_damage(py)?;
         }
     }
     imported
+}
+
+/// The file that code with these globals is from.
+fn file_of(globals: &Bound<'_, PyDict>) -> Option<String> {
+    text_of(globals.get_item(&Names::of(globals.py()).file))
 }
 
 /// An import by a project's code on a thread that does not hold the project.
@@ -79,7 +111,7 @@ pub(super) fn late<'py>(
     if in_place && GATE.is_moving(state.key()) {
         // Another thread is importing the core, and may wait for this one, which the core's import has
         // started.
-        return adopting(py, pass_on);
+        return adopting(py, Asked::default(), pass_on);
     }
     if let Some(served) = wanted.from(|name| own.get_item(name).ok().flatten())
         && (!in_place || is_still_in_place(py, state, entries)?)
@@ -122,7 +154,9 @@ fn in_own_turn<'py>(
         // While this waited, the project's core may have been imported anew.
         Ok(pin) if !Arc::ptr_eq(pin.state(), state) => Err(refusal(state, wanted, SUPERSEDED)),
         Ok(pin) => {
-            let imported = adopting(py, pass_on);
+            let name = PyString::new(py, wanted);
+            let asked = Asked { name: Some(name.as_any()), globals: None };
+            let imported = adopting(py, asked, pass_on);
             drop(pin);
             imported
         }

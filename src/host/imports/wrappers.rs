@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::caller::{self, Form};
 use super::harness;
-use super::late::{adopting, late, serve_the_daemon};
+use super::late::{Asked, adopting, late, serve_the_daemon};
 use super::wanted::Wanted;
 use crate::host::gate::held;
 use crate::host::lease::pin;
@@ -75,12 +75,13 @@ fn import<'py>(
     };
     let owner = caller::owner(py, given, name, form);
     let pass_on = || request.pass_on(py);
+    let asked = Asked { name: if form.is_relative { None } else { Some(name) }, globals: given };
     match owner {
         None if held::holds_any() => {
             if let Some(globals) = given {
                 caller::claim_for_place(py, globals)?;
             }
-            adopting(py, pass_on)
+            adopting(py, asked, pass_on)
         }
         None if World::hides_daemons_modules() => {
             let wanted = request.wanted(None);
@@ -88,7 +89,7 @@ fn import<'py>(
                 .map_or_else(|| harness::refuse_anothers(py, name).and_then(|()| pass_on()), Ok)
         }
         None => harness::refuse_anothers(py, name).and_then(|()| pass_on()),
-        Some(state) if pin::holds(&state) => adopting(py, pass_on),
+        Some(state) if pin::holds(&state) => adopting(py, asked, pass_on),
         Some(state) => {
             let globals = running_globals(py);
             let globals = globals.as_ref().map(Bound::as_any);
@@ -107,12 +108,14 @@ fn import_module<'py>(
     let pass_on = || previous(py)?.import_module.bind(py).call1((name, package));
     let owner = caller::owner(py, None, name, Form::default());
     let wanted = || Wanted::module(name, package);
+    let globals = running_globals(py);
+    let asked = Asked { name: Some(name), globals: globals.as_ref() };
     match owner {
-        None if held::holds_any() => adopting(py, pass_on),
+        None if held::holds_any() => adopting(py, asked, pass_on),
         None if World::hides_daemons_modules() => serve_the_daemon(py, wanted().as_ref())
             .map_or_else(|| harness::refuse_anothers(py, name).and_then(|()| pass_on()), Ok),
         None => harness::refuse_anothers(py, name).and_then(|()| pass_on()),
-        Some(state) if pin::holds(&state) => adopting(py, pass_on),
+        Some(state) if pin::holds(&state) => adopting(py, asked, pass_on),
         Some(state) => late(py, &state, wanted(), pass_on),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct ImportState {
 }
 
 /// Objects by small numbers.
-type Views = [Option<Py<PyAny>>; 6];
+type Views = [Option<Py<PyAny>>; 7];
 
 /// Those of the process that are not retired.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);

@@ -162,7 +162,17 @@ pub(crate) fn get<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> Op
 
 /// Whether the list holds the very same objects in the same order.
 pub(crate) fn same_list(list: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> bool {
-    list.len() == wanted.len() && list.iter().zip(wanted).all(|(one, other)| one.is(other))
+    let there = list.as_ptr().cast::<ffi::PyListObject>();
+    let length = list.len();
+    if length != wanted.len() || length == 0 {
+        return length == wanted.len();
+    }
+    // SAFETY: the interpreter is held and nothing runs in between, so that the list, which is not empty, keeps
+    // its table of that many pointers. `Py` is such a pointer (`repr(transparent)`).
+    unsafe {
+        let there = std::slice::from_raw_parts((*there).ob_item.cast::<usize>(), length);
+        there == std::slice::from_raw_parts(wanted.as_ptr().cast::<usize>(), length)
+    }
 }
 
 /// Gives `live` the contents of `wanted`, in place; as with [`Snapshot::put`] the caller keeps the old ones

@@ -17,6 +17,8 @@ pub(crate) mod import_locks;
 pub(crate) mod interruption;
 pub(crate) mod modules;
 pub(crate) mod names;
+pub(crate) mod noted;
+pub(crate) mod signals;
 pub(crate) mod steps_in_python;
 pub(crate) mod time_limit;
 pub(crate) mod warning_filters;

@@ -20,12 +20,22 @@ pub(crate) fn module_dict<'py>(module: &Bound<'py, PyAny>) -> Option<Bound<'py, 
     Some(module.dict())
 }
 
-/// The dictionary of a module that is loaded under this name.
-pub(crate) fn loaded<'py>(py: Python<'py>, name: &Py<PyString>) -> Option<Bound<'py, PyDict>> {
+/// `sys.modules`, as the interpreter has it.
+pub(crate) fn all_loaded(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
     // SAFETY: the interpreter is held; PyImport_GetModuleDict gives a borrowed reference to a dictionary that
     // it keeps.
     let modules = unsafe { Bound::from_borrowed_ptr(py, ffi::PyImport_GetModuleDict()) };
-    module_dict(&modules.cast::<PyDict>().ok()?.get_item(name).ok()??)
+    modules.cast_into().ok()
+}
+
+/// The module that is loaded under this name.
+pub(crate) fn loaded_module<'py>(py: Python<'py>, name: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
+    all_loaded(py)?.get_item(name).ok()?
+}
+
+/// The dictionary of a module that is loaded under this name.
+pub(crate) fn loaded<'py>(py: Python<'py>, name: &Py<PyString>) -> Option<Bound<'py, PyDict>> {
+    module_dict(&loaded_module(py, name)?)
 }
 
 /// Where a module comes from.

@@ -31,8 +31,9 @@ use crate::host::ownership::rules::Ownership;
 use crate::host::python::collector::CollectorPaused;
 use crate::host::python::contents;
 use crate::host::python::import_locks::ImportLocks;
-use crate::host::python::modules::{find_stdlib, origin};
+use crate::host::python::modules::{all_loaded, find_stdlib, is_in_stdlib, origin};
 use crate::host::python::names::Names;
+use crate::host::python::noted;
 
 static WORLD: PyOnceLock<Mutex<World>> = PyOnceLock::new();
 
@@ -172,13 +173,23 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
 /// Takes modules of the standard library that have been imported into what is in place as the daemon's, before
 /// the code that has imported them can change them.
 pub(crate) fn note_imported(py: Python<'_>) -> PyResult<()> {
-    if StandardAttributes::are_known() {
+    if all_loaded(py).is_some_and(|modules| StandardAttributes::are_known(&modules)) {
         return Ok(());
     }
+    noted::prepare_loaded(py)?;
     let mut replaced = Replaced::new();
     let noted = World::lock(py).and_then(|mut world| world.note_imported(py, &mut replaced));
     drop(replaced);
     noted
+}
+
+/// Takes what has changed of the standard library since, while a project is in place, as that of the code from
+/// this file: the project's, or everybody's where the file is nobody's. It stays in place.
+pub(crate) fn settle(py: Python<'_>, file: Option<&str>) -> PyResult<()> {
+    let mut replaced = Replaced::new();
+    let settled = World::lock(py).and_then(|mut world| world.settle(py, file, &mut replaced));
+    drop(replaced);
+    settled
 }
 
 /// Puts names back that code has taken from the top modules of the core in place.
@@ -434,6 +445,19 @@ impl World {
         let _paused = CollectorPaused::new(py);
         let modules = self.parts.modules.live(py);
         self.parts.standard_attributes.note_imported(modules, &state.rules(py), replaced)
+    }
+
+    fn settle(&mut self, py: Python<'_>, file: Option<&str>, replaced: &mut Replaced) -> PyResult<()> {
+        // What stays in place outside leases changes nothing of its own.
+        let Some(state) = self.in_place.clone().filter(|_| !self.is_outside()) else { return Ok(()) };
+        let _paused = CollectorPaused::new(py);
+        let Self { parts, shares, .. } = self;
+        let Some(shares) = shares.get_mut(&state.id()) else { return Ok(()) };
+        let is_for_all = file.is_some_and(|file| {
+            !state.rules(py).roots().contain(file) && (is_in_stdlib(file) || parts.path.leads_to(py, file))
+        });
+        parts.standard_lists.settle(py, &mut shares.standard_lists, is_for_all, replaced);
+        parts.standard_attributes.settle(py, &mut shares.standard_attributes, is_for_all, replaced)
     }
 
     /// Gives projects' modules that are found among the daemon's own to their projects. Only while nothing is

@@ -1,7 +1,8 @@
 //! Views: what a project's code gets for `sys.path`, `sys.modules`, `sys.meta_path`, `sys.path_hooks`, the
-//! dictionary of loggers and the variables of the environment while it does not have its turn.
+//! dictionary of loggers, the root logger's handlers and the variables of the environment while it does not
+//! have its turn.
 //!
-//! `sys`, the manager of the loggers and `os.environ` are given classes with data descriptors of these names.
+//! `sys`, the manager of the loggers, the root logger and `os.environ` are given classes with data descriptors of these names.
 //! Code that [acts for a project](acting_for) whose turn this thread does not have gets a view of that
 //! project's own; all other code gets the interpreter's own object, and the import system's C code reads
 //! below the descriptors. A view is a subclass of `list` or `dict`. Each operation on it is one step that
@@ -50,6 +51,7 @@ impl Kind {
             Self::Table(Table::Named(Named::Modules)) => 3,
             Self::Table(Table::Named(Named::Loggers)) => 4,
             Self::Table(Table::Environment) => 5,
+            Self::List(List::Handlers) => 6,
         }
     }
 }
@@ -98,6 +100,9 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         ],
         &["stdin", "__stdin__"],
     )?;
+    let root = py.import("logging")?.getattr("root")?;
+    let handlers = Kind::List(List::Handlers);
+    interpose(&root, &root.get_type(), &attributes_of(&root)?, &[("handlers", handlers)], &[])?;
     let manager = py.import("logging")?.getattr("Logger")?.getattr("manager")?;
     let loggers = Kind::Table(Table::Named(Named::Loggers));
     interpose(&manager, &manager.get_type(), &attributes_of(&manager)?, &[("loggerDict", loggers)], &[])?;

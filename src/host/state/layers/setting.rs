@@ -16,6 +16,11 @@ pub(crate) trait Setting: Sized {
     /// What it is set to now; nothing where the module that has it is not loaded.
     fn get(&self, py: Python<'_>) -> Option<Self::Value>;
 
+    /// Whether it is set to this now.
+    fn is(&self, py: Python<'_>, value: &Self::Value) -> bool {
+        self.get(py).as_ref() == Some(value)
+    }
+
     /// Sets it.
     fn set(&self, py: Python<'_>, value: &Self::Value) -> PyResult<()>;
 
@@ -62,7 +67,11 @@ impl<S: Setting> Part for SettingPart<S> {
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let version = self.setting.version(visit.py);
-        if version.is_none() || version != self.daemons_version {
+        let is_known = match version {
+            Some(_) => version == self.daemons_version,
+            None => self.base.as_ref().is_some_and(|base| self.setting.is(visit.py, base)),
+        };
+        if !is_known {
             self.take_base(visit);
             self.daemons_version = version;
         }
@@ -76,7 +85,11 @@ impl<S: Setting> Part for SettingPart<S> {
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let version = self.setting.version(visit.py);
-        if own.is_none() && version.is_some() && version == self.projects_version {
+        let is_untouched = || match version {
+            Some(_) => version == self.projects_version,
+            None => self.base.as_ref().is_some_and(|base| self.setting.is(visit.py, base)),
+        };
+        if own.is_none() && is_untouched() {
             return Ok(());
         }
         let now = self.setting.get(visit.py);

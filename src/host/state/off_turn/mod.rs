@@ -5,6 +5,7 @@
 //! the project is parked. So what the code does reaches its own project only, whatever is in place.
 
 mod environment;
+mod handlers;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use self::handlers::live_handlers;
 use crate::host::ownership::import_state::ImportState;
 use crate::host::ownership::marks;
 use crate::host::ownership::rules::{Ownership, Rules};
@@ -23,12 +25,14 @@ use crate::host::state::layers::dict::{DictLayer, DictShare, Hides};
 use crate::host::state::layers::list::{ListLayer, ListShare};
 use crate::host::state::world::World;
 
-/// One of the lists of `sys` that a project has entries in.
+/// One of the lists that a project has entries in: those of `sys`, and the root logger's handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
     Path,
     MetaPath,
     PathHooks,
+    /// The root logger's.
+    Handlers,
 }
 
 /// One of the dictionaries that a project has entries in.
@@ -203,9 +207,11 @@ struct TablePart<'a> {
 }
 
 impl World {
-    fn list_part(&mut self, state: &ImportState, which: List) -> ListPart<'_> {
+    /// The part of one of the lists of `sys`.
+    fn list_part(&mut self, state: &ImportState, which: List) -> Option<ListPart<'_>> {
         let (parts, shares) = self.parts_and_shares(state);
-        match which {
+        Some(match which {
+            List::Handlers => return None,
             List::Path => {
                 let (layer, hides) = parts.path.layer();
                 ListPart { layer, share: shares.map(|shares| &mut shares.path), hides }
@@ -217,7 +223,7 @@ impl World {
                 let share = shares.and_then(|shares| shares.finders.get_mut(index));
                 ListPart { layer, share, hides }
             }
-        }
+        })
     }
 
     fn table_part(&mut self, state: &ImportState, which: Named) -> TablePart<'_> {
@@ -237,7 +243,10 @@ impl World {
         replaced: &mut Replaced,
     ) -> PyResult<Bound<'py, PyList>> {
         let (here, nothing) = (self.is_in_place(state), self.in_place().is_none());
-        let ListPart { layer, share, hides } = self.list_part(state, which);
+        let Some(ListPart { layer, share, hides }) = self.list_part(state, which) else {
+            let seen = if here { live_handlers(py)? } else { self.handlers_seen_by(py, state)? };
+            return PyList::new(py, seen.iter());
+        };
         if here {
             return PyList::new(py, layer.itself(py, replaced)?.iter());
         }
@@ -266,7 +275,14 @@ impl World {
         replaced: &mut Replaced,
     ) -> PyResult<()> {
         let here = self.is_in_place(state);
-        let ListPart { layer, mut share, .. } = self.list_part(state, which);
+        let Some(ListPart { layer, mut share, .. }) = self.list_part(state, which) else {
+            if !here {
+                return self.set_handlers(py, state, entries, replaced);
+            }
+            let live = live_handlers(py)?;
+            replaced.extend(contents::list_items(&live));
+            return contents::replace_list(&live, &contents::list_items(entries));
+        };
         if let Some(share) = &mut share {
             share.note_by_hand(before, entries);
         }

@@ -13,21 +13,16 @@ use crate::host::state::layers::setting::Setting;
 /// `logging.disable`: below this level nothing is logged, by whatever logger.
 pub(crate) struct LogSwitch {
     manager: Py<PyDict>,
-    root: Py<PyAny>,
-    loggers: Py<PyDict>,
+    caches: LevelCaches,
 }
 
 impl Setting for LogSwitch {
     type Value = i64;
 
     fn find(py: Python<'_>) -> PyResult<Self> {
-        let logger = py.import("logging")?.getattr("Logger")?;
-        let manager = logger.getattr("manager")?;
-        Ok(Self {
-            manager: manager.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
-            root: logger.getattr("root")?.unbind(),
-            loggers: manager.getattr("loggerDict")?.cast_into::<PyDict>()?.unbind(),
-        })
+        let manager = py.import("logging")?.getattr("Logger")?.getattr("manager")?;
+        let manager = manager.getattr("__dict__")?.cast_into::<PyDict>()?.unbind();
+        Ok(Self { manager, caches: LevelCaches::find(py)? })
     }
 
     fn get(&self, py: Python<'_>) -> Option<i64> {
@@ -40,8 +35,7 @@ impl Setting for LogSwitch {
 
     fn set(&self, py: Python<'_>, level: &i64) -> PyResult<()> {
         self.manager.bind(py).set_item(&Names::of(py).disable, level)?;
-        forget(self.loggers.bind(py));
-        forget_one(self.root.bind(py));
+        self.caches.forget(py);
         Ok(())
     }
 }
@@ -82,6 +76,26 @@ impl LevelsForAll {
         self.known = [level(&self.manager, &names.disable), level(&self.root, &names.level)];
         self.known_at = versions;
         self.known
+    }
+}
+
+/// The caches of the daemon's loggers and of those in place.
+pub(crate) struct LevelCaches {
+    root: Py<PyAny>,
+    loggers: Py<PyDict>,
+}
+
+impl LevelCaches {
+    pub(crate) fn find(py: Python<'_>) -> PyResult<Self> {
+        let logger = py.import("logging")?.getattr("Logger")?;
+        let loggers = logger.getattr("manager")?.getattr("loggerDict")?.cast_into::<PyDict>()?;
+        Ok(Self { root: logger.getattr("root")?.unbind(), loggers: loggers.unbind() })
+    }
+
+    /// Has all of them find out anew which levels they let through.
+    pub(crate) fn forget(&self, py: Python<'_>) {
+        forget(self.loggers.bind(py));
+        forget_one(self.root.bind(py));
     }
 }
 

@@ -6,13 +6,18 @@ pub(crate) mod environment;
 pub(super) mod finders;
 mod import_functions;
 mod interpreter_settings;
+mod locale;
 mod log_levels;
 pub(super) mod loggers;
 pub(super) mod modules;
+mod noted_settings;
 pub(super) mod search_path;
 mod search_paths;
 mod socket_timeout;
 pub(super) mod standard_attributes;
+pub(super) mod standard_lists;
+mod standard_names;
+mod standard_places;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;
@@ -115,9 +120,15 @@ parts! {
     switch_interval: SettingPart<interpreter_settings::SwitchInterval>,
     /// `gc.enable` and `gc.disable`.
     collector: SettingPart<interpreter_settings::Collector>,
+    /// `locale.setlocale`.
+    locale: SettingPart<locale::Locale>,
+    /// Settings that functions make which are wrapped for it: `random.seed`, limits, signals.
+    noted: noted_settings::NotedSettings,
     /// `socket.setdefaulttimeout`.
     socket_timeout: SettingPart<socket_timeout::SocketTimeout>,
-    /// What code replaces in modules of the standard library: also `urllib.request.install_opener` and the
+    /// The filters of `warnings`, the root logger's handlers, and so on.
+    standard_lists: standard_lists::StandardLists,
+    /// What code replaces in modules and classes of the standard library: also `urllib.request.install_opener` and the
     /// function that makes contexts for `https`.
     standard_attributes: standard_attributes::StandardAttributes,
     /// The current folder.

@@ -87,6 +87,14 @@ impl SearchPath {
         cores.collect()
     }
 
+    /// Whether a file lies in a folder of the daemon's own path.
+    pub(crate) fn leads_to(&self, py: Python<'_>, file: &str) -> bool {
+        self.0.base().iter().any(|entry| {
+            let entry = entry.bind(py).cast::<PyString>();
+            entry.is_ok_and(|entry| Path::new(file).starts_with(&*entry.to_string_lossy()))
+        })
+    }
+
     /// Whether the project that is in place has lost its core's entry, or one of its plugin folders.
     pub(crate) fn lacks(&self, py: Python<'_>, share: &ListShare, needed: &Roots) -> bool {
         self.0.lacks(py, share, |entry| {
