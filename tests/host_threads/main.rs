@@ -10,6 +10,7 @@ mod counter;
 mod daemon_code;
 mod half_loaded;
 mod late_imports;
+mod limits;
 #[path = "../listener/mod.rs"]
 mod listener;
 mod memory;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyModule, PyTuple};
 use sgtk_host::Host;
 use sgtk_host_fixtures::bundle;
 
@@ -227,6 +227,64 @@ fn records_of_a_project_go_to_its_own_handlers_of_the_root_logger() {
             let own = scene.host.lease(py, OWN.0).unwrap();
             assert_eq!(names(py).len(), daemons.len() + 2);
             own.finish().unwrap();
+        });
+    });
+}
+
+#[test]
+fn habits_of_tests_and_old_libraries_concern_its_own_project_only() {
+    alone("off_turn::habits_of_tests_and_old_libraries_concern_its_own_project_only", || {
+        let scene = Scene::new("by_habit", "import unittest.mock, zipimport, pkgutil, tempfile, asyncio");
+        for (function, parts) in [
+            ("patched_dictionary", 2),
+            ("from_zip", 2),
+            ("by_importer", 2),
+            ("walked", 3),
+            ("lazy", 2),
+            ("replaced_path", 2),
+            ("in_pieces", 2),
+            ("forgotten", 3),
+            ("with_exec", 2),
+            ("in_c", 2),
+            ("when_collected", 2),
+            ("generated", 2),
+        ] {
+            println!("{function}");
+            assert_own(&scene.everywhere(function, &[]), parts);
+        }
+        let own = scene.configs.config(OWN.0).to_str().unwrap().to_owned();
+        assert_eq!(scene.everywhere::<String>("patched_variable", &[]), [&*own; 3]);
+    });
+}
+
+#[test]
+fn who_leases_while_others_have_taken_the_core_out_of_sys_modules_has_it() {
+    let name = "off_turn::who_leases_while_others_have_taken_the_core_out_of_sys_modules_has_it";
+    alone(name, || {
+        let scene = Scene::new("by_hand", SHARED);
+        Python::attach(|py| {
+            let lease = scene.host.lease(py, OWN.0).unwrap();
+            let own = lease.sgtk().clone().unbind();
+            for (what, change) in [
+                ("taken away", "sys.modules.clear()"),
+                ("replaced", "sys.modules['sgtk'] = sys.modules['tank'] = sys"),
+            ] {
+                // As `unittest.mock.patch.dict` does for a moment.
+                let code = format!("import sys\nbefore = sys.modules.copy()\n{change}");
+                let scope = run(py, &code, &[]);
+                let told = py.detach(|| {
+                    let lease =
+                        || Python::attach(|py| Ok(scene.host.lease(py, OWN.0)?.sgtk().clone().unbind()));
+                    thread::scope(|scope| scope.spawn(lease).join().unwrap())
+                });
+                let told: Result<Py<PyModule>, sgtk_host::Error> = told;
+                py.run(c"sys.modules.clear(); sys.modules.update(before)", Some(&scope), None).unwrap();
+                assert!(told.unwrap().is(&own), "{what}");
+            }
+            lease.finish().unwrap();
+            let lease = scene.host.lease(py, OWN.0).unwrap();
+            assert!(lease.sgtk().is(&own));
+            lease.finish().unwrap();
         });
     });
 }

@@ -208,8 +208,8 @@ const SETTINGS: [(&str, &str, &str); 46] = [
     ),
     (
         "resource limit",
-        "import resource as r; r.setrlimit(r.RLIMIT_CORE, (1024, r.getrlimit(r.RLIMIT_CORE)[1]))",
-        "__import__('resource').getrlimit(__import__('resource').RLIMIT_CORE)[0] == 1024",
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (250, r.getrlimit(r.RLIMIT_NOFILE)[1]))",
+        "__import__('resource').getrlimit(__import__('resource').RLIMIT_NOFILE)[0] == 250",
     ),
 ];
 

@@ -17,7 +17,7 @@ use std::ops::Deref;
 use pyo3::prelude::*;
 
 use self::pin::Pin;
-use super::state::verify::sgtk_in_place;
+use super::state::verify::sgtk_for_lease;
 use crate::error::Result;
 use sgtk_config::CoreLocation;
 
@@ -39,7 +39,7 @@ pub struct Lease<'py> {
 
 impl<'py> Lease<'py> {
     pub(crate) fn new(py: Python<'py>, pin: Pin) -> Result<Self> {
-        let sgtk = sgtk_in_place(py, pin.state())?;
+        let sgtk = sgtk_for_lease(py, pin.state())?;
         Ok(Self { sgtk, pin })
     }
 

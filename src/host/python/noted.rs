@@ -116,8 +116,9 @@ impl Functions {
             let generator = random.getattr("_inst")?;
             let attributes = generator.getattr("__dict__")?.cast_into::<PyDict>()?;
             let class = import_for_host(py, "_random")?.getattr("Random")?;
-            let methods = [class.getattr("getstate")?.unbind(), class.getattr("setstate")?.unbind()];
-            PyResult::Ok((generator.unbind(), attributes.unbind(), methods))
+            let state = [class.getattr("getstate")?.unbind(), class.getattr("setstate")?.unbind()];
+            let (itself, attributes) = (generator.unbind(), attributes.unbind());
+            PyResult::Ok(Generator { itself, attributes, state })
         });
         let manager = import_for_host(py, "logging")?.getattr("Logger")?.getattr("manager")?;
         Ok(Self {
@@ -131,11 +132,17 @@ impl Functions {
     }
 }
 
+/// The generator that the functions of `random` share, its attributes, and methods in C.
+struct Generator {
+    itself: Py<PyAny>,
+    attributes: Py<PyDict>,
+    state: [Py<PyAny>; 2],
+}
+
 /// The functions that were there before, in C.
 struct Functions {
     thresholds: [Py<PyAny>; 2],
-    /// The generator that the functions of `random` share, its attributes, and methods in C.
-    random: Option<(Py<PyAny>, Py<PyDict>, [Py<PyAny>; 2])>,
+    random: Option<Generator>,
     /// None on Windows.
     limits: Option<[Py<PyAny>; 2]>,
     error_handlers: [Py<PyAny>; 2],
@@ -301,8 +308,8 @@ fn look(py: Python<'_>, key: &Key, before: bool) -> Option<Value> {
     let value = match key {
         Key::Thresholds => Some(functions.thresholds[0].bind(py).call0().ok()?),
         Key::Random => {
-            let (generator, attributes, [get, _]) = functions.random.as_ref()?;
-            let state = get.bind(py).call1((generator,)).ok()?;
+            let Generator { itself, attributes, state: [get, _] } = functions.random.as_ref()?;
+            let state = get.bind(py).call1((itself,)).ok()?;
             let next = attributes.bind(py).get_item("gauss_next").ok().flatten();
             Some((state, next).into_pyobject(py).ok()?.into_any())
         }
@@ -329,9 +336,10 @@ pub(crate) fn write(py: Python<'_>, key: &Key, value: &Value) -> PyResult<()> {
     match (key, value) {
         (Key::Thresholds, Some(value)) => functions.thresholds[1].bind(py).call1(value.cast::<PyTuple>()?)?,
         (Key::Random, Some(value)) => {
-            let Some((generator, attributes, [_, set])) = &functions.random else { return Ok(()) };
+            let Some(random) = &functions.random else { return Ok(()) };
+            let Generator { itself, attributes, state: [_, set] } = random;
             attributes.bind(py).set_item("gauss_next", value.get_item(1)?)?;
-            set.bind(py).call1((generator, value.get_item(0)?))?
+            set.bind(py).call1((itself, value.get_item(0)?))?
         }
         (Key::Limit(resource), Some(value)) => {
             let Some([_, set]) = &functions.limits else { return Ok(()) };

@@ -23,6 +23,23 @@ pub(crate) fn sgtk_in_place<'py>(py: Python<'py>, state: &ImportState) -> Result
     sgtk.ok_or_else(|| Error::NotInPlace { project: state.project().to_owned() })
 }
 
+/// The `sgtk` module of the state that is in place, for a lease. The project's own, where other threads have
+/// taken it out of `sys.modules` meanwhile, for a moment or by mistake, or have put another in its place: that
+/// is theirs to answer for, when their lease ends.
+///
+/// # Errors
+/// [`Error::NotInPlace`].
+pub(crate) fn sgtk_for_lease<'py>(py: Python<'py>, state: &ImportState) -> Result<Bound<'py, PyModule>> {
+    let visible = sgtk_in_place(py, state);
+    if !state.was_verified() || visible.as_ref().is_ok_and(|sgtk| state.is_verified(sgtk)) {
+        return visible;
+    }
+    let own = World::lock(py)?.modules_of(py, state);
+    let own = own.and_then(|own| own.get_item(&Names::of(py).sgtk).ok().flatten());
+    let own = own.filter(|own| state.is_verified(own)).and_then(|own| own.cast_into::<PyModule>().ok());
+    own.map_or(visible, Ok)
+}
+
 /// Sees that the state in place is what it was when it was last verified; where that cannot be told at a
 /// glance, verifies it anew.
 ///

@@ -35,6 +35,8 @@ pub(crate) struct Environment {
 pub(crate) struct OwnEnvironment {
     share: OverlayShare,
     zone: Zone,
+    /// What its code has made of `TANK_CURRENT_PC` off its turn, until it has its turn again.
+    current_pc: Option<Option<Py<PyAny>>>,
 }
 
 impl Part for Environment {
@@ -54,7 +56,7 @@ impl Part for Environment {
     }
 
     fn empty(_: Python<'_>) -> OwnEnvironment {
-        OwnEnvironment { share: OverlayShare::new(), zone: Zone::default() }
+        OwnEnvironment { share: OverlayShare::new(), zone: Zone::default(), current_pc: None }
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnEnvironment) -> PyResult<()> {
@@ -64,6 +66,7 @@ impl Part for Environment {
             std::mem::replace(&mut self.zone, self.time_zone.now(py)).let_go(visit.replaced);
             self.zone_version = version;
         }
+        visit.replaced.extend(own.current_pc.take().flatten());
         // The first import is to find the variable cleared, and sets it or not.
         let folder = if visit.is_first { None } else { visit.state.location().current_pc() };
         let current_pc = self.current_pc(py, folder);
@@ -108,7 +111,10 @@ impl Environment {
         state: &ImportState,
         own: Option<&OwnEnvironment>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let current_pc = self.current_pc(py, state.location().current_pc());
+        let current_pc = match own.and_then(|own| own.current_pc.as_ref()) {
+            Some(own) => (self.current_pc.clone_ref(py), own.as_ref().map(|own| own.clone_ref(py))),
+            None => self.current_pc(py, state.location().current_pc()),
+        };
         self.layer.seen(py, own.map(|own| &own.share), &current_pc)
     }
 
@@ -142,6 +148,11 @@ impl Environment {
         if names(py, &change, &self.tz) {
             // What it makes of that is found out when it is put in place.
             std::mem::take(&mut own.zone).let_go(replaced);
+        }
+        if names(py, &change, &self.current_pc) {
+            let [(_, value)] = change;
+            replaced.extend(own.current_pc.replace(value).flatten());
+            return;
         }
         let [change] = change;
         self.layer.edit(py, &mut own.share, change, replaced);

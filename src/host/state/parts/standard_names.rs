@@ -49,7 +49,7 @@ pub(super) fn put_in_class(
     let value = value.map_or(std::ptr::null_mut(), Py::as_ptr);
     // SAFETY: the interpreter is held, `class` is a class and `name` a `str`; a null value takes it away.
     let failed = unsafe {
-        let set = (*(&raw mut ffi::PyType_Type)).tp_setattro;
+        let set = ffi::PyType_Type.tp_setattro;
         set.map(|set| set(class.as_ptr(), name.as_ptr(), value))
     };
     match failed {
