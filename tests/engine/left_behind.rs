@@ -522,6 +522,119 @@ const WAYS: [&str; 24] = [
     "another_name",
 ];
 
+/// As [`PLUGIN`], with settings before and after the other core comes, and no end of its engine.
+const SETTING: &str = r#"
+import codecs, http.client, locale, logging, random, sys, warnings
+
+
+def setting(START, SCRIPTNAME, SCRIPTKEY, SITE, project):
+    http.client.HTTPConnection.debuglevel = 1
+    logging.root.addHandler(logging.NullHandler())
+    locale.setlocale(locale.LC_TIME, "C.UTF-8")
+    sys.path.insert(0, START)
+    import sgtk
+
+    user = sgtk.authentication.ShotgunAuthenticator().create_script_user(
+        api_script=SCRIPTNAME, api_key=SCRIPTKEY, host=SITE
+    )
+    sgtk.set_authenticated_user(user)
+    mgr = sgtk.bootstrap.ToolkitManager(sg_user=user)
+    mgr.plugin_id = "basic."
+    mgr.bootstrap_engine("tk-shell", entity={"type": "Project", "id": project})
+    assert seen()[:3] == [1, True, "C.UTF-8"], seen()
+    logging.addLevelName(5, "TRACE")
+    warnings.filterwarnings("error", "of the plugin")
+    codecs.register_error("a_plugin", lambda error: ("?", error.end))
+    return seen()
+
+
+def seen():
+    try:
+        codecs.encode("\u00e9", "ascii", "a_plugin")
+        is_known = True
+    except LookupError:
+        is_known = False
+    return [
+        http.client.HTTPConnection.debuglevel,
+        any(type(handler) is logging.NullHandler for handler in logging.root.handlers),
+        locale.setlocale(locale.LC_TIME),
+        logging.getLevelName(5) == "TRACE",
+        any(entry[1] and entry[1].pattern == "of the plugin" for entry in warnings.filters),
+        is_known,
+    ]
+"#;
+
+#[test]
+fn what_a_plugin_sets_with_another_core_in_place_stays_its_projects() {
+    alone("left_behind::what_a_plugin_sets_with_another_core_in_place_stays_its_projects", || {
+        let scene = Scene::new(SETTING);
+        scene.daemon.run(
+            "import json\n\
+             def seen(plugin):\n    return json.dumps(plugin.seen())\n\
+             def own():\n    return seen(plugin())",
+        );
+        let before: String = scene.in_lease("project_b", "own()");
+        let set = "[1, true, \"C.UTF-8\", true, true, true]";
+        for id in [176, 177] {
+            let told: String =
+                scene.in_lease("project_a", &format!("json.dumps(plugin().setting(*ACCESS, {id}))"));
+            assert_eq!(told, set, "with the core of {id}");
+            let now: String = scene.in_lease("project_b", "own()");
+            assert_eq!(now, before, "another project's, after {id}");
+            let now: String = scene.in_lease("project_a", "own()");
+            assert_eq!(now, set, "its own, after {id}");
+            scene.assert_own("project_a", "v0.24.0");
+            let engine = bootstrap(&scene.host, &scene.studio, 178);
+            let engines = engine.with(|_| {
+                Ok(Python::attach(|_| {
+                    scene.daemon.get::<bool>(
+                        "(__import__('http.client').client.HTTPConnection.debuglevel, \
+                 __import__('logging').getLevelName(5) == 'TRACE') == (0, False)",
+                    )
+                }))
+            });
+            assert!(engines.unwrap(), "an engine's");
+            engine.destroy().unwrap();
+            // The daemon's, outside leases, by the objects that a project's code has as well.
+            Python::attach(|py| {
+                let module = scene.host.lease(py, "project_b").unwrap();
+                let seen: Py<PyAny> = scene.daemon.get("plugin().seen");
+                module.finish().unwrap();
+                let seen = seen.bind(py).call0().unwrap().str().unwrap().to_string();
+                assert!(seen.starts_with("[0, False, ") && seen.ends_with("False, False, False]"), "{seen}");
+            });
+        }
+    });
+}
+
+#[test]
+fn an_engine_that_the_daemons_own_code_starts_stays_for_further_leases() {
+    alone("left_behind::an_engine_that_the_daemons_own_code_starts_stays_for_further_leases", || {
+        let studio = studio();
+        studio.project(&Project::new(190, "central", core("v0.23.8")).centralized()).unwrap();
+        let scene = Scene::with(PLUGIN, studio, |options| options);
+        let base = scene.configs.base().join("central");
+        std::os::unix::fs::symlink(scene.studio.configuration(190), &base).unwrap();
+        scene.daemon.run(
+            "def start():\n    import sgtk\n    \
+             user = sgtk.authentication.ShotgunAuthenticator().create_script_user(\n        \
+             api_script=ACCESS[1], api_key=ACCESS[2], host=ACCESS[3])\n    \
+             sgtk.set_authenticated_user(user)\n    tk = sgtk.sgtk_from_entity('Project', 190)\n    \
+             engine = sgtk.platform.start_engine('tk-shell', tk, tk.context_from_entity('Project', 190))\n    \
+             return id(engine)\n\
+             def current():\n    import sgtk\n    return id(sgtk.platform.current_engine())\n\
+             def end():\n    import sgtk\n    sgtk.platform.current_engine().destroy()\n    \
+             return sgtk.platform.current_engine() is None",
+        );
+        let started: usize = scene.in_lease("central", "start()");
+        scene.assert_own("project_b", "v0.22.5");
+        for _ in 0..3 {
+            assert_eq!(scene.in_lease::<usize>("central", "current()"), started);
+        }
+        assert!(scene.in_lease::<bool>("central", "end()"));
+    });
+}
+
 #[test]
 fn whatever_a_plugin_spoils_of_its_own_state_the_next_lease_has_it_whole() {
     alone("left_behind::whatever_a_plugin_spoils_of_its_own_state_the_next_lease_has_it_whole", || {
