@@ -11,7 +11,7 @@ use crate::support::host;
 use crate::workshop::{alone, eval, run};
 
 /// Each setting: how it is made, and an expression for what it is.
-const SETTINGS: [(&str, &str, &str); 46] = [
+const SETTINGS: [(&str, &str, &str); 49] = [
     (
         "opener",
         "import urllib.request; urllib.request.install_opener(urllib.request.build_opener())",
@@ -190,6 +190,13 @@ const SETTINGS: [(&str, &str, &str); 46] = [
         "type of files",
         "import mimetypes; mimetypes.add_type('image/x-studio', '.studio')",
         "__import__('mimetypes').guess_type('a.studio')[0]",
+    ),
+    ("flags of dlopen", "import sys; sys.setdlopenflags(257)", "__import__('sys').getdlopenflags()"),
+    ("limit of csv", "import csv; csv.field_size_limit(7)", "__import__('csv').field_size_limit()"),
+    (
+        "collector's messages",
+        "import gc; gc.set_debug(gc.DEBUG_UNCOLLECTABLE)",
+        "__import__('gc').get_debug()",
     ),
     (
         "locale",
@@ -527,6 +534,11 @@ fn the_daemons_handlers_of_signals_come_back_whether_python_knows_them_or_not() 
                 });
             });
             assert_eq!(signals.map(action), before.0);
+            // A timer does not outlive its handler: the daemon's would end the process.
+            let alarm = "import signal\nsignal.signal(signal.SIGALRM, lambda *_: None)\nsignal.alarm(1000)";
+            let timer = "__import__('signal').getitimer(0)[0] > 0";
+            assert_eq!(in_lease(&host, "project_a", Some(alarm), timer), "True");
+            assert_eq!(Python::attach(|py| is(py, timer)), "False");
             in_lease(&host, "project_b", None, python);
             assert_eq!((signals.map(action), Python::attach(|py| is(py, python))), before);
             signal_hook::low_level::unregister(rusts);

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyLookupError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCFunction, PyDict, PyString, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyInt, PyString, PyTuple};
 
 use super::contents::items;
 use super::import::import_for_host;
@@ -23,6 +23,8 @@ use super::signals;
 pub(crate) enum Key {
     /// `gc.set_threshold`.
     Thresholds,
+    /// One of [`NUMBERS`].
+    Number(usize),
     /// `random.seed`.
     Random,
     /// `resource.setrlimit`, of one resource.
@@ -41,6 +43,7 @@ impl Key {
     pub(crate) fn copied(&self, py: Python<'_>) -> Self {
         match self {
             Self::Thresholds => Self::Thresholds,
+            Self::Number(number) => Self::Number(*number),
             Self::Random => Self::Random,
             Self::Disabled => Self::Disabled,
             Self::Limit(resource) => Self::Limit(*resource),
@@ -55,6 +58,7 @@ impl Key {
             (Self::Thresholds, Self::Thresholds)
             | (Self::Random, Self::Random)
             | (Self::Disabled, Self::Disabled) => true,
+            (Self::Number(one), Self::Number(other)) => one == other,
             (Self::Limit(one), Self::Limit(other)) | (Self::Signal(one), Self::Signal(other)) => one == other,
             (Self::ErrorHandler(one), Self::ErrorHandler(other)) => one == other,
             (Self::Search(one), Self::Search(other)) => one.is(other),
@@ -81,7 +85,8 @@ impl Value {
         match (self, other) {
             (Self::Python(Some(one)), Self::Python(Some(other))) => {
                 let (one, other) = (one.bind(py), other.bind(py));
-                one.is(other) || one.is_instance_of::<PyTuple>() && one.eq(other).unwrap_or(false)
+                let is_plain = one.is_exact_instance_of::<PyTuple>() || one.is_exact_instance_of::<PyInt>();
+                one.is(other) || is_plain && one.eq(other).unwrap_or(false)
             }
             (Self::Python(one), Self::Python(other)) => one.is_none() && other.is_none(),
             _ => false,
@@ -122,6 +127,7 @@ impl Functions {
         });
         let manager = import_for_host(py, "logging")?.getattr("Logger")?.getattr("manager")?;
         Ok(Self {
+            numbers: NUMBERS.map(|(modules, names)| pair(modules.first()?, names).ok()),
             loggers: manager.getattr("loggerDict")?.cast_into::<PyDict>()?.unbind(),
             thresholds: pair("gc", ["get_threshold", "set_threshold"])?,
             random: random.ok(),
@@ -139,8 +145,18 @@ struct Generator {
     state: [Py<PyAny>; 2],
 }
 
+/// Settings that are one number: the modules that have their functions, and how these are called. The first is
+/// in C, and where both are one it tells what is set where it is not given anything.
+const NUMBERS: [(&[&str], [&str; 2]); 3] = [
+    (&["sys"], ["getdlopenflags", "setdlopenflags"]),
+    (&["gc"], ["get_debug", "set_debug"]),
+    (&["_csv", "csv"], ["field_size_limit", "field_size_limit"]),
+];
+
 /// The functions that were there before, in C.
 struct Functions {
+    /// None where a system does not have them.
+    numbers: [Option<[Py<PyAny>; 2]>; NUMBERS.len()],
     thresholds: [Py<PyAny>; 2],
     random: Option<Generator>,
     /// None on Windows.
@@ -165,6 +181,12 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     wrap(py, &["gc"], "set_threshold", |_| Ok(Some(Key::Thresholds)))?;
+    for (number, (modules, [get, set])) in NUMBERS.into_iter().enumerate() {
+        let sets = move |given: &Bound<'_, PyTuple>| {
+            Ok((get != set || !given.is_empty()).then_some(Key::Number(number)))
+        };
+        wrap(py, modules, set, sets)?;
+    }
     wrap(py, &["random"], "seed", |_| Ok(Some(Key::Random)))?;
     wrap(py, &["random"], "setstate", |_| Ok(Some(Key::Random)))?;
     wrap(py, &["resource"], "setrlimit", |given| Ok(Some(Key::Limit(given.get_item(0)?.extract()?))))?;
@@ -241,7 +263,7 @@ fn wrap(
     py: Python<'_>,
     modules: &[&str],
     name: &str,
-    key: fn(&Bound<'_, PyTuple>) -> PyResult<Option<Key>>,
+    key: impl Fn(&Bound<'_, PyTuple>) -> PyResult<Option<Key>> + Send + Sync + 'static,
 ) -> PyResult<()> {
     let mut found = Vec::new();
     for module in modules {
@@ -313,6 +335,7 @@ fn look(py: Python<'_>, key: &Key, before: bool) -> Option<Value> {
             let next = attributes.bind(py).get_item("gauss_next").ok().flatten();
             Some((state, next).into_pyobject(py).ok()?.into_any())
         }
+        Key::Number(number) => Some(functions.numbers.get(*number)?.as_ref()?[0].bind(py).call0().ok()?),
         Key::Limit(resource) => Some(functions.limits.as_ref()?[0].bind(py).call1((*resource,)).ok()?),
         Key::Signal(signal) => return signals::Handler::now(py, *signal).map(Value::Signal),
         Key::Disabled => Some(disabled(functions.loggers.bind(py)).ok()?.into_any()),
@@ -340,6 +363,10 @@ pub(crate) fn write(py: Python<'_>, key: &Key, value: &Value) -> PyResult<()> {
             let Generator { itself, attributes, state: [_, set] } = random;
             attributes.bind(py).set_item("gauss_next", value.get_item(1)?)?;
             set.bind(py).call1((itself, value.get_item(0)?))?
+        }
+        (Key::Number(number), Some(value)) => {
+            let Some(Some([_, set])) = functions.numbers.get(*number) else { return Ok(()) };
+            set.bind(py).call1((value,))?
         }
         (Key::Limit(resource), Some(value)) => {
             let Some([_, set]) = &functions.limits else { return Ok(()) };

@@ -27,6 +27,14 @@ pub(crate) struct Handler {
     system: libc::sigaction,
 }
 
+/// Signals that timers send (`signal.alarm`, `signal.setitimer`), and these.
+#[cfg(unix)]
+const TIMERS: [(i32, libc::c_int); 3] = [
+    (libc::SIGALRM, libc::ITIMER_REAL as libc::c_int),
+    (libc::SIGVTALRM, libc::ITIMER_VIRTUAL as libc::c_int),
+    (libc::SIGPROF, libc::ITIMER_PROF as libc::c_int),
+];
+
 /// Finds the functions, before they are wrapped.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     FUNCTIONS
@@ -62,6 +70,12 @@ impl Handler {
 
     /// Has a signal handled so again. Runs no Python code.
     pub(crate) fn put(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
+        // A timer that is still to end would find a handler that is not its own: none ends the process.
+        #[cfg(unix)]
+        if let Some((_, timer)) = TIMERS.iter().find(|(of, _)| *of == signal) {
+            // SAFETY: all zeros is a timer that is off; without a place for the one before it only sets it.
+            unsafe { libc::setitimer(*timer, &std::mem::zeroed(), std::ptr::null_mut()) };
+        }
         let python = self.python.as_ref().map_or(Ok(()), |handler| set(py, signal, handler));
         #[cfg(unix)]
         // SAFETY: the action is one that the signal had before.

@@ -115,7 +115,9 @@ fn parse(text: &str) -> Result<Settings, String> {
 
 fn number(key: &str, value: Option<String>) -> Result<Option<u32>, String> {
     let Some(text) = value else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("{key} should be a number of the site and is {text:?}"))
+    // With a zero before it, it is of base 8 for Toolkit's reader, or a text.
+    let number = text.parse().ok().filter(|_| text == "0" || !text.starts_with(['0', '+']));
+    number.map(Some).ok_or_else(|| format!("{key} should be a number of the site and is {text:?}"))
 }
 
 /// The keys of the top-level mapping whose values are scalars, as text; `None` for no value. Of two with one
@@ -234,6 +236,8 @@ mod tests {
             ("project_id: 1\nproject_id: -1", "project_id should be a number of the site and is \"-1\""),
             ("project_id: eighty", "is \"eighty\""),
             ("pc_id: 1.5", "pc_id should be"),
+            ("project_id: 0127", "is \"0127\""),
+            ("project_id: 0x57", "is \"0x57\""),
             ("a: &x 1\nproject_id: *x", "an alias"),
             ("project_id: 1\n---\nproject_id: 2", "several"),
             ("a: b\n\t- c", "at"),
