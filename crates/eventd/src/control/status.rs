@@ -93,10 +93,12 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
     let mut sites = BTreeMap::new();
     for site in &shared.settings.sites {
         let (known, note) = (state.sites.get(&site.name), shared.board.site(&site.name));
+        let cursor = known.map_or(0, |known| known.cursor);
         let status = SiteStatus {
             server: site.server.clone(),
-            cursor: known.map_or(0, |known| known.cursor),
-            latest: note.latest,
+            cursor,
+            // The site goes on while it is caught up with.
+            latest: note.latest.filter(|latest| *latest > cursor),
             missing: known.map_or(0, |known| known.missing),
             polls: note.polls,
             error: note.trouble(),

@@ -172,7 +172,10 @@ impl Poller {
             if full {
                 // Behind: the next page at once, while this one is written.
                 let asked = async {
-                    if !std::mem::replace(&mut behind, true) {
+                    let latest = self.board.site(&self.site.name).latest;
+                    // What was the latest is behind it, and there is more.
+                    let passed = latest.is_some_and(|latest| latest <= window.cursor());
+                    if !std::mem::replace(&mut behind, true) || passed {
                         self.look_ahead().await;
                     }
                     self.ask(&window, turn).await

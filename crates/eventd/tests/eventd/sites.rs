@@ -192,10 +192,21 @@ fn the_next_page_is_asked_for_while_one_is_written_and_each_event_comes_once_and
     let status = studio.said(&["status"]);
     assert!(status.contains(&format!("event 1 of {}, ", all[44])), "{status}");
     assert_eq!(studio.record(), ids(&[]));
+    // The site goes on meanwhile: how far it is now is told once the daemon is where it was.
+    let more = studio.events("A", &[None; 45]);
+    studio.site.fault(kind, Fault::Hang).unwrap();
     crate::bad_days::limit_files(daemon.pid(), None);
-    assert_eq!(studio.until_recorded(45), ids(&all));
+    studio.until("how far the site is now is told", || {
+        let status = studio.said(&["status"]);
+        studio.site.release().unwrap();
+        status.contains(&format!(" of {}, ", more[44]))
+    });
+    studio.site.clear_faults().unwrap();
+    studio.site.release().unwrap();
+    let all: Vec<i64> = all.into_iter().chain(more).collect();
+    assert_eq!(studio.until_recorded(90), ids(&all));
     let last = studio.events("A", &[None])[0];
-    assert_eq!(studio.until_recorded(46)[45], last.to_string());
+    assert_eq!(studio.until_recorded(91)[90], last.to_string());
     assert!(studio.said(&["status"]).contains(&format!("event {last}, ")));
     assert!(daemon.stop().success());
 }
