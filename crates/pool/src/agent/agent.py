@@ -5,6 +5,7 @@ standard output and error belong to the plugins. Nothing of it is on `sys.path` 
 core or a plugin could replace it.
 """
 
+import gc
 import os
 import sys
 
@@ -79,6 +80,8 @@ def main():
     thread.
     """
     status = 70
+    # What is imported until the project's paths are there stays, and is not garbage.
+    gc.disable()
     try:
         part("store").open_store(PIECES.get("code_cache"))
         part("wire").take_over({"requests": 3, "answers": 4, "records": 5, "lifeline": 6, "forks": 7})

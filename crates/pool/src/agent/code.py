@@ -24,6 +24,15 @@ def start():
         _look_up_in_zips(store)
 
 
+def age():
+    """Has what there is count as old for the collector, or its first look would be at all of it: both steps
+    only join lists. What somebody has frozen stays so.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
+
+
 def import_core(core, do_import):
     """
     Imports the core whose `python` folder is `core`, with the code of the functions that `dataclasses` writes
@@ -40,10 +49,7 @@ def import_core(core, do_import):
             _with_texts(store, core, do_import)
     finally:
         if gc.get_threshold()[0] == 0:
-            # It counts as old, or the first look would be at all of it. What somebody has frozen stays so.
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
+            age()
             gc.set_threshold(*threshold)
 
 

@@ -1,5 +1,6 @@
 """Enters a project: its core, its plugins, `TANK_CURRENT_PC`. Provides calls with its objects."""
 
+import gc
 import os
 import sys
 
@@ -36,6 +37,7 @@ def enter(request):
     part("code").start()
     step = "path"
     add_paths(request)
+    collect_garbage()
     core, options = request.get("core_python"), request.pop("bootstrap", None)
     report = load_core(core) if core else {}
     if core:
@@ -67,10 +69,17 @@ def prepare(request):
     part("code").start()
     step = "path"
     add_paths(request)
+    collect_garbage()
     core = request["core_python"]
     report = load_core(core)
     keep_core(core)
     return report
+
+
+def collect_garbage():
+    """Ends the time without a collector, in which the worker itself was loaded."""
+    part("code").age()
+    gc.enable()
 
 
 def load_core(core):

@@ -35,6 +35,7 @@ fn what_the_import_of_a_core_has_made_is_old_for_the_collector() {
         let mut worker = Worker::start(python);
         worker.pipes.enter(entry(&configs, "project_a", &core));
         assert_eq!(worker.pipes.result("told:is_old_for_the_collector", json!([])), true);
+        assert_eq!(worker.pipes.result("gc:isenabled", json!([])), true);
     });
 }
 
