@@ -25,8 +25,8 @@ pub(crate) struct CoreNames {
 struct Watched {
     module: String,
     live: Py<PyDict>,
-    /// A copy of what was in it when it was looked at last.
-    known: Py<PyDict>,
+    /// What was in it when it was looked at last. A dictionary would take four times the memory.
+    known: Box<[(Py<PyAny>, Py<PyAny>)]>,
     /// What the module looked like then.
     stamp: Stamp,
 }
@@ -78,7 +78,7 @@ impl CoreNames {
             let Some(live) = module_dict(&module).filter(|_| is_top) else { continue };
             // Each is there under the names of both packages.
             if !self.watched.iter().any(|watched| watched.live.bind(py).is(&live)) {
-                let (known, stamp) = (live.copy()?.unbind(), Stamp::of(&live));
+                let (known, stamp) = (names_of(&live), Stamp::of(&live));
                 let module = own_name(&module).unwrap_or_else(|| name.into_owned());
                 self.watched.push(Watched { module, live: live.unbind(), known, stamp });
             }
@@ -95,8 +95,8 @@ impl CoreNames {
             if Stamp::of(live) == watched.stamp {
                 continue;
             }
-            let missing = items(watched.known.bind(py)).into_iter();
-            let missing: Vec<_> = missing.filter(|(name, _)| contents::get(live, name).is_none()).collect();
+            let known = watched.known.iter().map(|(name, value)| (name.bind(py), value.bind(py)));
+            let missing: Vec<_> = known.filter(|(name, _)| contents::get(live, name).is_none()).collect();
             if missing.iter().any(|(name, value)| is_needed(name, value)) {
                 for (name, value) in &missing {
                     live.set_item(name, value)?;
@@ -104,12 +104,19 @@ impl CoreNames {
                 let names = missing.iter().map(|(name, _)| name.to_string()).collect();
                 lost.push(LostNames { module: watched.module.clone(), names });
             }
-            let before = std::mem::replace(&mut watched.known, live.copy()?.unbind());
-            replaced.push(before.into_any());
+            let before = std::mem::replace(&mut watched.known, names_of(live));
+            before.into_iter().for_each(|(name, value)| {
+                replaced.push(name);
+                replaced.push(value);
+            });
             watched.stamp = Stamp::of(live);
         }
         Ok(lost)
     }
+}
+
+fn names_of(live: &Bound<'_, PyDict>) -> Box<[(Py<PyAny>, Py<PyAny>)]> {
+    items(live).into_iter().map(|(name, value)| (name.unbind(), value.unbind())).collect()
 }
 
 /// Whether a core's code needs what is under this name, and does not take it away itself: code, other

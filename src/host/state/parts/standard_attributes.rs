@@ -122,19 +122,20 @@ impl Part for StandardAttributes {
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let py = visit.py;
-        if own.is_empty() && self.stamps.iter().all(|stamp| stamp.is_known(py)) {
-            return Ok(());
+        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
+        let changed = changed.collect::<Vec<_>>();
+        if !changed.is_empty() {
+            self.gather(py, own, visit.replaced);
         }
-        self.gather(py, own, visit.replaced);
         let mut outcome = Ok(());
         for one in own.iter() {
             let before = self.base(py, one.place).and_then(|base| base.get_item(&one.name).ok().flatten());
             let before = before.map(Bound::unbind);
             outcome = outcome.and(self.put(py, one.place, one.name.bind(py), before.as_ref()));
         }
+        self.note_all(py, own.iter().map(|one| one.place));
         // What is left is everybody's: what this library has wrapped, what modules remember.
-        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
-        for place in changed.collect::<Vec<_>>() {
+        for place in changed {
             outcome = outcome.and(self.take_base(py, place, visit.replaced));
         }
         outcome
@@ -245,11 +246,11 @@ impl StandardAttributes {
         Ok(())
     }
 
-    /// Puts all that is not as the daemon has it, and is the project's, in the place of what was known of it.
+    /// In the places that have changed, puts all that is not as the daemon has it, and is the project's, in the
+    /// place of what was known of it.
     fn gather(&self, py: Python<'_>, own: &mut Vec<Own>, replaced: &mut Replaced) {
-        let had = |place| own.iter().any(|one| one.place == place);
-        let looked_at = |stamp: &&Stamp| !stamp.is_known(py) || had(stamp.place);
-        let places: Vec<usize> = self.stamps.iter().filter(looked_at).map(|stamp| stamp.place).collect();
+        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
+        let places = changed.collect::<Vec<usize>>();
         let found = places.iter().flat_map(|place| self.changes(py, *place)).collect();
         let (gone, others) =
             std::mem::take(own).into_iter().partition(|one: &Own| places.contains(&one.place));
@@ -352,7 +353,9 @@ impl StandardAttributes {
 
     /// Remembers that these places are as they have to be.
     fn note_all(&mut self, py: Python<'_>, places: impl Iterator<Item = usize>) {
-        for index in places {
+        let mut last = None;
+        // Names of one place follow each other.
+        for index in places.filter(|index| last.replace(*index) != Some(*index)) {
             if let Some(stamp) = self.stamps.iter_mut().find(|stamp| stamp.place == index) {
                 stamp.version = version(stamp.names.bind(py));
             }
