@@ -314,9 +314,11 @@ pub(crate) fn watch() {
 /// Ends [`watch`], and gives the settings that were made since, with what they were before.
 pub(crate) fn left() -> Vec<(Key, Value)> {
     IS_WATCHED.store(false, Ordering::Relaxed);
-    if !ANY.swap(false, Ordering::Relaxed) {
+    // With the interpreter held, as all that writes it.
+    if !ANY.load(Ordering::Relaxed) {
         return Vec::new();
     }
+    ANY.store(false, Ordering::Relaxed);
     std::mem::take(&mut *NOTED.lock())
 }
 

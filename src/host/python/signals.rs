@@ -88,9 +88,10 @@ impl Handler {
 
 /// Sets the handlers that are pending, where this is Python's main thread.
 pub(crate) fn set_pending(py: Python<'_>) -> PyResult<()> {
-    if !ARE_PENDING.swap(false, Ordering::Relaxed) {
+    if !ARE_PENDING.load(Ordering::Relaxed) {
         return Ok(());
     }
+    ARE_PENDING.store(false, Ordering::Relaxed);
     let pending = std::mem::take(&mut *PENDING.lock());
     pending.into_iter().try_for_each(|(signal, handler)| {
         // What handles it in the process stays, whoever has set that meanwhile.

@@ -1,6 +1,6 @@
 //! `locale.setlocale`: C's locale, of all categories.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -11,14 +11,11 @@ use crate::host::state::layers::setting::Setting;
 /// How C writes numbers, dates, texts and so on. The value names all categories.
 pub(crate) struct Locale;
 
-impl Locale {
-    fn with<T>(body: impl FnOnce(&CStr) -> T) -> Option<T> {
-        // SAFETY: without a locale to set the call gives a text that is C's, or null. It is valid until the
-        // locale is set again, for which the interpreter is held.
-        let name = unsafe { libc::setlocale(libc::LC_ALL, ptr::null()) };
-        // SAFETY: not null, and ends with a zero.
-        (!name.is_null()).then(|| body(unsafe { CStr::from_ptr(name) }))
-    }
+/// The name of what is set, or null.
+fn name() -> *const c_char {
+    // SAFETY: without a locale to set the call gives a text that is C's, or null. It is valid until the locale
+    // is set again, for which the interpreter is held.
+    unsafe { libc::setlocale(libc::LC_ALL, ptr::null()) }
 }
 
 impl Setting for Locale {
@@ -29,11 +26,15 @@ impl Setting for Locale {
     }
 
     fn get(&self, _: Python<'_>) -> Option<CString> {
-        Self::with(CStr::to_owned)
+        let name = name();
+        // SAFETY: not null, and ends with a zero.
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_owned())
     }
 
     fn is(&self, _: Python<'_>, value: &CString) -> bool {
-        Self::with(|now| now == value.as_c_str()) == Some(true)
+        let name = name();
+        // SAFETY: not null, and both end with a zero. One call over both texts: each swap makes two.
+        !name.is_null() && unsafe { libc::strcmp(name, value.as_ptr()) } == 0
     }
 
     fn set(&self, _: Python<'_>, name: &CString) -> PyResult<()> {
