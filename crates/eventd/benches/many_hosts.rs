@@ -114,7 +114,11 @@ fn read(queue: &Arc<dyn Queue>, host: &str, sizes: Sizes, record: &Path) {
                 file.lock().unwrap().write_all(line.as_bytes()).unwrap();
                 tokio::select! {
                     () = tokio::time::sleep(sizes.work) => {}
-                    () = queue.revoked(&message) => continue,
+                    () = queue.revoked(&message) => {
+                        let line = format!("ended {host} {project} {id}\n");
+                        file.lock().unwrap().write_all(line.as_bytes()).unwrap();
+                        continue;
+                    }
                 }
                 let line = format!("done {host} {project} {id}\nat {id} {}\n", nanos());
                 file.lock().unwrap().write_all(line.as_bytes()).unwrap();
@@ -284,8 +288,10 @@ async fn measure(
     let verdict = judge::judge(&lines, &events);
     assert!(verdict.lost.is_empty() && verdict.ahead.is_empty(), "{verdict:?}");
     println!(
-        "    judged: lost 0, ahead 0, again {}, twice {}, (host, project) pairs {} of {} projects, {hosts} \
-         hosts",
+        "    judged: lost 0, ahead 0, overlap {}, behind {}, again {}, twice {}, (host, project) pairs {} of {} \
+         projects, {hosts} hosts",
+        verdict.overlap.len(),
+        verdict.behind.len(),
         verdict.again,
         verdict.twice,
         verdict.pairs.len(),

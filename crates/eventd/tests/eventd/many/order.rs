@@ -52,17 +52,24 @@ fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
     let Some(mut many) = Many::new(4) else { return };
     many.work = 10;
     let (hosts, _publisher) = many.start();
-    let mut again = Vec::new();
+    let warm = many.warm_up();
+    let (mut again, mut moved) = (Vec::new(), 0);
     for (name, host) in hosts {
         let before = many.done();
         many.add(10);
         many.until_done(before + 8);
+        moved += many.current_of(name);
         assert!(host.stop().success());
         again.push(many.host(name));
         many.until_ready(name);
+        // Its projects are its own again before the next one ends.
+        many.until_all_done();
+        many.until_all_ask(&many.server.url());
+        many.warm_up();
     }
     let verdict = many.until_all_done();
     assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");
+    assert!(many.pairs_since(warm) <= 4 + moved, "{moved} projects were on hosts that ended: {verdict:?}");
 }
 
 #[test]

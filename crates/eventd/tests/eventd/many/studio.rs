@@ -1,14 +1,16 @@
 //! A studio with a NATS server, a publisher and hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use async_nats::jetstream::{self, consumer::Info};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use super::judge::{Verdict, judge};
+use super::judge::{Of, Verdict, judge};
 use super::network::{NEAR, Network};
 use super::server::{self, Server};
 use crate::daemon::{Studio, event, family, python, signal_all};
@@ -207,25 +209,55 @@ impl Many {
         }
     }
 
-    /// Has each project's first event be done, and waits until three hosts ask for the next one. Gives the
+    /// Has an event of each project be done, and waits until three hosts ask for the next one. Gives the
     /// length of the record: from there on each project has its own host.
     pub(crate) fn warm_up(&mut self) -> usize {
         self.add(1);
         self.until_all_done();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let context = runtime.block_on(async {
-            let client = async_nats::connect(self.server.url()).await.unwrap();
-            async_nats::jetstream::new(client)
-        });
-        let all_ask = || {
-            runtime.block_on(async {
-                let stream = context.get_stream("SGTK_EV").await.unwrap();
-                let consumers: Vec<_> = stream.consumers().map(Result::unwrap).collect().await;
-                consumers.iter().all(|consumer| consumer.num_waiting >= 3)
-            })
-        };
-        self.studio.until("all hosts ask", all_ask);
+        self.until_all_ask(&self.server.url());
         self.studio.record().len()
+    }
+
+    /// Waits until three hosts ask for each project's next event.
+    pub(crate) fn until_all_ask(&self, url: &str) {
+        let all_ask = || consumers(url).iter().all(|(info, _)| info.num_waiting >= 3);
+        self.studio.until("all hosts ask", all_ask);
+    }
+
+    /// Notes in the record that a host is killed, frozen or cut off: `gone`, or that it is there again: `back`.
+    pub(crate) fn note(&self, what: &str, host: &str) {
+        let record = fs::OpenOptions::new().append(true).create(true).open(self.studio.path("record"));
+        record.unwrap().write_all(format!("{what} {host}\n").as_bytes()).unwrap();
+    }
+
+    /// What a host had in flight when it was noted as gone: the events that the server has given out and that
+    /// are not acknowledged, but for those that others have begun.
+    pub(crate) fn in_flight(&self, host: &str) -> BTreeSet<Of> {
+        let record = self.studio.record();
+        let gone = record.iter().rposition(|line| *line == format!("gone {host}")).unwrap();
+        let begun_by_others = |(project, id): &Of| {
+            let end = format!(" {project} {id}");
+            let mut begun =
+                record[..gone].iter().filter_map(|line| line.strip_prefix("start ")?.strip_suffix(&end));
+            begun.next_back().is_some_and(|by| by != host)
+        };
+        let pending = consumers(&self.server.url()).into_iter().filter_map(|(_, pending)| pending);
+        pending.filter(|event| !begun_by_others(event)).collect()
+    }
+
+    /// Kills a host with all below it. Gives what was in flight there: nothing is written between the two.
+    pub(crate) fn kill(&self, name: &str, host: Member) -> BTreeSet<Of> {
+        host.signal_all("STOP");
+        self.note("gone", name);
+        let in_flight = self.in_flight(name);
+        host.kill();
+        in_flight
+    }
+
+    /// The projects that a host was the last one to begin an event of.
+    pub(crate) fn current_of(&self, host: &str) -> usize {
+        let current = judge(&self.studio.record(), &self.events).current;
+        current.values().filter(|name| *name == host).count()
     }
 
     pub(crate) fn done(&self) -> usize {
@@ -241,17 +273,46 @@ impl Many {
     pub(crate) fn pairs_since(&self, length: usize) -> usize {
         let record = self.studio.record().split_off(length);
         let started = record.iter().filter_map(|line| line.strip_prefix("start ")?.rsplit_once(' '));
-        started.map(|(pair, _)| pair.to_owned()).collect::<std::collections::BTreeSet<_>>().len()
+        started.map(|(pair, _)| pair.to_owned()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Waits until all events are done at least once, in order and one at a time.
+    pub(crate) fn until_all_done(&self) -> Verdict {
+        let verdict = self.until_none_is_lost();
+        assert_eq!(verdict.ahead, [], "begun before their predecessors were done");
+        assert_eq!(verdict.overlap, [], "begun while another run of their project was on");
+        assert_eq!(verdict.behind, [], "begun again after their successors were begun");
+        verdict
     }
 
     /// Waits until all events are done at least once.
-    pub(crate) fn until_all_done(&self) -> Verdict {
+    pub(crate) fn until_none_is_lost(&self) -> Verdict {
         self.studio
             .until("all events are done", || judge(&self.studio.record(), &self.events).lost.is_empty());
-        let verdict = judge(&self.studio.record(), &self.events);
-        assert_eq!(verdict.ahead, [], "begun before their predecessors were done");
-        verdict
+        judge(&self.studio.record(), &self.events)
     }
+}
+
+/// The consumers of projects, each with the event that it has given out and that is not acknowledged.
+fn consumers(url: &str) -> Vec<(Info, Option<Of>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = jetstream::new(async_nats::connect(url.split(',').collect::<Vec<_>>()).await.unwrap());
+        let stream = context.get_stream("SGTK_EV").await.unwrap();
+        let infos: Vec<Info> = stream.consumers().filter_map(|info| async { info.ok() }).collect().await;
+        let mut consumers = Vec::new();
+        for info in infos.into_iter().filter(|info| info.name.starts_with("p-")) {
+            let pending = if info.num_ack_pending == 0 {
+                None
+            } else {
+                let message = stream.direct_get(info.delivered.stream_sequence).await.unwrap();
+                let entry: Value = serde_json::from_slice(&message.payload).unwrap();
+                Some((entry["project"]["id"].as_i64().unwrap(), entry["id"].as_i64().unwrap()))
+            };
+            consumers.push((info, pending));
+        }
+        consumers
+    })
 }
 
 impl Member {
