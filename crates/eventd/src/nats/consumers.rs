@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, Config as AnyConfig, DeliverPolicy, Info, PriorityPolicy};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PriorityPolicy};
 use async_nats::jetstream::stream::ConsumerCreateStrictErrorKind;
 use futures_util::TryStreamExt as _;
 
+use super::error::{NatsError, is_consumer_limit, told};
 use super::names;
-use super::server::{NatsError, Server, is_consumer_limit, told};
+use super::server::Server;
 use super::settings::NatsSettings;
 
 /// The consumers that are known to be there and to be as they have to, with their filters.
@@ -155,25 +156,52 @@ impl Consumers {
 
 /// Whether a consumer that is there gives what is promised.
 fn check(found: &Info, wanted: &Config) -> Result<(), NatsError> {
-    let AnyConfig { ack_policy, filter_subject, max_ack_pending, max_deliver, priority_policy, .. } =
-        &found.config;
+    let config = &found.config;
     let mut differences = Vec::new();
-    if *ack_policy != wanted.ack_policy {
-        differences.push(format!("ack_policy is {ack_policy:?} and has to be Explicit"));
+    let mut compare = |key: &str, found: String, wanted: String, why: &str| {
+        if found != wanted {
+            differences.push(format!("{key} is {found} and has to be {wanted}{why}"));
+        }
+    };
+    let lower = |text: String| text.to_ascii_lowercase();
+    let policies = [
+        ("ack_policy", format!("{:?}", config.ack_policy), format!("{:?}", wanted.ack_policy)),
+        ("replay_policy", format!("{:?}", config.replay_policy), format!("{:?}", wanted.replay_policy)),
+        ("priority_policy", format!("{:?}", config.priority_policy), format!("{:?}", wanted.priority_policy)),
+    ];
+    for (key, found, wanted) in policies {
+        compare(key, lower(found), lower(wanted), "");
     }
-    if *filter_subject != wanted.filter_subject {
-        differences
-            .push(format!("filter_subject is '{filter_subject}' and has to be '{}'", wanted.filter_subject));
+    compare("priority_groups", config.priority_groups.join(","), wanted.priority_groups.join(","), "");
+    compare("deliver_subject", config.deliver_subject.clone().unwrap_or_default(), String::new(), "");
+    let filters = |filter: &str, more: &[String]| {
+        more.iter()
+            .map(String::as_str)
+            .chain([filter])
+            .filter(|one| !one.is_empty())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    compare(
+        "filter_subject",
+        filters(&config.filter_subject, &config.filter_subjects),
+        wanted.filter_subject.clone(),
+        "",
+    );
+    let pending = config.max_ack_pending.to_string();
+    compare("max_ack_pending", pending, wanted.max_ack_pending.to_string(), ": else order is lost");
+    let most = if config.max_deliver > 0 { config.max_deliver } else { -1 };
+    compare("max_deliver", most.to_string(), wanted.max_deliver.to_string(), ": else events are lost");
+    let flags = [
+        ("headers_only", config.headers_only, ": else events have no content"),
+        ("mem_storage", config.memory_storage, ": else what is done is forgotten with the server"),
+    ];
+    for (key, found, why) in flags {
+        compare(key, found.to_string(), "false".to_owned(), why);
     }
-    if *max_ack_pending != 1 {
-        differences.push(format!("max_ack_pending is {max_ack_pending} and has to be 1: else order is lost"));
-    }
-    if *max_deliver > 0 {
-        differences.push(format!("max_deliver is {max_deliver} and has to be -1: else events are lost"));
-    }
-    if *priority_policy != wanted.priority_policy {
-        differences.push(format!("priority_policy is {priority_policy:?} and has to be Prioritized"));
-    }
+    let seconds = format!("{} s", config.inactive_threshold.as_secs());
+    compare("inactive_threshold", seconds, "0 s".to_owned(), ": else it is deleted when no host asks");
+    compare("backoff", config.backoff.len().to_string(), "0".to_owned(), ": ack_wait is what counts");
     if differences.is_empty() {
         Ok(())
     } else {

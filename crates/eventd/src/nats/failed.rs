@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sgtk_config::keys::redacted;
 
-use super::server::told;
+use super::error::told;
 use super::{Inner, LIMIT, names};
 use crate::event::Event;
 use crate::queue::{DeadLetter, Failure, LaneName, QueueError};

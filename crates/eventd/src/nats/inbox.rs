@@ -162,7 +162,7 @@ impl Inner {
             StatusCode::IDLE_HEARTBEAT => pull.heard = now,
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => group.pull = None,
             _ => {
-                let reason = message.description.as_deref().unwrap_or("the server knows it not");
+                let reason = message.description.as_deref().unwrap_or("the server does not know it");
                 tracing::debug!(consumer, %status, reason, "a pull request has ended");
                 if status == StatusCode::NO_RESPONDERS || reason.contains("Deleted") {
                     self.make_again(consumer, group);
@@ -204,7 +204,7 @@ impl Inner {
         let found = tokio::time::timeout(LIMIT, self.server.records.get(consumer)).await;
         let failed = |reason: String| self.refused("the bucket SGTK_STATE", reason);
         let found = found.map_err(|_| failed("it does not answer".to_owned()))?;
-        let Some(bytes) = found.map_err(|error| failed(super::server::told(&error)))? else {
+        let Some(bytes) = found.map_err(|error| failed(super::error::told(&error)))? else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(error.to_string()))

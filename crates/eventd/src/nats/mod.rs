@@ -19,6 +19,7 @@
 //! | `hosts`, `report` | who is there, how all of it is |
 
 mod consumers;
+mod error;
 mod failed;
 mod hosts;
 mod inbox;
@@ -32,6 +33,7 @@ mod report;
 mod server;
 mod settings;
 mod settle;
+mod streams;
 mod table;
 mod work;
 
@@ -49,7 +51,7 @@ use self::server::Server;
 use self::table::Table;
 use crate::queue::QueueError;
 
-pub use server::NatsError;
+pub use error::NatsError;
 pub use settings::NatsSettings;
 
 /// A project that has events: its site and its id.

@@ -14,8 +14,8 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use serde::{Deserialize, Serialize};
 
 use super::consumers::Wanted;
+use super::error::told;
 use super::inbox::{LATE, for_lanes};
-use super::server::told;
 use super::{Inner, LIMIT, names};
 use crate::event::Event;
 use crate::queue::{Batch, LaneName, QueueError};

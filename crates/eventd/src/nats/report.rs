@@ -78,7 +78,7 @@ pub(super) async fn beat(inner: Arc<Inner>) {
         }
         if names != known {
             if !known.is_empty() {
-                tracing::info!(hosts = names.join(", "), "the hosts are others now");
+                tracing::info!(hosts = names.join(", "), "the set of hosts has changed");
             }
             let own = inner.settings.host.clone();
             inner.table().rank(|key| names::rank(&own, names.iter().map(String::as_str), key));
@@ -213,7 +213,7 @@ impl Inner {
         }
         let mut infos: HashMap<String, Info> =
             infos.into_iter().map(|info| (info.name.clone(), info)).collect();
-        let events = self.server.events.get_info().await.map_err(|error| super::server::told(&error))?;
+        let events = self.server.events.get_info().await.map_err(|error| super::error::told(&error))?;
         state.events = events.state.messages;
         state.dead = self.count_dead().await?;
         let table = self.table();
@@ -279,7 +279,7 @@ fn describe(
 }
 
 impl NatsQueue {
-    /// Whether another process of this host's name is there: for a command that would start a second one.
+    /// This host's name.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.inner.settings.host

@@ -7,8 +7,8 @@ use async_nats::jetstream::AckKind;
 use serde_json::json;
 use sgtk_config::keys::redacted;
 
+use super::error::told;
 use super::record::Record;
-use super::server::told;
 use super::{Inner, LIMIT, names};
 use crate::queue::{Failure, LaneName, Message, QueueError, Verdict};
 

@@ -2,26 +2,21 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sgtk_host_fixtures::{Configs, Core, Site};
+use sgtk_host_fixtures::{Configs, Core, Site, missing};
 
 /// How long something that is to happen is waited for.
 const LONG: Duration = Duration::from_secs(90);
 
 /// The Python with the client in it, or a note that there is none.
 pub(crate) fn python() -> Option<PathBuf> {
-    static NOTE: Once = Once::new();
     let python = std::env::var_os("SGTK_HOST_CLIENT_PYTHON");
     if python.is_none() {
-        // Not by a macro: the test harness would keep that to itself.
-        let note = "skipped: SGTK_HOST_CLIENT_PYTHON names no Python with the real shotgun_api3";
-        NOTE.call_once(|| drop(writeln!(io::stderr(), "{note}")));
+        missing("SGTK_HOST_CLIENT_PYTHON names no Python with the real shotgun_api3");
     }
     python.map(PathBuf::from)
 }

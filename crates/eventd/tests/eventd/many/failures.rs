@@ -32,7 +32,7 @@ fn until_busy(many: &mut Many, host: &str) {
 #[test]
 fn each_host_is_killed_in_turn_with_calls_in_flight() {
     let Some(mut many) = Many::new(6) else { return };
-    many.studio.set("nats", "ack_wait: 6");
+    many.studio.set("nats", "ack_wait: 10");
     many.work = 10;
     let (mut hosts, _publisher) = many.start();
     let warm = many.warm_up();
@@ -67,7 +67,7 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
 #[test]
 fn the_projects_of_a_host_that_is_killed_move_and_the_others_stay_where_they_are() {
     let Some(mut many) = Many::new(6) else { return };
-    many.studio.set("nats", "ack_wait: 4");
+    many.studio.set("nats", "ack_wait: 10");
     let (mut hosts, _publisher) = many.start();
     let warm = many.warm_up();
     many.add(2);
@@ -88,7 +88,7 @@ fn the_projects_of_a_host_that_is_killed_move_and_the_others_stay_where_they_are
 #[test]
 fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     let Some(mut many) = Many::new(5) else { return };
-    many.studio.set("nats", "ack_wait: 4");
+    many.studio.set("nats", "ack_wait: 10");
     // Long enough to be frozen in the middle of a call on a machine that is busy.
     many.work = 200;
     let (hosts, _publisher) = many.start();
@@ -352,7 +352,7 @@ fn all(many: &Many) -> Vec<i64> {
 #[test]
 fn a_host_that_was_cut_off_runs_nothing_that_others_have_when_its_link_is_up_again() {
     let Some(mut many) = Many::new(5) else { return };
-    many.studio.set("nats", "ack_wait: 4");
+    many.studio.set("nats", "ack_wait: 10");
     many.work = 50;
     // The one that has the most is cut off: each has a link, and is named by a first round.
     let links = ["a", "b", "c"].map(|name| (name, Link::to(many.server.port())));
@@ -444,7 +444,7 @@ fn a_host_whose_link_is_down_for_a_moment_has_its_calls_go_on() {
 #[test]
 fn a_host_whose_link_is_down_for_long_does_nothing_that_others_have() {
     let Some(mut many) = Many::new(6) else { return };
-    many.studio.set("nats", "ack_wait: 8");
+    many.studio.set("nats", "ack_wait: 10");
     many.work = 50;
     let Some(cut) = cut_off(&mut many) else { return };
     // The others have all of it.

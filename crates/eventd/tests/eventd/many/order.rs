@@ -90,7 +90,7 @@ fn a_host_that_nobody_has_named_is_found_and_has_its_share() {
     many.warm_up();
     let _other = many.host("other");
     many.until_ready("other");
-    many.until_logged("a", "the hosts are others now hosts=a, b, c, other");
+    many.until_logged("a", "the set of hosts has changed hosts=a, b, c, other");
     let has_some = |many: &mut Many| {
         many.add(1);
         many.until_all_done().pairs.iter().any(|(host, _)| host == "other")

@@ -2,12 +2,12 @@
 //! Needs a file system of its own, and so the rights to mount one.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use async_nats::jetstream;
 use serde_json::json;
+use sgtk_host_fixtures::missing;
 
 use super::server::{Server, program};
 use super::studio::Many;
@@ -26,8 +26,7 @@ impl Disk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Disk(at.to_owned()));
         }
-        // Not by a macro: the test harness would keep that to itself.
-        drop(writeln!(io::stderr(), "skipped: a file system cannot be mounted here"));
+        missing("a file system cannot be mounted here");
         None
     }
 }
@@ -72,7 +71,7 @@ fn left_after_a_power_failure(jetstream: &str) -> Option<Option<u64>> {
     fs::File::create(path("image")).unwrap().set_len(128 << 20).unwrap();
     let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(path("image")).status();
     if !made.is_ok_and(|status| status.success()) {
-        drop(writeln!(io::stderr(), "skipped: there is no mkfs.ext4"));
+        missing("there is no mkfs.ext4");
         return None;
     }
     let disk = Disk::mount(&path("image"), &path("disk"))?;

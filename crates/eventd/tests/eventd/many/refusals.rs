@@ -1,9 +1,9 @@
 //! Servers that are not used: one clear sentence for each.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::{self, consumer, kv, stream};
+use sgtk_host_fixtures::missing;
 
 use super::server::{Server, program};
 use super::studio::Many;
@@ -19,10 +19,7 @@ fn refused(many: &Many, command: &str) -> String {
 fn old_program() -> Option<PathBuf> {
     let named = std::env::var_os("SGTK_HOST_NATS_SERVER_OLD").map(PathBuf::from);
     if named.is_none() {
-        let note = "SGTK_HOST_NATS_SERVER_OLD names no nats-server of before 2.12";
-        assert!(std::env::var_os("SGTK_HOST_NOTHING_SKIPPED").is_none(), "{note}");
-        // Not by a macro: the test harness would keep that to itself.
-        drop(writeln!(io::stderr(), "skipped: {note}"));
+        missing("SGTK_HOST_NATS_SERVER_OLD names no nats-server of before 2.12");
     }
     named
 }
@@ -31,13 +28,15 @@ fn on(server: Server) -> Option<Many> {
     Some(Many::on(server, python()?, 1))
 }
 
-/// Makes a stream as somebody else would.
-fn make_stream(many: &Many, config: stream::Config) {
+/// Makes something on the server as somebody else would.
+fn make<T>(many: &Many, ask: impl AsyncFnOnce(jetstream::Context) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = async_nats::connect(many.server.url()).await.unwrap();
-        jetstream::new(client).create_stream(config).await.unwrap();
-    });
+    runtime
+        .block_on(async { ask(jetstream::new(async_nats::connect(many.server.url()).await.unwrap())).await })
+}
+
+fn make_stream(many: &Many, config: stream::Config) {
+    make(many, async |context| context.create_stream(config).await.map(drop)).unwrap();
 }
 
 fn events_stream() -> stream::Config {
@@ -112,4 +111,89 @@ fn a_limit_of_consumers_is_told() {
     make_stream(&many, stream::Config { max_consumers: 1000, ..events_stream() });
     let told = refused(&many, "publish");
     assert!(told.contains("max_consumers is 1000 and has to be 10000"), "{told}");
+}
+
+#[test]
+fn a_stream_that_is_acknowledged_before_it_is_written_is_refused() {
+    let Some(program) = program() else { return };
+    let Some(many) = on(Server::start(&program)) else { return };
+    make_stream(
+        &many,
+        stream::Config { persist_mode: Some(stream::PersistenceMode::Async), ..events_stream() },
+    );
+    for command in ["serve", "publish"] {
+        let told = refused(&many, command);
+        let words = "the stream SGTK_EV of the NATS server is there already with other settings: persist_mode \
+                     is async and has to be default";
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn a_bucket_that_is_lost_with_the_server_or_has_too_few_copies_is_refused() {
+    let Some(program) = program() else { return };
+    let Some(mut many) = on(Server::start(&program)) else { return };
+    let bucket = kv::Config {
+        bucket: "SGTK_STATE".to_owned(),
+        history: 1,
+        storage: stream::StorageType::Memory,
+        max_age: std::time::Duration::from_secs(60),
+        ..kv::Config::default()
+    };
+    make(&many, async |context| context.create_key_value(bucket).await.map(drop)).unwrap();
+    for command in ["serve", "publish"] {
+        let told = refused(&many, command);
+        let words = "the stream KV_SGTK_STATE of the NATS server is there already with other settings: storage \
+                     is memory and has to be file; max_age is 60 s and has to be 0";
+        assert!(told.contains(words), "{told}");
+    }
+    // Streams with three copies, as a cluster would make them: the bucket has one.
+    make(&many, async |context| context.delete_key_value("SGTK_STATE").await).unwrap();
+    let host = many.host("a");
+    many.until_ready("a");
+    assert!(host.stop().success());
+    many.studio.set("nats", "replicas: 3");
+    let told = refused(&many, "serve");
+    assert!(told.contains("num_replicas is 1 and has to be 3, as [nats] replicas says"), "{told}");
+}
+
+#[test]
+fn a_consumer_of_somebody_elses_making_is_refused_with_what_differs() {
+    let Some(program) = program() else { return };
+    let Some(mut many) = on(Server::start(&program)) else { return };
+    let config = consumer::pull::Config {
+        durable_name: Some("p-shotgun-1".to_owned()),
+        filter_subject: "sgtk.ev.shotgun.2".to_owned(),
+        max_ack_pending: 5,
+        max_deliver: 3,
+        memory_storage: true,
+        headers_only: true,
+        ..consumer::pull::Config::default()
+    };
+    make_stream(&many, events_stream());
+    make(&many, async |context| context.create_consumer_on_stream(config, "SGTK_EV").await.map(drop))
+        .unwrap();
+    let _publisher = many.publisher("p");
+    many.until_logged("p", "polling begins");
+    many.add(1);
+    many.until_logged(
+        "p",
+        "the consumer p-shotgun-1 of the NATS server is there already with other settings: ",
+    );
+    let log = many.log("p");
+    for words in [
+        "filter_subject is sgtk.ev.shotgun.2 and has to be sgtk.ev.shotgun.1",
+        "max_ack_pending is 5 and has to be 1: else order is lost",
+        "max_deliver is 3 and has to be -1: else events are lost",
+        "headers_only is true and has to be false",
+        "mem_storage is true and has to be false",
+        "priority_policy is none and has to be prioritized",
+    ] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    // Nothing is published that nobody would have in order.
+    let messages = make(&many, async |context| {
+        context.get_stream("SGTK_EV").await.unwrap().cached_info().state.messages
+    });
+    assert_eq!(messages, 0);
 }

@@ -100,7 +100,7 @@ def note(sg, logger, event, args):
         })
     };
     assert!(found("ValueError").is_some());
-    for secret in ["a-daemons-key", "a-nats-password"] {
+    for secret in ["a-daemons-key", "a-plugins-key", "a-nats-password"] {
         assert_eq!(found(secret), None);
     }
 }

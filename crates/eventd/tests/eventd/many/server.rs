@@ -1,26 +1,22 @@
 //! A NATS server of a test's own, on the loopback interface.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
 use std::time::{Duration, Instant};
+
+use sgtk_host_fixtures::missing;
 
 /// The program, or a note that there is none.
 pub(crate) fn program() -> Option<PathBuf> {
-    static NOTE: Once = Once::new();
     let named = std::env::var_os("SGTK_HOST_NATS_SERVER").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = named.or_else(|| {
         std::env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|file| file.is_file())
     });
     if found.is_none() {
-        let note = "no nats-server is on the PATH, and SGTK_HOST_NATS_SERVER names none";
-        assert!(std::env::var_os("SGTK_HOST_NOTHING_SKIPPED").is_none(), "{note}");
-        // Not by a macro: the test harness would keep that to itself.
-        NOTE.call_once(|| drop(writeln!(io::stderr(), "skipped: {note}")));
+        missing("no nats-server is on the PATH, and SGTK_HOST_NATS_SERVER names none");
     }
     found
 }
