@@ -162,6 +162,8 @@ pub(super) async fn gather(shared: &Shared) -> Result<Status, QueueError> {
     }
     let workers = shared.workers.processes();
     shared.metrics.workers.set(workers.len() as i64);
+    shared.metrics.kept.set(state.events.cast_signed());
+    shared.metrics.kept_dead.set(state.dead.cast_signed());
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(Status {
         version,

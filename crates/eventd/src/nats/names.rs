@@ -100,6 +100,18 @@ mod tests {
         assert_eq!(parse_project_consumer(&plugin_consumer("shotgun", "/a/note.py")), None);
     }
 
+    /// Hosts of two versions run beside each other in an upgrade: these values are never to change.
+    #[test]
+    fn the_ranks_of_hosts_are_those_of_all_versions() {
+        // The first eight bytes of SHA-1 of both texts, each followed by a zero byte.
+        assert_eq!(hash(&["a", "p-shotgun-176"]), 0x38f2_efc3_7acd_c13d);
+        assert_eq!(hash(&["render-01.studio", "all-shotgun-note-1a2b3c4d"]), 0x6a57_0b6d_99be_dbb0);
+        let ranks = |key: &str| ["a", "b", "c"].map(|host| rank(host, ["a", "b", "c"], key));
+        assert_eq!(ranks("p-shotgun-1"), [1, 0, 2]);
+        assert_eq!(ranks("p-shotgun-176"), [2, 1, 0]);
+        assert_eq!(plugin_consumer("shotgun", "/plugins/note.py"), "all-shotgun-note-774864e5");
+    }
+
     #[test]
     fn hosts_agree_who_comes_first_and_one_that_goes_moves_only_its_own() {
         let all = ["a", "b", "c"];

@@ -68,6 +68,10 @@ pub struct Metrics {
     pub dead: PerLane,
     /// Events that wait.
     pub lag_events: LaneGauge,
+    /// Events that are kept, of all hosts.
+    pub kept: Gauge,
+    /// Dead letters that are kept, of all hosts.
+    pub kept_dead: Gauge,
     /// The age of the event that a lane is at.
     pub lag_seconds: LaneGauge,
     /// Whether a lane is parked.
@@ -99,6 +103,8 @@ impl Default for Metrics {
             lag_seconds: Family::default(),
             parked: Family::default(),
             workers: Gauge::default(),
+            kept: Gauge::default(),
+            kept_dead: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("events", "Events that came", metrics.events.clone());
@@ -119,6 +125,8 @@ impl Default for Metrics {
         registry.register("lag_seconds", "Age of the event that a lane is at", metrics.lag_seconds.clone());
         registry.register("parked", "Whether a lane waits at a failed event", metrics.parked.clone());
         registry.register("workers", "Worker processes", metrics.workers.clone());
+        registry.register("kept_events", "Events that are kept", metrics.kept.clone());
+        registry.register("kept_dead_letters", "Dead letters that are kept", metrics.kept_dead.clone());
         metrics
     }
 }

@@ -1,5 +1,8 @@
 //! Hosts where nothing fails.
 
+use std::collections::BTreeMap;
+
+use super::judge::judge;
 use super::studio::Many;
 
 #[test]
@@ -98,6 +101,63 @@ fn a_host_that_nobody_has_named_is_found_and_has_its_share() {
     assert!((0..20).any(|_| has_some(&mut many)), "it has nothing");
     let known = many.status("b")["hosts"].to_string();
     assert!(known.contains("\"other\""), "{known}");
+}
+
+#[test]
+fn the_host_of_a_plugin_without_toolkit_is_killed_in_the_middle_of_an_event() {
+    let Some(mut many) = Many::new(2) else { return };
+    many.studio.set("nats", "ack_wait: 10");
+    many.studio.plugin(
+        "all.py",
+        "
+import time
+
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note)
+
+def note(sg, logger, event, args):
+    done('all start', os.environ['EVENTD_HOST'], 0, event['id'])
+    time.sleep(0.2)
+    done('all done', os.environ['EVENTD_HOST'], 0, event['id'])
+",
+    );
+    let (mut hosts, _publisher) = many.start();
+    // All events as those of one project.
+    let record = |many: &Many| -> Vec<String> {
+        let lines = many.studio.record().into_iter();
+        let own = |line: String| match line.strip_prefix("all ") {
+            Some(own) => Some(own.to_owned()),
+            None => line.starts_with("gone ").then_some(line),
+        };
+        lines.filter_map(own).collect()
+    };
+    let verdict = |many: &Many| {
+        let mut ids: Vec<i64> = many.events.values().flatten().copied().collect();
+        ids.sort_unstable();
+        judge(&record(many), &BTreeMap::from([(0, ids)]))
+    };
+    many.warm_up();
+    many.studio.until("the first ones are done", || verdict(&many).lost.is_empty());
+    many.add(5);
+    let last = |many: &Many| record(many).last().cloned().unwrap();
+    let before = record(&many).len();
+    many.studio
+        .until("it is in a call", || record(&many).len() > before && last(&many).starts_with("start "));
+    let host = verdict(&many).current[&0].clone();
+    hosts[&*host].signal_all("STOP");
+    let begun = record(&many).iter().rev().find(|line| line.starts_with("start ")).cloned().unwrap();
+    many.kill(&host, hosts.remove(&*host).unwrap());
+    many.add(3);
+    many.studio.until("another host has done all", || verdict(&many).lost.is_empty());
+    many.until_all_done();
+    let verdict = verdict(&many);
+    assert!(
+        verdict.ahead.is_empty() && verdict.overlap.is_empty() && verdict.behind.is_empty(),
+        "{verdict:?}"
+    );
+    let id: i64 = begun.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(verdict.repeated.iter().all(|event| *event == (0, id)), "{begun} was in flight: {verdict:?}");
+    assert_eq!(verdict.pairs.len(), 2, "its host, and the next one: {verdict:?}");
 }
 
 #[test]

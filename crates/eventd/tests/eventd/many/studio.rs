@@ -16,7 +16,8 @@ use super::server::{self, Server};
 use crate::daemon::{Studio, event, family, python, signal_all};
 
 /// Begins and ends each event in the record, with a pause in between that is made of short ones: a process
-/// that was frozen has something left to do.
+/// that was frozen has something left to do. While a
+/// file `hold` is there no call comes to that.
 const PLUGIN: &str = "
 import time
 
@@ -30,6 +31,8 @@ def note(sg, logger, event, args):
     done('done', os.environ['EVENTD_HOST'], project, event['id'])
 
 def work(event):
+    while os.path.exists('hold'):
+        time.sleep(0.01)
     for _ in range(int(os.environ['EVENTD_WORK'])):
         time.sleep(0.01)
 ";
@@ -224,6 +227,22 @@ impl Many {
         self.studio.until("all hosts ask", all_ask);
     }
 
+    /// The ids of the events in the stream, in its order.
+    pub(crate) fn published(&self) -> Vec<i64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let context = jetstream::new(async_nats::connect(self.server.url()).await.unwrap());
+            let stream = context.get_stream("SGTK_EV").await.unwrap();
+            let mut ids = Vec::new();
+            for seq in 1..=stream.cached_info().state.last_sequence {
+                let message = stream.direct_get(seq).await.unwrap();
+                let entry: Value = serde_json::from_slice(&message.payload).unwrap();
+                ids.push(entry["id"].as_i64().unwrap());
+            }
+            ids
+        })
+    }
+
     /// Notes in the record that a host is killed, frozen or cut off: `gone`, or that it is there again: `back`.
     pub(crate) fn note(&self, what: &str, host: &str) {
         let record = fs::OpenOptions::new().append(true).create(true).open(self.studio.path("record"));
@@ -279,10 +298,26 @@ impl Many {
     /// Waits until all events are done at least once, in order and one at a time.
     pub(crate) fn until_all_done(&self) -> Verdict {
         let verdict = self.until_none_is_lost();
-        assert_eq!(verdict.ahead, [], "begun before their predecessors were done");
-        assert_eq!(verdict.overlap, [], "begun while another run of their project was on");
-        assert_eq!(verdict.behind, [], "begun again after their successors were begun");
+        let told = |wrong: &[Of]| self.told_of(wrong);
+        assert_eq!(verdict.ahead, [], "begun before their predecessors were done: {}", told(&verdict.ahead));
+        assert_eq!(verdict.overlap, [], "begun while others ran: {}", told(&verdict.overlap));
+        assert_eq!(verdict.behind, [], "begun again after their successors: {}", told(&verdict.behind));
         verdict
+    }
+
+    /// What the record has of the projects of events, and what hosts have said that is no matter of course.
+    pub(crate) fn told_of(&self, wrong: &[Of]) -> String {
+        let is_of = |line: &String| {
+            let project = line.split(' ').nth(2).and_then(|project| project.parse().ok());
+            project.is_none_or(|project: i64| wrong.iter().any(|(one, _)| *one == project))
+        };
+        let mut told: Vec<String> = self.studio.record().into_iter().filter(is_of).collect();
+        for name in ["a", "b", "c"] {
+            let log = self.log(name);
+            let warnings = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR"));
+            told.extend(warnings.map(|line| format!("{name}: {line}")));
+        }
+        told.join("\n")
     }
 
     /// Waits until all events are done at least once.
@@ -293,7 +328,7 @@ impl Many {
     }
 }
 
-/// The consumers of projects, each with the event that it has given out and that is not acknowledged.
+/// The consumers; those of projects with the event that they have given out and that is not acknowledged.
 fn consumers(url: &str) -> Vec<(Info, Option<Of>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -301,8 +336,8 @@ fn consumers(url: &str) -> Vec<(Info, Option<Of>)> {
         let stream = context.get_stream("SGTK_EV").await.unwrap();
         let infos: Vec<Info> = stream.consumers().filter_map(|info| async { info.ok() }).collect().await;
         let mut consumers = Vec::new();
-        for info in infos.into_iter().filter(|info| info.name.starts_with("p-")) {
-            let pending = if info.num_ack_pending == 0 {
+        for info in infos {
+            let pending = if info.num_ack_pending == 0 || !info.name.starts_with("p-") {
                 None
             } else {
                 let message = stream.direct_get(info.delivered.stream_sequence).await.unwrap();
