@@ -174,6 +174,76 @@ fn an_account_with_too_few_consumers_is_told_of() {
     assert!(!output.status.success() && told.contains(words) && told.contains("10026"), "{told}");
 }
 
+/// What the documentation says of several places: an account for each, and one that watches.
+const PLACES: &str = r#"
+accounts {
+  PARIS {
+    jetstream: enabled, users: [ { user: eventd-paris, password: "a-paris-password" } ]
+    exports: [ { stream: "sgtk.host.*", accounts: [WATCH] } ]
+  }
+  LONDON {
+    jetstream: enabled, users: [ { user: eventd-london, password: "a-london-password" } ]
+    exports: [ { stream: "sgtk.host.*", accounts: [WATCH] } ]
+  }
+  WATCH {
+    users: [ { user: watch, password: "a-watch-password" } ]
+    imports: [
+      { stream: { account: PARIS, subject: "sgtk.host.*" }, prefix: paris }
+      { stream: { account: LONDON, subject: "sgtk.host.*" }, prefix: london }
+    ]
+  }
+}"#;
+
+#[test]
+fn places_with_accounts_of_their_own_have_nothing_of_each_other_and_are_watched_from_a_third() {
+    let Some(program) = program() else { return };
+    let Some(python) = python() else { return };
+    let server = Server::with_lines(&program, "sync_interval: always", PLACES);
+    let address =
+        |user: &str, password: &str| format!("nats://{user}:{password}@127.0.0.1:{}", server.port());
+    let place = |name: &str| {
+        let mut many = Many::on(Server::none(), python.clone(), 2);
+        let url = address(&format!("eventd-{name}"), &format!("a-{name}-password"));
+        many.studio.set("nats", &format!("url: {url}"));
+        many.studio.set("nats", &format!("monitor: {}", server.monitor()));
+        many
+    };
+    let mut places = ["paris", "london"].map(place);
+    let _members = places.each_ref().map(|many| {
+        let publisher = many.publisher("p");
+        many.until_logged("p", "polling begins");
+        let host = many.spawn("a", &["serve", "--host", "a", "--hosts", "a"]);
+        many.until_ready("a");
+        (publisher, host)
+    });
+    // In one place alone.
+    places[0].add(3);
+    let verdict = places[0].until_all_done();
+    assert_eq!((verdict.again, verdict.pairs.len()), (0, 2), "{verdict:?}");
+    for (many, events) in places.iter().zip([6, 0]) {
+        let status = many.status("a");
+        let hosts: Vec<_> = status["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
+        assert_eq!(hosts, ["a", "p (publisher)"]);
+        many.studio.until("it has its own events", || many.status("a")["events"] == events);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let heard = runtime.block_on(async {
+        let login = ("watch".to_owned(), "a-watch-password".to_owned());
+        let options = async_nats::ConnectOptions::with_user_and_password(login.0, login.1);
+        let client = options.connect(server.url()).await.unwrap();
+        let mut heard = std::collections::BTreeSet::new();
+        let mut beats = client.subscribe("*.sgtk.host.*").await.unwrap();
+        while heard.len() < 2 {
+            let beat = futures_util::StreamExt::next(&mut beats).await.unwrap();
+            if beat.subject.as_str().ends_with(".sgtk.host.a") {
+                heard.insert(beat.subject.to_string());
+            }
+        }
+        heard.into_iter().collect::<Vec<_>>()
+    });
+    assert_eq!(heard, ["london.sgtk.host.a", "paris.sgtk.host.a"]);
+}
+
 /// A JSON Web Token as NATS has them: what `nats` says of `of`, signed by `by`.
 fn token(by: &KeyPair, of: &KeyPair, nats: &Value) -> String {
     let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());

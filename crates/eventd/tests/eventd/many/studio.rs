@@ -16,8 +16,7 @@ use super::server::{self, Server};
 use crate::daemon::{Studio, event, family, python, signal_all};
 
 /// Begins and ends each event in the record, with a pause in between that is made of short ones: a process
-/// that was frozen has something left to do. While a
-/// file `hold` is there no call comes to that.
+/// that was frozen has something left to do. While a file `hold` is there no call comes to that.
 const PLUGIN: &str = "
 import time
 
