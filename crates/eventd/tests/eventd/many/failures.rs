@@ -56,7 +56,7 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
         many.warm_up();
     }
     let verdict = many.until_all_done();
-    assert!(verdict.repeated.is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
+    assert!(many.repeated_since(warm).is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
     assert!(
         many.pairs_since(warm) <= 6 + moved,
         "{moved} projects were on hosts that were killed: {verdict:?}"
@@ -113,14 +113,14 @@ fn a_host_that_was_frozen_does_nothing_twice_when_it_wakes() {
     many.note("back", &frozen);
     many.add(2);
     let verdict = many.until_all_done();
-    let repeated: Vec<Of> = verdict.repeated.iter().copied().collect();
+    let repeated: Vec<Of> = many.repeated_since(warm).into_iter().collect();
     assert_eq!(
         verdict.twice,
         0,
         "{before} were done before it woke: {verdict:?} {}",
         many.told_of(&repeated)
     );
-    assert!(verdict.repeated.is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
+    assert!(many.repeated_since(warm).is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
     assert!(many.pairs_since(warm) <= 5 + moved, "{frozen} had {moved} projects: {verdict:?}");
 }
 
@@ -446,7 +446,7 @@ fn a_host_that_was_cut_off_runs_nothing_that_others_have_when_its_link_is_up_aga
     many.add(3);
     let verdict = many.until_all_done();
     assert_eq!(verdict.twice, twice, "{verdict:?}");
-    assert!(verdict.repeated.is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
+    assert!(many.repeated_since(warm).is_subset(&in_flight), "{in_flight:?} were in flight: {verdict:?}");
     assert!(many.pairs_since(warm) <= 5 + moved, "{cut} had {moved} projects: {verdict:?}");
     drop((hosts, publisher));
 }
@@ -501,7 +501,7 @@ fn a_host_whose_link_is_down_for_a_moment_has_its_calls_go_on() {
     assert_eq!(verdict.twice, 0, "{verdict:?}");
     let gave_up = many.log("c").contains("the NATS server was silent for too long");
     let allowed = if gave_up { cut.in_flight.clone() } else { BTreeSet::new() };
-    assert!(verdict.repeated.is_subset(&allowed), "{allowed:?} were in flight: {verdict:?}");
+    assert!(many.repeated_since(cut.warm).is_subset(&allowed), "{allowed:?} were in flight: {verdict:?}");
     assert!(many.pairs_since(cut.warm) <= 6 + cut.moved, "c had {} projects: {verdict:?}", cut.moved);
 }
 
@@ -522,7 +522,11 @@ fn a_host_whose_link_is_down_for_long_does_nothing_that_others_have() {
     many.add(3);
     let verdict = many.until_all_done();
     assert_eq!(verdict.twice, twice, "{verdict:?}");
-    assert!(verdict.repeated.is_subset(&cut.in_flight), "{:?} were in flight: {verdict:?}", cut.in_flight);
+    assert!(
+        many.repeated_since(cut.warm).is_subset(&cut.in_flight),
+        "{:?} were in flight: {verdict:?}",
+        cut.in_flight
+    );
     // Its projects come back to it.
     let has_begun =
         |many: &Many| many.studio.record()[before..].iter().any(|line| line.starts_with("start c "));

@@ -186,7 +186,9 @@ def note(sg, logger, event, args):
     let first = all(&many);
     assert!(first.iter().all(|(host, _)| *host == first[0].0), "{first:?}");
     assert!(first.is_sorted_by_key(|(_, id)| *id), "{first:?}");
-    // Its host goes: another one has it.
+    // Its host goes: another one has it, which is the next one once all ask.
+    many.until_all_done();
+    many.until_all_ask(&many.server.url());
     hosts.remove(&*first[0].0).unwrap().kill();
     many.add(5);
     many.studio.until("another host has it", || all(&many).len() >= 20);

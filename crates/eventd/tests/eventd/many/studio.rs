@@ -287,6 +287,11 @@ impl Many {
         self.studio.until(&format!("{count} events are done"), || self.done() >= count);
     }
 
+    /// The events of the record from there on that were begun more than once.
+    pub(crate) fn repeated_since(&self, length: usize) -> BTreeSet<Of> {
+        judge(&self.studio.record().split_off(length), &self.events).repeated
+    }
+
     /// The hosts and projects of the record from there on.
     pub(crate) fn pairs_since(&self, length: usize) -> usize {
         let record = self.studio.record().split_off(length);
@@ -296,7 +301,15 @@ impl Many {
 
     /// Waits until all events are done at least once, in order and one at a time.
     pub(crate) fn until_all_done(&self) -> Verdict {
-        let verdict = self.until_none_is_lost();
+        let mut verdict = self.until_none_is_lost();
+        if !verdict.overlap.is_empty() {
+            // A host that had too little time of a busy machine ends its calls as if it had been cut off, and
+            // the record does not say so. What it has done nevertheless is seen as before.
+            let silent = |name: &&str| self.log(name).contains("the NATS server was silent for too long");
+            let gone = ["a", "b", "c"].into_iter().filter(silent).map(|name| format!("gone {name}"));
+            let record: Vec<String> = gone.chain(self.studio.record()).collect();
+            verdict.overlap = judge(&record, &self.events).overlap;
+        }
         let told = |wrong: &[Of]| self.told_of(wrong);
         assert_eq!(verdict.ahead, [], "begun before their predecessors were done: {}", told(&verdict.ahead));
         assert_eq!(verdict.overlap, [], "begun while others ran: {}", told(&verdict.overlap));
