@@ -68,13 +68,11 @@ def read(path, wanted):
     are told only where the file itself has them.
     """
     parser = configuration(path)
-    written = configparser.RawConfigParser()
-    with open(path, encoding="utf-8") as file:
-        written.read_file(file, path)
     told = {}
     for section in parser.sections():
         keys = [key.lower() for key in wanted.get(section, ())]
-        own = list(written._sections.get(section, ()))
+        # As they are in the file, without the environment.
+        own = list(parser._sections[section])
         values = told[section] = {}
         for key in dict.fromkeys(own + keys):
             if not parser.has_option(section, key):
