@@ -36,7 +36,7 @@ pub(super) async fn receive(inner: Arc<Inner>) {
         let mut subscription = match inner.server.client.subscribe(format!("{inbox}.*.*")).await {
             Ok(subscription) => subscription,
             Err(error) => {
-                tracing::error!(%error, "the NATS client takes no subscription");
+                tracing::error!(%error, "the NATS client cannot subscribe");
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }

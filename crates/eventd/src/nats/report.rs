@@ -55,7 +55,7 @@ pub(super) async fn beat(inner: Arc<Inner>) {
     let mut others = match client.subscribe(format!("{}.*", names::HOSTS)).await {
         Ok(others) => others,
         Err(error) => {
-            tracing::error!(%error, "the NATS client takes no subscription: other hosts are not seen");
+            tracing::error!(%error, "the NATS client cannot subscribe: other hosts are not seen");
             return;
         }
     };

@@ -52,7 +52,7 @@ pub(super) async fn ask(inner: Arc<Inner>) {
     let mut answers = match client.subscribe(inbox.clone()).await {
         Ok(answers) => answers,
         Err(error) => {
-            tracing::error!(%error, "the NATS client takes no subscription: this host runs nothing");
+            tracing::error!(%error, "the NATS client cannot subscribe: this host runs nothing");
             return;
         }
     };
