@@ -4,7 +4,8 @@
 //!
 //! `HOSTS_PROJECTS`, `HOSTS_EVENTS` (of the burst), `HOSTS_RATE`, `HOSTS_SECONDS` (of the steady rate) and
 //! `HOSTS_WORK` (ms) set the sizes; with `HOSTS_APART` (ms) the hosts do not begin at once but one after the
-//! other; `HOSTS_TRACE` tells when a project was begun on another host than the first one; with `HOSTS_POISONED` the first project's events fail each second
+//! other; `HOSTS_TRACE` tells when a project was begun on another host than the first one; with
+//! `HOSTS_POISONED` the first project's events fail each second
 //! forever; `HOSTS_ONLY="three hosts"` runs one row, `HOSTS_URL` and `HOSTS_REPLICAS` take other servers.
 //! Needs `nats-server` on the PATH, or named by `SGTK_HOST_NATS_SERVER`.
 
@@ -288,8 +289,8 @@ async fn measure(
     let verdict = judge::judge(&lines, &events);
     assert!(verdict.lost.is_empty() && verdict.ahead.is_empty(), "{verdict:?}");
     println!(
-        "    judged: lost 0, ahead 0, overlap {}, behind {}, again {}, twice {}, (host, project) pairs {} of {} \
-         projects, {hosts} hosts",
+        "    judged: lost 0, ahead 0, overlap {}, behind {}, again {}, twice {}, (host, project) pairs {} of \
+         {} projects, {hosts} hosts",
         verdict.overlap.len(),
         verdict.behind.len(),
         verdict.again,

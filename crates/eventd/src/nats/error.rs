@@ -64,7 +64,10 @@ pub enum NatsError {
         reason: String,
     },
     /// A stream was made by somebody else.
-    #[error("the stream {stream} of the NATS server is there already with other settings: {}", differences.join("; "))]
+    #[error(
+        "the stream {stream} of the NATS server is there already with other settings: {}",
+        differences.join("; ")
+    )]
     OtherStream {
         /// Its name.
         stream: String,
@@ -72,7 +75,10 @@ pub enum NatsError {
         differences: Vec<String>,
     },
     /// A consumer was made by somebody else.
-    #[error("the consumer {consumer} of the NATS server is there already with other settings: {}", differences.join("; "))]
+    #[error(
+        "the consumer {consumer} of the NATS server is there already with other settings: {}",
+        differences.join("; ")
+    )]
     OtherConsumer {
         /// Its name.
         consumer: String,

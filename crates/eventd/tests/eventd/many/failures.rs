@@ -145,7 +145,8 @@ fn a_server_that_is_killed_and_started_again_loses_nothing() {
         assert!(verdict.twice * 100 <= total, "{verdict:?}");
         let late: BTreeSet<Of> = verdict.overlap.iter().chain(&verdict.behind).copied().collect();
         assert!(late.len() * 100 <= total, "{verdict:?}");
-        // Until a project's first host asks again, whoever asks earlier has its events: then they are its own.
+        // Until a project's first host asks again, whoever asks earlier has its events. Then it has
+        // them.
         many.until_all_ask(&many.server.url());
         many.note("back", "*");
         let since = many.studio.record().len();

@@ -1,5 +1,6 @@
-//! Judges a record of lines: `start HOST PROJECT ID`, `done HOST PROJECT ID`, `ended HOST PROJECT ID` of a run
-//! that was given up, `gone HOST` from whoever kills, freezes or cuts off a host, and `back HOST`; `*` is all hosts.
+//! Judges a record of lines: `start HOST PROJECT ID`, `done HOST PROJECT ID`, `ended HOST PROJECT ID` of a
+//! run that was given up, `gone HOST` from whoever kills, freezes or cuts off a host, and `back HOST`; `*` is
+//! all hosts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

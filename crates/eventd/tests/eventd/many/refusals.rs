@@ -123,8 +123,8 @@ fn a_stream_that_is_acknowledged_before_it_is_written_is_refused() {
     );
     for command in ["serve", "publish"] {
         let told = refused(&many, command);
-        let words = "the stream SGTK_EV of the NATS server is there already with other settings: persist_mode \
-                     is async and has to be default";
+        let words = "the stream SGTK_EV of the NATS server is there already with other settings: \
+                     persist_mode is async and has to be default";
         assert!(told.contains(words), "{told}");
     }
 }
@@ -143,8 +143,8 @@ fn a_bucket_that_is_lost_with_the_server_or_has_too_few_copies_is_refused() {
     make(&many, async |context| context.create_key_value(bucket).await.map(drop)).unwrap();
     for command in ["serve", "publish"] {
         let told = refused(&many, command);
-        let words = "the stream KV_SGTK_STATE of the NATS server is there already with other settings: storage \
-                     is memory and has to be file; max_age is 60 s and has to be 0";
+        let words = "the stream KV_SGTK_STATE of the NATS server is there already with other settings: \
+                     storage is memory and has to be file; max_age is 60 s and has to be 0";
         assert!(told.contains(words), "{told}");
     }
     // Streams with three copies, as a cluster would make them: the bucket has one.

@@ -242,7 +242,8 @@ impl Many {
         })
     }
 
-    /// Notes in the record that a host is killed, frozen or cut off: `gone`, or that it is there again: `back`.
+    /// Notes in the record that a host is killed, frozen or cut off (`gone`), or that it is there again
+    /// (`back`).
     pub(crate) fn note(&self, what: &str, host: &str) {
         let record = fs::OpenOptions::new().append(true).create(true).open(self.studio.path("record"));
         record.unwrap().write_all(format!("{what} {host}\n").as_bytes()).unwrap();
