@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sgtk_config::{ConfigError, Configs, ProjectRef, SettingError};
@@ -111,7 +112,7 @@ impl Projects {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// How projects are bootstrapped that have no configuration in the folder.

@@ -1,10 +1,11 @@
 //! A process of the projects: what it is asked for, and what comes of that.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use sgtk_config::keys::Secrets;
 use tokio::sync::{mpsc, watch};
@@ -92,7 +93,7 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock()
     }
 
     pub(super) fn takes_calls(&self) -> bool {
@@ -210,7 +211,7 @@ impl Running {
                 end = Instant::now() + KILLED;
                 continue;
             }
-            calls = self.has_ended.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.has_ended.wait_for(&mut calls, left);
         }
     }
 

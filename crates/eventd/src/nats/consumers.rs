@@ -1,7 +1,8 @@
 //! The consumers on the server: one for each project, and one for each plugin that has all events of a site.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_nats::datetime::DateTime;
@@ -74,7 +75,7 @@ impl Wanted {
 
 impl Consumers {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// The names of all consumers on the server. Quick, whatever waits for them.
@@ -86,7 +87,7 @@ impl Consumers {
     }
 
     fn listed(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listed.lock()
     }
 
     /// Somebody has said that it is there.

@@ -1,7 +1,8 @@
 //! Who is there: each host says so every few seconds, on a subject that nobody keeps.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ impl Hosts {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Beat, Duration)>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock()
     }
 
     /// Takes what one has said.

@@ -4,9 +4,9 @@
 //! frozen, or cut off, does not know that this has happened; so it runs a message only on the connection that
 //! it was pulled on, and only while the server has answered within 0.6 of that time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 /// Time since the machine was started, with the time for which it was asleep.
 pub(super) fn now() -> Duration {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -59,7 +59,7 @@ impl Lease {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// The epoch, where the lease holds now.

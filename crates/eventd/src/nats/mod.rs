@@ -37,9 +37,10 @@ mod streams;
 mod table;
 mod work;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -100,11 +101,11 @@ struct Inner {
 
 impl Inner {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     fn acks(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.acks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.acks.lock()
     }
 
     /// Does something beside, which is waited for at the end.

@@ -5,12 +5,13 @@
 //! server.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::consumers::Wanted;
@@ -33,15 +34,15 @@ pub(super) struct Windows(Mutex<HashMap<Arc<str>, Window>>);
 
 impl Windows {
     fn get(&self, site: &str) -> Option<Window> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(site).cloned()
+        self.0.lock().get(site).cloned()
     }
 
     fn set(&self, site: &Arc<str>, window: Window) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(site), window);
+        self.0.lock().insert(Arc::clone(site), window);
     }
 
     pub(super) fn all(&self) -> BTreeMap<Arc<str>, Window> {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = self.0.lock();
         windows.iter().map(|(site, window)| (Arc::clone(site), window.clone())).collect()
     }
 }

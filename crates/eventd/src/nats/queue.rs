@@ -1,6 +1,6 @@
 //! The queue that the daemon knows, by way of the server.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
@@ -212,7 +212,7 @@ impl Queue for NatsQueue {
         }
         self.inner.closed.send_replace(true);
         self.inner.table().wake_all();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
         // What was said last is on its way.

@@ -1,11 +1,12 @@
 //! How all of it is, over all hosts.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::Info;
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 
 use super::hosts::{Beat, EVERY};
 use super::record::Record;
@@ -33,19 +34,19 @@ struct Answer {
 
 impl Last {
     fn get(&self, now: Duration, longest: Duration) -> Option<State> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.0.lock();
         let is_good = |last: &&Answer| now.saturating_sub(last.at) < longest.max(last.took * RARELY);
         last.as_ref().filter(is_good).map(|last| last.state.clone())
     }
 
     fn set(&self, state: &State, at: Duration, took: Duration) {
         let answer = Answer { state: state.clone(), at, took };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        *self.0.lock() = Some(answer);
     }
 
     /// What was asked for by hand has changed it.
     pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a host says to the server by itself: that it is there, that it works, and what it wants.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subject;
@@ -120,7 +120,7 @@ pub(super) async fn work(inner: Arc<Inner>) {
 impl Inner {
     /// Has pulls have a new inbox: what was asked for by the old one does not count.
     pub(super) fn open_inbox(&self, inbox: &str) {
-        *self.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox.to_owned());
+        *self.inbox.lock() = Some(inbox.to_owned());
         self.table().forget_pulls();
         self.prod.notify_one();
     }
@@ -132,7 +132,7 @@ impl Inner {
         let (due, inbox) = {
             // Both under the table's lock: pulls that are noted belong to this inbox.
             let mut table = self.table();
-            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let inbox = self.inbox.lock().clone();
             let Some(inbox) = inbox else { return };
             (table.pulls(now, is_awaited), inbox)
         };

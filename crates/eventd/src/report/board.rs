@@ -1,9 +1,10 @@
 //! What is going on at this moment, for `status`, the page and the mails.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::plugins::{Emails, Problem};
@@ -87,7 +88,7 @@ impl SiteNote {
 
 impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// A callback begins.

@@ -1,7 +1,8 @@
 //! The timing log: a line for each callback, with the fields of shotgunEvents.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -61,7 +62,7 @@ impl Timing {
             if timed.failed { "True" } else { "False" },
             clock(delay),
         );
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(&line);
+        self.file.lock().write(&line);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Calls: each worker has a thread, on which its calls run one after the other.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use sgtk_config::PythonError;
 use sgtk_config::keys::redacted;
@@ -43,7 +44,7 @@ enum Phase {
 
 impl Job {
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock()
     }
 }
 
@@ -131,7 +132,7 @@ impl Calls {
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
+    of.lock()
 }
 
 fn never(message: String) -> Failed {

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sgtk_config::keys::redacted;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -25,7 +26,7 @@ impl Connection {
     /// Says something. A daemon that has ended hears nothing more.
     pub(super) fn send(&self, news: &News) {
         if let Ok(frame) = frame(news) {
-            let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut socket = self.socket.lock();
             let _ = socket.write_all(&frame);
         }
     }

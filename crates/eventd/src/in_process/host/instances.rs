@@ -6,9 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use sgtk_host::pyo3::prelude::*;
 use sgtk_host::{Engine, Error, Host};
 
@@ -90,11 +91,11 @@ impl Instances {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     fn hosts(&self) -> MutexGuard<'_, Vec<Host>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hosts.lock()
     }
 
     fn host(&self, place: usize) -> sgtk_host::Result<Host> {
@@ -310,7 +311,7 @@ impl Instance {
         loop {
             match &*alive {
                 Alive::Yes(engine) => return Ok(Arc::clone(engine)),
-                Alive::Soon => alive = self.changed.wait(alive).unwrap_or_else(PoisonError::into_inner),
+                Alive::Soon => self.changed.wait(&mut alive),
                 Alive::No => break,
             }
         }
@@ -324,7 +325,7 @@ impl Instance {
     }
 
     fn alive(&self) -> MutexGuard<'_, Alive> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.engine.lock()
     }
 
     /// Drops the import state. Waits for its turn.

@@ -1,9 +1,10 @@
 //! What the writer does: each job writes its rows, and says what follows in memory once they are committed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use rusqlite::Connection;
 
 use super::memory::{LaneMemory, Memory, Placed};

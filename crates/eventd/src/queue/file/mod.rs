@@ -17,11 +17,12 @@ mod writer;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use self::jobs::{Job, Outcome};
@@ -74,7 +75,7 @@ impl FileQueue {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     /// Waits for messages: at least one.
@@ -102,7 +103,7 @@ impl FileQueue {
 
     async fn order(&self, job: Job) -> Result<Outcome, QueueError> {
         let (sender, answer) = oneshot::channel();
-        let sent = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send((job, sender));
+        let sent = self.orders.lock().send((job, sender));
         if sent.is_err() {
             return Err(QueueError::Closed);
         }

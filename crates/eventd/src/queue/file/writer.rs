@@ -1,10 +1,11 @@
 //! The one thread that has the file. What waits together is written in one transaction.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -43,7 +44,7 @@ pub(super) struct Writer {
 
 impl Writer {
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     /// Works until it is told to end, or nobody can give orders any more.
@@ -154,7 +155,7 @@ impl Writer {
         let mut results = Vec::with_capacity(jobs.len());
         let mut effects: Vec<Effect> = Vec::new();
         for job in jobs {
-            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let memory = self.memory.lock();
             match job.write(&transaction, memory) {
                 Ok((outcome, effect)) => {
                     effects.push(effect);
@@ -165,7 +166,7 @@ impl Writer {
             }
         }
         transaction.commit().map_err(sqlite)?;
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock();
         for effect in effects {
             effect(&mut memory);
         }

@@ -10,8 +10,9 @@ mod record;
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use sgtk_config::keys::redacted;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Event, Subscriber};
@@ -82,7 +83,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     fn write(&self, mut record: Record) {
