@@ -263,8 +263,10 @@ def note(sg, logger, event, args):
     let ids = studio.events("A", &[None; 20]);
     let good: Vec<_> = ids.iter().map(|id| format!("good {id}")).collect();
     assert_eq!(studio.until_recorded(20), good);
-    let status = studio.said(&["status"]);
-    assert!(status.lines().any(|line| line.starts_with("a_slow") && line.contains("running")), "{status}");
+    // Its process may be started later than the other one's.
+    studio.until("the slow one runs", || {
+        studio.said(&["status"]).lines().any(|line| line.starts_with("a_slow") && line.contains("running"))
+    });
     fs::write(studio.path("go"), "").unwrap();
     let slow: Vec<_> = ids.iter().map(|id| format!("slow {id}")).collect();
     assert_eq!(studio.until_recorded(40)[20..], slow);
