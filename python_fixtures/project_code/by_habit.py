@@ -88,9 +88,14 @@ def by_importer():
         path = os.path.join(folder, "habits.zip")
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("by_habit_importer.py", SOURCE)
-        spec = zipimport.zipimporter(path).find_spec("by_habit_importer")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        importer = zipimport.zipimporter(path)
+        if sys.version_info < (3, 10):
+            module = importer.load_module("by_habit_importer")
+            sys.modules.pop("by_habit_importer", None)
+        else:
+            spec = importer.find_spec("by_habit_importer")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
         sys.path_importer_cache.pop(path, None)
         return module.versions()
 
