@@ -41,8 +41,8 @@
 //! # Limits
 //!
 //! C extensions, the process's environment and its threads are shared by all projects, and a core's import
-//! that hangs in C code cannot be stopped. `docs/in-process.md` has the whole list. CPython 3.9 to 3.13 with the GIL;
-//! the interpreter is never finalized.
+//! that hangs in C code cannot be stopped. `docs/in-process.md` has the whole list. CPython 3.9 to 3.13 with
+//! the GIL; the interpreter is never finalized.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(doctest)]

@@ -71,8 +71,8 @@ pub(super) fn of_exception(py: Python<'_>, error: &PyErr, step: BootstrapStep) -
     }
 }
 
-/// Whether the client itself has raised the exception over what it was answered, such as a proxy's page, or JSON
-/// that is cut. Its own exceptions say what they are, but for the plain `ShotgunError`.
+/// Whether the client itself has raised the exception over what it was answered, such as a proxy's page, or
+/// JSON that is cut. Its own exceptions say what they are, but for the plain `ShotgunError`.
 fn is_of_sites_answer(py: Python<'_>, error: &PyErr) -> bool {
     let classes = class_names(py, error);
     let is = |names: &[&str]| classes.first().is_some_and(|class| names.contains(&class.as_str()));

@@ -144,8 +144,8 @@ impl Inner {
         Ok(state)
     }
 
-    /// Imports a core whose files another project's import has read: they are looked at once, afterwards. `None`
-    /// where they are others by then, so that they have to be looked at before the import as well.
+    /// Imports a core whose files another project's import has read: they are looked at once, afterwards.
+    /// `None` where they are others by then, so that they have to be looked at before the import as well.
     fn import_known(
         &self,
         py: Python<'_>,

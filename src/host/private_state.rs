@@ -218,8 +218,8 @@ impl PrivateState {
         threads::end(py, &states, Instant::now() + grace)
     }
 
-    /// Drops the state for good, and gives its memory back in time. Where a late import of a thread that is left has
-    /// it in place at this moment, that thread does so when it lets go.
+    /// Drops the state for good, and gives its memory back in time. Where a late import of a thread that is
+    /// left has it in place at this moment, that thread does so when it lets go.
     pub(crate) fn retire(&self, py: Python<'_>) {
         self.let_go_of_those_before(py);
         let state = {

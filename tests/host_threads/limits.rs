@@ -1,5 +1,5 @@
-//! What isolation in one process cannot do, as `docs/in-process.md` has it: each is tried, so that the list is
-//! neither longer than it has to be, nor shorter.
+//! What isolation in one process cannot do, as `docs/in-process.md` has it: each is tried, so that the list
+//! is neither longer than it has to be, nor shorter.
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;

@@ -11,7 +11,7 @@ use crate::support::host;
 use crate::workshop::{alone, eval, run};
 
 /// Each setting: how it is made, and an expression for what it is.
-const SETTINGS: [(&str, &str, &str); 49] = [
+const SETTINGS: [(&str, &str, &str); 53] = [
     (
         "opener",
         "import urllib.request; urllib.request.install_opener(urllib.request.build_opener())",
@@ -203,6 +203,22 @@ const SETTINGS: [(&str, &str, &str); 49] = [
         "import locale; locale.setlocale(locale.LC_TIME, 'C.UTF-8')",
         "__import__('locale').setlocale(__import__('locale').LC_TIME)",
     ),
+    (
+        "first day of the week",
+        "import calendar; calendar.setfirstweekday(6)",
+        "__import__('calendar').firstweekday()",
+    ),
+    (
+        "domain of messages",
+        "import gettext; gettext.textdomain('studio')",
+        "__import__('gettext').textdomain()",
+    ),
+    (
+        "encoder of JSON",
+        "import json; json._default_encoder = json.JSONEncoder(indent=1)",
+        "__import__('json').dumps([1])",
+    ),
+    ("reader of netrc", "import netrc; netrc.netrc = len", "__import__('netrc').netrc is len"),
     (
         "thresholds of the collector",
         "import gc; gc.set_threshold(5000, 7, 7)",

@@ -148,8 +148,8 @@ pub(crate) fn is_made_by_code(class: &Bound<'_, PyType>) -> bool {
     unsafe { ffi::PyType_HasFeature(class.as_type_ptr(), ffi::Py_TPFLAGS_HEAPTYPE) != 0 }
 }
 
-/// A class's own dictionary, to be read only. None of a built-in class that keeps it elsewhere, as CPython 3.12
-/// and later do.
+/// A class's own dictionary, to be read only. None of a built-in class that keeps it elsewhere, as CPython
+/// 3.12 and later do.
 pub(crate) fn class_dict<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyDict>> {
     // SAFETY: the object is a class and the interpreter is held; the field is a borrowed reference or null.
     let dict = unsafe { Bound::from_borrowed_ptr_or_opt(class.py(), (*class.as_type_ptr()).tp_dict) };

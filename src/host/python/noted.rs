@@ -145,8 +145,8 @@ struct Generator {
     state: [Py<PyAny>; 2],
 }
 
-/// Settings that are one number: the modules that have their functions, and how these are called. The first is
-/// in C, and where both are one it tells what is set where it is not given anything.
+/// Settings that are one number: the modules that have their functions, and how these are called. The first
+/// is in C, and where both are one it tells what is set where it is not given anything.
 const NUMBERS: [(&[&str], [&str; 2]); 3] = [
     (&["sys"], ["getdlopenflags", "setdlopenflags"]),
     (&["gc"], ["get_debug", "set_debug"]),

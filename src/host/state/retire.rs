@@ -67,8 +67,8 @@ pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     }
 }
 
-/// Collects what is left of dropped states where that is much of what there is. It looks at all objects of the
-/// interpreter, so that each time would take the longer the more states are alive.
+/// Collects what is left of dropped states where that is much of what there is. It looks at all objects of
+/// the interpreter, so that each time would take the longer the more states are alive.
 pub(crate) fn reclaim_in_time(py: Python<'_>) {
     if DROPPED.load(Ordering::Relaxed) * ALIVE_FOR_EACH_DROPPED > ImportState::alive() {
         reclaim(py);

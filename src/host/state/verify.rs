@@ -24,8 +24,8 @@ pub(crate) fn sgtk_in_place<'py>(py: Python<'py>, state: &ImportState) -> Result
 }
 
 /// The `sgtk` module of the state that is in place, for a lease. The project's own, where other threads have
-/// taken it out of `sys.modules` meanwhile, for a moment or by mistake, or have put another in its place: that
-/// is theirs to answer for, when their lease ends.
+/// taken it out of `sys.modules` meanwhile, for a moment or by mistake, or have put another in its place:
+/// that is theirs to answer for, when their lease ends.
 ///
 /// # Errors
 /// [`Error::NotInPlace`].

@@ -183,8 +183,8 @@ pub(crate) fn note_imported(py: Python<'_>) -> PyResult<()> {
     noted
 }
 
-/// Takes what has changed of the standard library since, while a project is in place, as that of the code from
-/// this file: the project's, or everybody's where the file is nobody's. It stays in place.
+/// Takes what has changed of the standard library since, while a project is in place, as that of the code
+/// from this file: the project's, or everybody's where the file is nobody's. It stays in place.
 pub(crate) fn settle(py: Python<'_>, file: Option<&str>) -> PyResult<()> {
     let mut replaced = Replaced::new();
     let settled = World::lock(py).and_then(|mut world| world.settle(py, file, &mut replaced));

@@ -1,5 +1,5 @@
-//! What a host knows of its projects: who is imported and was used when, what events call them, whether edited
-//! files can be taken.
+//! What a host knows of its projects: who is imported and was used when, what events call them, whether
+//! edited files can be taken.
 
 pub(crate) mod found;
 pub(crate) mod residents;

@@ -2,12 +2,12 @@
 //! dictionary of loggers, the root logger's handlers and the variables of the environment while it does not
 //! have its turn.
 //!
-//! `sys`, the manager of the loggers, the root logger and `os.environ` are given classes with data descriptors of these names.
-//! Code that [acts for a project](acting_for) whose turn this thread does not have gets a view of that
-//! project's own; all other code gets the interpreter's own object, and the import system's C code reads
-//! below the descriptors. A view is a subclass of `list` or `dict`. Each operation on it is one step that
-//! works on the interpreter's object where the project is in place, and on what is parked where it is not
-//! ([`off_turn`](crate::host::state::off_turn)).
+//! `sys`, the manager of the loggers, the root logger and `os.environ` are given classes with data
+//! descriptors of these names. Code that [acts for a project](acting_for) whose turn this thread does not
+//! have gets a view of that project's own; all other code gets the interpreter's own object, and the import
+//! system's C code reads below the descriptors. A view is a subclass of `list` or `dict`. Each operation on
+//! it is one step that works on the interpreter's object where the project is in place, and on what is parked
+//! where it is not ([`off_turn`](crate::host::state::off_turn)).
 
 mod attribute;
 mod call;

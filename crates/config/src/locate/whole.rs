@@ -163,8 +163,8 @@ impl CoresOnDisk {
         self.judged(location.project(), location.install_core(), watch.files().clone())
     }
 
-    /// As [`whole`](Self::whole), for a core that a bootstrap starts from, by its install folder: its files as
-    /// they are now.
+    /// As [`whole`](Self::whole), for a core that a bootstrap starts from, by its install folder: its files
+    /// as they are now.
     ///
     /// # Errors
     /// [`CoreChanging`].

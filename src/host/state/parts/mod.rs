@@ -128,8 +128,8 @@ parts! {
     socket_timeout: SettingPart<socket_timeout::SocketTimeout>,
     /// The filters of `warnings`, the root logger's handlers, and so on.
     standard_lists: standard_lists::StandardLists,
-    /// What code replaces in modules and classes of the standard library: also `urllib.request.install_opener` and the
-    /// function that makes contexts for `https`.
+    /// What code replaces in modules and classes of the standard library: also
+    /// `urllib.request.install_opener` and the function that makes contexts for `https`.
     standard_attributes: standard_attributes::StandardAttributes,
     /// The current folder.
     working_folder: working_folder::WorkingFolder,

@@ -7,9 +7,9 @@ use crate::host::python::signals;
 use crate::host::state::layers::Replaced;
 use crate::host::state::part::{Part, Visit};
 
-/// See the module's documentation. What a project sets is its own, and the daemon's comes back when it leaves.
-/// Handlers of signals only come back: they are set on Python's main thread alone, and leases are taken on
-/// any.
+/// See the module's documentation. What a project sets is its own, and the daemon's comes back when it
+/// leaves. Handlers of signals only come back: they are set on Python's main thread alone, and leases are
+/// taken on any.
 pub(crate) struct NotedSettings;
 
 impl Part for NotedSettings {

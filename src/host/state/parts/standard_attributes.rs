@@ -1,7 +1,7 @@
 //! What code replaces in the standard library, or adds to it: in its modules (`socket.socket` by a class that
 //! goes through a proxy, `tempfile.tempdir`, `os.environ` as a whole), in its classes
-//! (`HTTPConnection.debuglevel`), in the dictionaries that it registers things in (`logging.addLevelName`), in
-//! the root logger.
+//! (`HTTPConnection.debuglevel`), in the dictionaries that it registers things in (`logging.addLevelName`),
+//! in the root logger.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,8 +122,7 @@ impl Part for StandardAttributes {
 
     fn leave(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let py = visit.py;
-        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
-        let changed = changed.collect::<Vec<_>>();
+        let changed = self.changed(py);
         if !changed.is_empty() {
             self.gather(py, own, visit.replaced);
         }
@@ -147,8 +146,7 @@ impl Part for StandardAttributes {
 
     fn keep_for_daemon(&mut self, visit: &mut Visit<'_, '_>, own: &mut Self::Share) -> PyResult<()> {
         let py = visit.py;
-        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
-        for place in changed.collect::<Vec<_>>() {
+        for place in self.changed(py) {
             let Some(before) = self.base(py, place).map(|base| base.clone().unbind()) else { continue };
             self.take_base(py, place, visit.replaced)?;
             let Some((holder, base)) = self.places.get(place).and_then(|place| place.found.as_ref()) else {
@@ -210,8 +208,7 @@ impl StandardAttributes {
         is_for_all: bool,
         replaced: &mut Replaced,
     ) -> PyResult<()> {
-        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
-        let changed = changed.collect::<Vec<_>>();
+        let changed = self.changed(py);
         if changed.is_empty() {
             return Ok(());
         }
@@ -246,11 +243,15 @@ impl StandardAttributes {
         Ok(())
     }
 
-    /// In the places that have changed, puts all that is not as the daemon has it, and is the project's, in the
-    /// place of what was known of it.
+    /// The places that are not as they were last known to have to be.
+    fn changed(&self, py: Python<'_>) -> Vec<usize> {
+        self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place).collect()
+    }
+
+    /// In the places that have changed, puts all that is not as the daemon has it, and is the project's, in
+    /// the place of what was known of it.
     fn gather(&self, py: Python<'_>, own: &mut Vec<Own>, replaced: &mut Replaced) {
-        let changed = self.stamps.iter().filter(|stamp| !stamp.is_known(py)).map(|stamp| stamp.place);
-        let places = changed.collect::<Vec<usize>>();
+        let places = self.changed(py);
         let found = places.iter().flat_map(|place| self.changes(py, *place)).collect();
         let (gone, others) =
             std::mem::take(own).into_iter().partition(|one: &Own| places.contains(&one.place));

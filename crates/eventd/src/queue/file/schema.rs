@@ -134,10 +134,7 @@ pub(super) fn name(connection: &Connection) -> rusqlite::Result<String> {
 /// Opens the state, or makes it. To be called with its lock.
 pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);
-    let refused = |error: std::io::Error| QueueError::Write {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    };
+    let refused = |error| refused(path, &error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(refused)?;
     }
@@ -169,6 +166,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     Ok(connection)
 }
 
+fn refused(path: &Path, error: &std::io::Error) -> QueueError {
+    QueueError::Write { path: path.display().to_string(), reason: error.to_string() }
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -184,10 +185,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// emptied, and is not one whose making was broken off.
 fn make(path: &Path) -> Result<(), QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);
-    let refused = |error: std::io::Error| QueueError::Write {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    };
+    let refused = |error| refused(path, &error);
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
