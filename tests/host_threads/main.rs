@@ -19,6 +19,7 @@ mod observability;
 mod off_turn;
 mod process_settings;
 mod scene;
+mod standard_library;
 mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]

@@ -8,8 +8,9 @@ use std::cell::Cell;
 use std::ptr;
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyIterator, PyList};
 
 /// A dictionary's keys and values, in order.
 pub(crate) type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
@@ -158,6 +159,26 @@ fn compact(dict: Bound<'_, PyDict>) -> Bound<'_, PyDict> {
 /// keys.
 pub(crate) fn get<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     dict.get_item(key).ok().flatten()
+}
+
+/// The keys that were added after this one, the newest first; all where it is not there.
+pub(crate) fn keys_after<'py>(
+    dict: &Bound<'py, PyDict>,
+    known: Option<&Py<PyAny>>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let is_new = |key: &PyResult<Bound<'py, PyAny>>| {
+        known.is_none_or(|known| key.as_ref().map_or(true, |key| !key.is(known)))
+    };
+    newest_first(dict)?.take_while(is_new).collect()
+}
+
+/// The key that was added last.
+pub(crate) fn newest_key<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    newest_first(dict)?.next().transpose()
+}
+
+fn newest_first<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyIterator>> {
+    dict.call_method0(intern!(dict.py(), "__reversed__"))?.try_iter()
 }
 
 /// Whether the list holds the very same objects in the same order.

@@ -18,6 +18,7 @@ pub(super) mod standard_attributes;
 pub(super) mod standard_lists;
 mod standard_names;
 mod standard_places;
+mod standard_watched;
 mod sys_attributes;
 mod time_zone;
 mod working_folder;

@@ -4,9 +4,11 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyModule, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyModule, PyString, PyType};
 
-use crate::host::python::modules::function_globals;
+use crate::host::python::modules::{
+    Origin, class_module, function_globals, is_in_stdlib, origin, own_name, text_of,
+};
 use crate::host::python::names::Names;
 
 /// Modules that were loaded meanwhile, and what this library has wrapped.
@@ -22,6 +24,28 @@ pub(super) fn is_everybodys(value: &Bound<'_, PyAny>) -> bool {
         holder.is_some_and(|holder| !holder.is_instance_of::<PyModule>())
     };
     value.is_instance_of::<PyModule>() || is_of_rust() || is_ours()
+}
+
+/// Whether a class or a function is of this module, or of one below it: what a module loads when it is asked
+/// for first, as `concurrent.futures` does.
+pub(super) fn is_of_module(value: &Bound<'_, PyAny>, module: &Bound<'_, PyString>) -> bool {
+    let of = match function_globals(value) {
+        Some(globals) => text_of(globals.get_item(&Names::of(value.py()).name)),
+        None => value.cast::<PyType>().ok().and_then(|class| class_module(class)),
+    };
+    of.zip(module.to_str().ok()).is_some_and(|(of, module)| {
+        of.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+/// Whether a module is what the standard library has under this name.
+pub(super) fn is_of_stdlib(name: &str, module: &Bound<'_, PyAny>) -> bool {
+    let lies_there = match origin(module) {
+        Origin::Path(path) => is_in_stdlib(&path),
+        Origin::Interpreter => true,
+        Origin::Made => false,
+    };
+    lies_there && own_name(module).is_some_and(|own| own == name)
 }
 
 pub(super) fn put(
