@@ -512,6 +512,55 @@ fn plugins_and_hooks_that_are_away_for_a_moment_are_gone_on_with() {
 }
 
 #[test]
+fn a_file_that_is_empty_while_it_is_saved_and_a_folder_that_is_while_its_disk_is_away_decide_nothing() {
+    isolated(
+        "upgrades::a_file_that_is_empty_while_it_is_saved_and_a_folder_that_is_while_its_disk_is_away_decide_nothing",
+        || {
+            let (configs, share) = (bundled().unwrap(), tempfile::tempdir().unwrap());
+            let plugins = share.path().join("plugins");
+            let plugin = plugins.join("tells.py");
+            let write =
+                |word: &str| fs::write(&plugin, format!("def tell():\n    return {word:?}\n")).unwrap();
+            let templates = configs.config("project_a").join("config/core/templates.yml");
+            let settings = configs.config("project_a").join("config");
+            fs::create_dir(&plugins).unwrap();
+            write("one");
+            fs::write(&templates, "paths: {}\n").unwrap();
+            let host = options(&configs).revalidate_after(Duration::ZERO).plugin_path(&plugins);
+            let host = host.settle_after(Duration::from_secs(3600)).build().unwrap();
+            let tell = || {
+                let told = |sgtk: &Bound<'_, PyModule>| {
+                    let plugin = sgtk.py().import("importlib")?.call_method1("import_module", ("tells",))?;
+                    Ok((plugin.call_method0("tell")?.extract::<String>()?, sgtk.as_ptr() as usize))
+                };
+                host.with_sgtk("project_a", told).unwrap()
+            };
+            let first = tell();
+            for file in [&plugin, &templates] {
+                fs::write(file, "").unwrap();
+                assert_eq!(tell(), first);
+            }
+            fs::write(&templates, "paths: {}\n").unwrap();
+            write("two");
+            let second = tell();
+            assert_eq!(second.0, "two");
+            // A mount point of long ago.
+            for folder in [&plugins, &settings] {
+                let away = folder.with_extension("away");
+                fs::rename(folder, &away).unwrap();
+                fs::create_dir(folder).unwrap();
+                let long_ago = SystemTime::now() - Duration::from_secs(1_000_000);
+                fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+                assert_eq!(tell(), second);
+                fs::remove_dir(folder).unwrap();
+                fs::rename(&away, folder).unwrap();
+                assert_eq!(tell(), second);
+            }
+        },
+    );
+}
+
+#[test]
 fn edited_hooks_and_settings_of_a_configuration_are_seen() {
     isolated("upgrades::edited_hooks_and_settings_of_a_configuration_are_seen", || {
         let configs = bundled().unwrap();

@@ -92,6 +92,25 @@ impl Stamp {
         self.modified() > other.modified() || self.entry_changed() > other.entry_changed()
     }
 
+    /// Whether it is the same file, or folder, and was written to since it was as `before` says.
+    pub(crate) fn is_rewritten(self, before: Self) -> bool {
+        match (self.0, before.0) {
+            (
+                State::There { identity, modified, .. },
+                State::There { identity: other, modified: other_modified, .. },
+            ) => identity.is_file(&other) && modified != other_modified,
+            _ => false,
+        }
+    }
+
+    /// In bytes; nothing of a file that is missing or cannot be looked at.
+    pub(crate) fn size(self) -> Option<u64> {
+        match self.0 {
+            State::There { size, .. } => Some(size),
+            State::Missing | State::Unreadable => None,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn written(at: SystemTime) -> Self {
         Self(State::There { identity: Identity::written(at), size: 0, modified: Some(at) })

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -269,6 +269,34 @@ fn plugins_that_are_away_for_a_moment_are_gone_on_with() {
     assert!(error.contains("No module named 'helping'"), "{error}");
     fs::write(&helper, "WORD = 'two'\n").unwrap();
     assert_eq!((tell(&patient).unwrap(), tell(&hasty).unwrap()), ("two".to_owned(), "two".to_owned()));
+}
+
+#[test]
+fn a_plugin_that_is_empty_while_it_is_saved_and_a_folder_that_is_while_its_disk_is_away_decide_nothing() {
+    let studio = Studio::new();
+    let plugins = studio.plugins.path().join("share");
+    let plugin = plugins.join("tells.py");
+    fs::create_dir(&plugins).unwrap();
+    fs::write(&plugin, "def tell():\n    return 'one'\n").unwrap();
+    let pool = studio.options(false).plugin_path(&plugins).settle_after(Duration::from_secs(3600));
+    let pool = pool.build().unwrap();
+    let call = |function: &str| pool.call::<Value>("project_a", Call::new(function)).unwrap();
+    let tell = || (call("tells:tell"), call("os:getpid"));
+    let first = tell();
+    fs::write(&plugin, "").unwrap();
+    assert_eq!(tell(), first);
+    fs::write(&plugin, "def tell():\n    return 'two'\n").unwrap();
+    let second = tell();
+    assert_eq!(second.0, "two");
+    // A mount point of long ago.
+    fs::rename(&plugins, plugins.with_extension("away")).unwrap();
+    fs::create_dir(&plugins).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(1_000_000);
+    fs::File::open(&plugins).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(tell(), second);
+    fs::remove_dir(&plugins).unwrap();
+    fs::rename(plugins.with_extension("away"), &plugins).unwrap();
+    assert_eq!(tell(), second);
 }
 
 #[test]
