@@ -59,7 +59,7 @@ impl Inner {
         if self.residents.kept(project).as_ref() == Some(&on_disk) {
             return None;
         }
-        if let Err(unsound) = sound::check(py, changed.rest.iter().map(|file| file.as_path())) {
+        if let Err(unsound) = sound::check(py, changed.rest.files()) {
             if self.residents.keep(project, Some(on_disk)) {
                 tracing::warn!(project, %unsound, "files were edited; going on with what is in memory");
             }

@@ -53,7 +53,9 @@ pub use setting::SettingError;
 
 // For `sgtk-host` and `sgtk-pool`, which import what they look at.
 #[doc(hidden)]
-pub use locate::{BeforeImport, Changed, CoreChanging, CoresOnDisk, ProjectWatch, snapshot};
+pub use locate::{
+    BeforeImport, Changed, ChangedFiles, CoreChanging, CoresOnDisk, FolderWatch, ProjectWatch, snapshot,
+};
 // For `sgtk-host`, which compiles.
 #[doc(hidden)]
 pub use code_cache::{CodeKey, CodeStore, UnusableCodeCache};

@@ -138,7 +138,9 @@ impl Workers {
     /// The workers' files cannot be written, or an option cannot work.
     pub fn new(options: WorkerOptions) -> Result<Workers, WorkersError> {
         let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
-        let plain = builder(&home, &options, Configs::new(home.folder())).plain(PLAIN).build()?;
+        let plain = builder(&home, &options, Configs::new(home.folder())).plain(PLAIN);
+        // Its files are the daemon's own, and it keeps plugins' state: it is not replaced for them.
+        let plain = plain.revalidate_after(None).build()?;
         Workers { plain, projects: None, home }.serving(options)
     }
 

@@ -39,6 +39,7 @@ mod bootstrapped;
 mod configs;
 mod evidence;
 mod fallback;
+mod folder_watch;
 mod footprint;
 mod interpreter_file;
 mod interrupted;
@@ -56,6 +57,7 @@ mod whole;
 
 pub use configs::Configs;
 pub use fallback::StudioFallback;
+pub use folder_watch::{ChangedFiles, FolderWatch};
 pub use location::{CoreKind, CoreLocation};
 pub use overview::Listed;
 pub use project_watch::{Changed, ProjectWatch, snapshot};

@@ -1,26 +1,19 @@
 //! What a project's import has read, and whether that is still what is on disk.
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use super::folder_watch::{ChangedFiles, FolderWatch, rest};
 use super::{BeforeImport, CoreLocation, CoreWatch};
-use crate::disk::{Fingerprint, Stamp, presence};
+use crate::disk::Fingerprint;
 
 /// The files that a project's core, its configuration's settings and hooks, and the plugins come from, as
 /// they were before its import.
 #[derive(Clone, Debug)]
 pub struct ProjectWatch {
     core: CoreWatch,
-    plugins: Vec<PathBuf>,
     /// The configuration and the plugins.
-    rest: Fingerprint,
-    /// The folders of those, each as it was.
-    folders: Vec<(PathBuf, Stamp)>,
-    begun: SystemTime,
-    /// When each file of those that is gone, or has nothing in it any more, was first seen so.
-    lost: HashMap<PathBuf, Instant>,
+    rest: FolderWatch,
 }
 
 /// The files that are not what they were.
@@ -29,17 +22,7 @@ pub struct Changed {
     /// Of the core.
     pub core: Vec<PathBuf>,
     /// Of the configuration and the plugins.
-    pub rest: Vec<PathBuf>,
-    gone: Option<Gone>,
-}
-
-/// A file, or a whole folder, of the configuration's or the plugins' that is gone, or has nothing in it any
-/// more.
-#[derive(Debug)]
-struct Gone {
-    path: PathBuf,
-    /// For how long, as far as was seen; `None` for a whole folder.
-    since: Option<Duration>,
+    pub rest: ChangedFiles,
 }
 
 impl Changed {
@@ -49,26 +32,15 @@ impl Changed {
         self.core.is_empty() && self.rest.is_empty()
     }
 
-    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted yet:
-    /// the folder of all of them is away, as on a disk that is not mounted, or it went less than `quiet` ago,
-    /// as it does while an editor or a copy puts another in its place.
+    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted yet.
     #[must_use]
     pub fn gone_for_now(&self, quiet: Duration) -> Option<String> {
-        let Gone { path, since } = self.gone.as_ref()?;
-        let is_there = !is_gone(path);
-        let path = path.display();
-        match (since, is_there) {
-            (None, false) => Some(format!("{path} is not there")),
-            (None, true) => Some(format!("{path} is another folder than it was, or cannot be listed")),
-            (Some(since), _) if since >= &quiet => None,
-            (Some(_), false) => Some(format!("{path} is gone since less than {quiet:?}")),
-            (Some(_), true) => Some(format!("{path} has nothing in it since less than {quiet:?}")),
-        }
+        self.rest.gone_for_now(quiet)
     }
 
     /// All of them.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.core.iter().chain(&self.rest).map(PathBuf::as_path)
+        self.core.iter().map(PathBuf::as_path).chain(self.rest.files())
     }
 }
 
@@ -86,14 +58,8 @@ impl ProjectWatch {
     }
 
     fn with_core(core: CoreWatch, plugins: &[String]) -> Self {
-        let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
-        let begun = SystemTime::now();
-        let settings = core.location().pipeline_configuration().map(|folder| folder.join("config"));
-        let folders =
-            plugins.iter().cloned().chain(settings).map(|folder| (folder.clone(), Stamp::at(&folder)));
-        let folders = folders.collect();
-        let rest = rest(core.location(), &plugins);
-        Self { core, plugins, rest, folders, begun, lost: HashMap::new() }
+        let rest = FolderWatch::of(core.location().pipeline_configuration(), plugins);
+        Self { core, rest }
     }
 
     /// The part of it that is the core's.
@@ -105,175 +71,18 @@ impl ProjectWatch {
     /// What has changed: of the core's files all while the core settles and from time to time, else the few
     /// that change with each upgrade.
     pub fn changed(&mut self) -> Changed {
-        let core = self.core.changed();
-        self.with_rest(core)
+        Changed { core: self.core.changed(), rest: self.rest.changed() }
     }
 
     /// What has changed, of all.
     #[must_use]
     pub fn changed_of_all(&mut self) -> Changed {
-        let core = self.core.changed_since();
-        self.with_rest(core)
-    }
-
-    fn with_rest(&mut self, core: Vec<PathBuf>) -> Changed {
-        let now = rest(self.core.location(), &self.plugins);
-        let rest: Vec<_> = self.rest.changed(&now).map(Path::to_owned).collect();
-        let gone = self.gone(&rest, &now);
-        Changed { core, rest, gone }
-    }
-
-    fn gone(&mut self, changed: &[PathBuf], now: &Fingerprint) -> Option<Gone> {
-        let is_lost = |file: &&PathBuf| is_gone(file) || self.was_emptied(file, now);
-        let lost: HashSet<&PathBuf> = changed.iter().filter(is_lost).collect();
-        self.lost.retain(|file, _| lost.contains(file));
-        if lost.is_empty() {
-            return None;
-        }
-        if let Some((folder, _)) = self.folders.iter().find(|(folder, before)| is_away(folder, *before, now))
-        {
-            return Some(Gone { path: folder.clone(), since: None });
-        }
-        let clock = SystemTime::now();
-        let (since, path) = lost.into_iter().map(|path| (self.lost_for(path, clock), path)).min()?;
-        Some(Gone { path: path.clone(), since: Some(since) })
-    }
-
-    /// For how long the file has been gone, or empty, as far as can be told.
-    fn lost_for(&mut self, path: &Path, clock: SystemTime) -> Duration {
-        // One that is empty says itself when it was written to. Of one that is gone its folder says when an
-        // entry was last changed, but so it does of others. What is seen counts too: nobody may have looked
-        // for long, and a disk's clock may be another.
-        let seen = self.lost.entry(path.to_owned()).or_insert_with(Instant::now).elapsed();
-        let told_by = path.ancestors().find(|place| !is_gone(place));
-        let at = told_by.and_then(|place| fs::metadata(place).ok()?.modified().ok());
-        // It was there when this was begun: a change before that says nothing of it.
-        let at = at.filter(|at| *at > self.begun);
-        let by_disk = at.and_then(|at| clock.duration_since(at).ok());
-        by_disk.map_or(seen, |by_disk| by_disk.max(seen))
-    }
-
-    /// Whether the file had something in it and has nothing any more, as while it is written anew.
-    fn was_emptied(&self, file: &Path, now: &Fingerprint) -> bool {
-        self.rest.stamp(file).size().is_some_and(|size| size > 0) && now.stamp(file).size() == Some(0)
-    }
-}
-
-/// Whether a folder of which files are gone is away as a whole: it is not there, or what stands in its place
-/// has no such files and none was deleted from it, as on a disk that is not mounted.
-fn is_away(folder: &Path, before: Stamp, now: &Fingerprint) -> bool {
-    let has_files = || now.iter().any(|(file, stamp)| stamp.is_there() && file.starts_with(folder));
-    before.is_there() && (is_gone(folder) || (!has_files() && !Stamp::at(folder).is_rewritten(before)))
-}
-
-fn is_gone(path: &Path) -> bool {
-    fs::metadata(path).is_err_and(|error| presence::is_absence(&error))
-}
-
-fn rest(location: &CoreLocation, plugins: &[PathBuf]) -> Fingerprint {
-    let plugins = Fingerprint::of_plugins(plugins.iter().cloned());
-    match location.pipeline_configuration() {
-        Some(folder) => Fingerprint::of_configuration(folder).and(plugins),
-        None => plugins,
+        Changed { core: self.core.changed_since(), rest: self.rest.changed() }
     }
 }
 
 /// All that is on disk for a project, to tell whether there is anything new since an attempt that failed.
 pub fn snapshot(location: &CoreLocation, plugins: &[String]) -> Fingerprint {
     let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
-    Fingerprint::full(location).and(rest(location, &plugins))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Configs;
-
-    const QUIET: Duration = Duration::from_secs(1_000);
-
-    /// A watch of a localized project and a folder of two plugins.
-    fn watched() -> (tempfile::TempDir, ProjectWatch, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let plugins = folder.path().join("plugins");
-        let core = "configs/a/install/core";
-        for file in ["_core_upgrader.py", "info.yml", "python/sgtk/__init__.py", "python/tank/__init__.py"] {
-            write(&folder.path().join(core).join(file));
-        }
-        for file in [plugins.join("one.py"), plugins.join("two.py")] {
-            write(&file);
-        }
-        let location = Configs::new(folder.path().join("configs")).locate("a").unwrap();
-        let watch = ProjectWatch::before_import(&location, &[plugins.to_str().unwrap().to_owned()]);
-        (folder, watch, plugins)
-    }
-
-    fn write(file: &Path) {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, "something").unwrap();
-    }
-
-    fn gone(watch: &mut ProjectWatch) -> Option<String> {
-        watch.changed().gone_for_now(QUIET)
-    }
-
-    #[test]
-    fn the_file_that_has_gone_last_decides_for_how_long_it_is_waited() {
-        let (_folder, mut watch, plugins) = watched();
-        fs::remove_file(plugins.join("one.py")).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("one.py is gone since less than"));
-        let long_ago = Instant::now().checked_sub(QUIET).unwrap();
-        watch.lost.insert(plugins.join("one.py"), long_ago);
-        assert_eq!(gone(&mut watch), None);
-        fs::remove_file(plugins.join("two.py")).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("two.py"));
-        watch.lost.insert(plugins.join("two.py"), long_ago);
-        assert_eq!(gone(&mut watch), None);
-        // One that was there in between begins anew.
-        write(&plugins.join("one.py"));
-        assert_eq!(gone(&mut watch), None);
-        fs::remove_file(plugins.join("one.py")).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("one.py"));
-    }
-
-    #[test]
-    fn what_a_folder_says_of_a_time_before_the_import_is_no_answer() {
-        let (_folder, mut watch, plugins) = watched();
-        fs::remove_file(plugins.join("one.py")).unwrap();
-        let folder = fs::File::open(&plugins).unwrap();
-        folder.set_modified(watch.begun - QUIET).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("one.py"));
-        fs::write(plugins.join("two.py"), "").unwrap();
-        fs::File::options()
-            .write(true)
-            .open(plugins.join("two.py"))
-            .unwrap()
-            .set_modified(watch.begun - QUIET)
-            .unwrap();
-        write(&plugins.join("one.py"));
-        assert!(gone(&mut watch).unwrap().contains("two.py has nothing in it"));
-    }
-
-    #[test]
-    fn an_empty_folder_in_the_place_of_another_is_none_of_which_files_were_deleted() {
-        let (_folder, mut watch, plugins) = watched();
-        watch.begun -= QUIET * 2;
-        fs::rename(&plugins, plugins.with_extension("away")).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("is not there"));
-        fs::create_dir(&plugins).unwrap();
-        let other = fs::File::open(&plugins).unwrap();
-        other.set_modified(watch.begun + Duration::from_secs(1)).unwrap();
-        assert!(gone(&mut watch).unwrap().contains("another folder"));
-        // It has other plugins: it is another version of the folder.
-        write(&plugins.join("three.py"));
-        other.set_modified(watch.begun + Duration::from_secs(1)).unwrap();
-        assert_eq!(gone(&mut watch), None);
-        // From the very folder all were deleted.
-        fs::remove_dir_all(&plugins).unwrap();
-        fs::rename(plugins.with_extension("away"), &plugins).unwrap();
-        for file in ["one.py", "two.py"] {
-            fs::remove_file(plugins.join(file)).unwrap();
-        }
-        fs::File::open(&plugins).unwrap().set_modified(watch.begun + Duration::from_secs(1)).unwrap();
-        assert_eq!(gone(&mut watch), None);
-    }
+    Fingerprint::full(location).and(rest(location.pipeline_configuration(), &plugins))
 }

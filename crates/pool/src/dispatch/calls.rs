@@ -293,7 +293,7 @@ impl Dispatcher {
         let (project, pid) = (&*slot.project, ready.link.worker.pid());
         let micros = begun.elapsed().as_micros() as u64;
         tracing::info!(project, pid, forked, micros, "a worker is ready");
-        Ok(Session::new(ready.link, permit, ready.watch, Instant::now()))
+        Ok(Session::new(ready.link, permit, ready.read, Instant::now()))
     }
 }
 

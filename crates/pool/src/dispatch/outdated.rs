@@ -39,7 +39,7 @@ impl Dispatcher {
         tracing::debug!(project = &**project, pid, ?files, "files have changed on disk");
         let now = Instant::now();
         let until = deadline.map(|deadline| now + deadline.saturating_duration_since(now) / 2);
-        let Some(compiled) = compiles(session, changed.rest.iter().map(PathBuf::as_path)) else {
+        let Some(compiled) = compiles(session, changed.rest.files()) else {
             return true;
         };
         let usable =

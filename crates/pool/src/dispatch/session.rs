@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sgtk_config::{Changed, ProjectWatch};
+use sgtk_config::Changed;
 
 use super::capacity::Permit;
-use crate::process::Link;
+use crate::process::{FilesRead, Link};
 
 /// How often the memory of a busy worker is measured.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
@@ -15,8 +15,7 @@ const MEASURE_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Session {
     pub(super) link: Box<Link>,
     pub(super) permit: Arc<Permit>,
-    /// The files that it has read. `None` where it has entered no centralized configuration.
-    watch: Option<ProjectWatch>,
+    read: FilesRead,
     /// When they were last looked at.
     looked: Instant,
     /// Why it goes on although they have changed.
@@ -26,13 +25,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        link: Box<Link>,
-        permit: Arc<Permit>,
-        watch: Option<ProjectWatch>,
-        now: Instant,
-    ) -> Box<Self> {
-        Box::new(Self { link, permit, watch, looked: now, kept: None, measured: None })
+    pub(super) fn new(link: Box<Link>, permit: Arc<Permit>, read: FilesRead, now: Instant) -> Box<Self> {
+        Box::new(Self { link, permit, read, looked: now, kept: None, measured: None })
     }
 
     /// Whether the worker uses more memory than this many bytes, as far as that was measured now.
@@ -59,17 +53,13 @@ impl Session {
 
     /// Whether the last look at its files is older than `age`.
     pub(super) fn is_look_due(&self, age: Option<Duration>) -> bool {
-        self.watch.is_some() && age.is_some_and(|age| self.looked.elapsed() >= age)
+        age.is_some_and(|age| self.looked.elapsed() >= age)
     }
 
     /// The files that are not what it has read.
     pub(super) fn look(&mut self) -> Changed {
         self.looked = Instant::now();
-        match &mut self.watch {
-            Some(watch) if self.kept.is_some() => watch.changed_of_all(),
-            Some(watch) => watch.changed(),
-            None => Changed::default(),
-        }
+        self.read.changed(self.kept.is_some())
     }
 
     /// Notes why it goes on although its files have changed; `None` where they have not. Returns whether that

@@ -11,9 +11,10 @@ use sgtk_config::keys::Secrets;
 use sgtk_config::python::Executables;
 use sgtk_config::{
     BeforeImport, Bootstrap, Changed, ConfigError, CoreLocation, CoresOnDisk, Difference, Fingerprint,
-    ProjectWatch, ScriptUser, check_yaml, forget_compiled,
+    FolderWatch, ProjectWatch, ScriptUser, check_yaml, forget_compiled,
 };
 
+use super::files_read::FilesRead;
 use super::link::{Fault, Link};
 use super::spawner::{Spawner, Unready, parse};
 use super::supervisor::Supervisor;
@@ -68,14 +69,9 @@ struct Plan {
     core: Option<String>,
     /// Of the environment, for this project alone.
     variables: Vec<(String, String)>,
-    files: Option<Files>,
-}
-
-/// The files of a centralized configuration and its core before the core is imported.
-#[derive(Debug)]
-struct Files {
-    core: BeforeImport,
-    watch: ProjectWatch,
+    /// The core of a centralized configuration before it is imported.
+    core_files: Option<BeforeImport>,
+    read: FilesRead,
 }
 
 /// A process that has not entered its project yet.
@@ -90,8 +86,7 @@ pub(crate) struct Starting {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) link: Box<Link>,
-    /// What it has read, before it did. `None` where it has entered no centralized configuration.
-    pub(crate) watch: Option<ProjectWatch>,
+    pub(crate) read: FilesRead,
 }
 
 impl Plan {
@@ -99,7 +94,7 @@ impl Plan {
     /// a core that belongs to no project.
     fn template(&self) -> Option<(Key, Option<Fingerprint>)> {
         let core = self.core.clone()?;
-        let files = self.files.as_ref().map(|files| files.core.files().clone());
+        let files = self.core_files.as_ref().map(|core| core.files().clone());
         Some((Key { core, python: self.python.clone(), variables: self.variables.clone() }, files))
     }
 }
@@ -184,16 +179,16 @@ impl Launcher {
             Ok(greeting) => greeting,
             Err(why) => return Err(self.spawner.give_up(link, None, why)),
         };
-        let Plan { location, files, .. } = &plan;
+        let Plan { location, core_files, .. } = &plan;
         let entered = self.ask_to_enter(project, target, &plan, &greeting, &mut link);
-        let entered = match (entered, location, files) {
-            (Ok(()), Some(location), Some(files)) => {
-                let imported = self.cores.imported(location, files.core.clone());
+        let entered = match (entered, location, core_files) {
+            (Ok(()), Some(location), Some(core)) => {
+                let imported = self.cores.imported(location, core.clone());
                 imported.map_err(|error| StartError::from(error).into())
             }
             // What its code raised, over files that were changing, says nothing of the core.
-            (Err(Unready::Failed(error @ StartError::Enter { .. })), Some(location), Some(files)) => {
-                Err(match files.core.changed_meanwhile(location) {
+            (Err(Unready::Failed(error @ StartError::Enter { .. })), Some(location), Some(core)) => {
+                Err(match core.changed_meanwhile(location) {
                     Some(changing) => StartError::from(changing.and(&error.to_string())).into(),
                     None => error.into(),
                 })
@@ -201,7 +196,7 @@ impl Launcher {
             (entered, ..) => entered,
         };
         match entered {
-            Ok(()) => Ok(Ready { link, watch: plan.files.map(|files| files.watch) }),
+            Ok(()) => Ok(Ready { link, read: plan.read }),
             Err(why) => {
                 let timeout = self.enter_timeout(target).unwrap_or_default();
                 Err(self.spawner.give_up(link, Some(timeout), why))
@@ -224,7 +219,7 @@ impl Launcher {
         if let Some(gone) = changed.gone_for_now(self.cores.settle()) {
             return Err(gone);
         }
-        for file in &changed.rest {
+        for file in changed.rest.files() {
             if file.extension().is_some_and(|end| end == "yml" || end == "yaml") {
                 check_yaml(file).map_err(|reason| format!("{}: {reason}", file.display()))?;
             }
@@ -293,21 +288,22 @@ impl Launcher {
         let python = python.unwrap_or_else(|| options.python.clone());
         let python = self.pythons.real(&python)?;
         let core = core.as_deref().map(utf8).transpose()?;
-        let files = match &location {
+        let plugins: Vec<_> = options.plugin_paths(project).cloned().collect();
+        let (core_files, read) = match &location {
             None => {
                 // What it starts from; what it bootstraps Toolkit compares itself.
                 if let (Target::Bootstrap(_), Some(core)) = (target, core.as_deref().map(Path::new)) {
                     self.cores.whole_core(project, core.parent().unwrap_or(core))?;
                 }
-                None
+                (None, FilesRead::Plugins(FolderWatch::of_plugins(&plugins)))
             }
             Some(location) => {
-                let plugins: Vec<_> = options.plugin_paths(project).cloned().collect();
                 let watch = ProjectWatch::before_import(location, &plugins);
-                Some(Files { core: self.cores.whole(watch.core())?, watch })
+                (Some(self.cores.whole(watch.core())?), FilesRead::Project(Box::new(watch)))
             }
         };
-        Ok(Plan { location, python, core, variables: options.variables_of(project), files })
+        let variables = options.variables_of(project);
+        Ok(Plan { location, python, core, variables, core_files, read })
     }
 
     fn ask_to_enter(

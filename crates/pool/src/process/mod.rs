@@ -1,6 +1,7 @@
 //! Processes: how they are started, watched, talked to and ended.
 
 mod child;
+mod files_read;
 mod launch;
 mod link;
 mod output;
@@ -14,6 +15,7 @@ mod trials;
 mod watch;
 mod worker;
 
+pub(crate) use files_read::FilesRead;
 pub(crate) use launch::{CHECK_TIMEOUT, Launcher, Target};
 pub(crate) use link::{Fault, Link};
 pub(crate) use supervisor::{Supervisor, Timer};

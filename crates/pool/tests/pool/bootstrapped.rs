@@ -1,6 +1,7 @@
 //! Workers that bootstrap an engine of a distributed configuration.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 use sgtk_host_fixtures::{Core, Project, Studio, isolated, misbehaving_plugins};
@@ -52,6 +53,38 @@ fn each_has_an_engine_of_its_own_that_calls_may_ask_for() {
         }
         pool.shutdown(std::time::Duration::from_secs(5)).unwrap();
     }
+}
+
+#[test]
+fn edited_plugins_are_seen_by_workers_with_an_engine_and_by_those_without_a_project() {
+    let studio = studio();
+    let plugins = tempfile::tempdir().unwrap();
+    let plugin = plugins.path().join("tells.py");
+    let options = options(&studio).plain("tools").plugin_path(plugins.path());
+    let pool = options.revalidate_after(Duration::ZERO).build().unwrap();
+    for name in ["sintel", "tools"] {
+        let tell = || {
+            (
+                pool.call::<Value>(name, Call::new("tells:tell")),
+                pool.call::<u32>(name, Call::new("os:getpid")),
+            )
+        };
+        let mut before = 0;
+        for word in ["one", "two"] {
+            fs::write(&plugin, format!("def tell():\n    return {word:?}\n")).unwrap();
+            let (told, pid) = tell();
+            assert_eq!(told.unwrap(), word, "{name}");
+            let pid = pid.unwrap();
+            assert_ne!(pid, before, "{name}");
+            before = pid;
+        }
+        for broken in ["def tell(:\n", ""] {
+            fs::write(&plugin, broken).unwrap();
+            let (told, pid) = tell();
+            assert_eq!((told.unwrap(), pid.unwrap()), ("two".into(), before), "{name}");
+        }
+    }
+    pool.shutdown(Duration::from_secs(5)).unwrap();
 }
 
 #[test]
