@@ -8,9 +8,10 @@ use std::cell::Cell;
 use std::ptr;
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
+
+use super::names::Names;
 
 /// A dictionary's keys and values, in order.
 pub(crate) type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
@@ -67,6 +68,36 @@ pub(crate) fn version(dict: &Bound<'_, PyDict>) -> Option<u64> {
 #[cfg(Py_3_14)]
 pub(crate) fn version(_dict: &Bound<'_, PyDict>) -> Option<u64> {
     None
+}
+
+/// An object's own dictionary, where it is a plain one, with a [version] that tells what is set in the object.
+///
+/// CPython 3.13 keeps an object's values beside its dictionary, and sets them there without a new version:
+/// such an object is given a dictionary that has them itself.
+pub(crate) fn attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    let py = object.py();
+    let dict: Bound<'py, PyDict> = object.getattr(&Names::of(py).dict).ok()?.cast_into_exact().ok()?;
+    #[cfg(all(Py_3_13, not(Py_3_14)))]
+    {
+        // SAFETY: the object is a dictionary and the interpreter is held.
+        let has_values_elsewhere =
+            unsafe { !(*dict.as_ptr().cast::<ffi::PyDictObject>()).ma_values.is_null() };
+        if has_values_elsewhere {
+            let own = PyDict::new(py);
+            own.update(dict.as_mapping()).ok()?;
+            // SAFETY: the interpreter is held and all three are objects. This is what `object.__setattr__` does:
+            // it runs no Python code, and takes a reference of its own to `own`.
+            let failed = unsafe {
+                ffi::PyObject_GenericSetAttr(object.as_ptr(), Names::of(py).dict.as_ptr(), own.as_ptr())
+            };
+            if failed != 0 {
+                drop(PyErr::take(py));
+                return None;
+            }
+            return Some(own);
+        }
+    }
+    Some(dict)
 }
 
 /// A dictionary's contents at one moment, to put in place and to compare with.
@@ -178,7 +209,7 @@ pub(crate) fn newest_key<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Option<Boun
 }
 
 fn newest_first<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyIterator>> {
-    dict.call_method0(intern!(dict.py(), "__reversed__"))?.try_iter()
+    dict.call_method0(&Names::of(dict.py()).reversed)?.try_iter()
 }
 
 /// Whether the list holds the very same objects in the same order.

@@ -3,6 +3,7 @@
 //! Each logger caches which levels it lets through. `logging` empties these caches when a level changes, but
 //! only those of loggers that it knows at that moment: not a parked project's.
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -21,8 +22,7 @@ impl Setting for LogSwitch {
 
     fn find(py: Python<'_>) -> PyResult<Self> {
         let manager = py.import("logging")?.getattr("Logger")?.getattr("manager")?;
-        let manager = manager.getattr("__dict__")?.cast_into::<PyDict>()?.unbind();
-        Ok(Self { manager, caches: LevelCaches::find(py)? })
+        Ok(Self { manager: dictionary(&manager)?, caches: LevelCaches::find(py)? })
     }
 
     fn get(&self, py: Python<'_>) -> Option<i64> {
@@ -40,6 +40,11 @@ impl Setting for LogSwitch {
     }
 }
 
+fn dictionary(object: &Bound<'_, PyAny>) -> PyResult<Py<PyDict>> {
+    let missing = || PyAttributeError::new_err("the dictionary of an object of logging's");
+    contents::attributes(object).map(Bound::unbind).ok_or_else(missing)
+}
+
 /// The levels that count for loggers of all projects: `logging.disable`'s, and the root logger's.
 pub(crate) type Levels = [Option<i64>; 2];
 
@@ -54,12 +59,9 @@ pub(crate) struct LevelsForAll {
 
 impl LevelsForAll {
     pub(crate) fn new(logger_class: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let attributes = |name| {
-            logger_class.getattr(name)?.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from)
-        };
         Ok(Self {
-            manager: attributes("manager")?.unbind(),
-            root: attributes("root")?.unbind(),
+            manager: dictionary(&logger_class.getattr("manager")?)?,
+            root: dictionary(&logger_class.getattr("root")?)?,
             known: Levels::default(),
             known_at: [None; 2],
         })

@@ -4,9 +4,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::host::python::contents::{get, list_items, replace_list, same_list, version};
+use crate::host::python::contents::{attributes, get, list_items, replace_list, same_list, version};
 use crate::host::python::modules::loaded;
-use crate::host::python::names::Names;
 use crate::host::state::layers::Replaced;
 use crate::host::state::layers::list::copies;
 use crate::host::state::part::{Part, Visit};
@@ -249,7 +248,7 @@ impl Place {
             None => Some(module),
             Some(object) => {
                 let object = get(&module, object.bind(py).as_any())?;
-                object.getattr(&Names::of(py).dict).ok()?.cast_into_exact().ok()
+                attributes(&object)
             }
         }
     }

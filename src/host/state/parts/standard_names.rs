@@ -83,11 +83,6 @@ pub(super) fn put_in_class(
     }
 }
 
-/// An object's own dictionary, where it is a plain one.
-pub(super) fn attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
-    object.getattr(&Names::of(object.py()).dict).ok()?.cast_into_exact().ok()
-}
-
 /// Names are `str`, integers or classes: these are the same where they are equal.
 pub(super) fn same_name(py: Python<'_>, one: &Py<PyAny>, other: &Py<PyAny>) -> bool {
     one.is(other) || one.bind(py).eq(other.bind(py)).unwrap_or(false)

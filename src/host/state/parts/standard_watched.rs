@@ -7,10 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyType};
 
 use super::log_levels::LevelCaches;
-use super::standard_names::{attributes, is_everybodys, is_of_module, is_of_stdlib, put, put_in_class};
+use super::standard_names::{is_everybodys, is_of_module, is_of_stdlib, put, put_in_class};
 use super::standard_places::{self, LISTED, Listed, NO_SETTINGS, OTHERS};
 use crate::host::ownership::rules::Rules;
-use crate::host::python::contents::{self, items, version};
+use crate::host::python::contents::{self, attributes, items, version};
 use crate::host::python::modules::{class_dict, is_initializing, is_made_by_code, module_dict};
 use crate::host::python::names::Names;
 use crate::host::state::layers::Replaced;
