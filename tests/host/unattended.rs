@@ -175,6 +175,73 @@ fn project_code_has_no_terminal_and_neither_have_its_children() {
     });
 }
 
+/// What a plugin does by hand to read what somebody types.
+const READS: &str = "
+import errno, getpass, io, os, select, subprocess, sys, threading
+
+def told(function):
+    try:
+        return function()
+    except EOFError:
+        return 'EOFError'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+def read():
+    shell = ['sh', '-c', 'read line; echo got $line']
+    return repr([told(one) for one in (
+        lambda: os.read(0, 1),
+        lambda: os.read(os.dup(0), 1),
+        lambda: open(0, closefd=False).read(),
+        lambda: io.open(file=0, closefd=False).read(),
+        lambda: os.fdopen(0).read(),
+        lambda: open('/dev/stdin', 'rb').read(),
+        lambda: open(b'/proc/self/fd/0').read(),
+        lambda: os.read(os.open(path='/dev/fd/0', flags=os.O_RDONLY), 1),
+        lambda: select.select([0, sys.stdin], [], [])[0] == [0, sys.stdin],
+        lambda: os.isatty(0),
+        lambda: subprocess.check_output(shell, stdin=0),
+        lambda: open('/dev/tty'),
+        lambda: os.open(b'/dev/tty', os.O_RDWR),
+        lambda: getpass.unix_getpass(stream=io.StringIO()),
+    )])
+";
+
+#[test]
+fn project_code_reads_nothing_that_is_typed_whatever_it_opens() {
+    isolated("unattended::project_code_reads_nothing_that_is_typed_whatever_it_opens", || {
+        let configs = bundled().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("reads.py"), [READS, OFF_TURN].concat()).unwrap();
+        let host = options(&configs).plugin_path(folder.path()).build().unwrap();
+        let daemon = Daemon::new();
+        // A terminal on which somebody has typed.
+        daemon.run(
+            "import os\nos.setsid()\ntyping, other_end = os.openpty()\n\
+             os.dup2(os.open(os.ttyname(other_end), os.O_RDWR), 0)\nos.write(typing, b'typed\\n')",
+        );
+        let read =
+            "[b'', b'', '', '', '', b'', '', b'', True, False, b'got\\n', 'ENXIO', 'ENXIO', 'EOFError']";
+        for project in ["project_a", "project_b"] {
+            Python::attach(|py| {
+                let lease = host.lease(py, project).unwrap();
+                daemon.run("import reads\nlater = reads.off_turn(reads.read)");
+                assert_eq!(daemon.get::<String>("reads.read()"), read, "{project}");
+                lease.finish().unwrap();
+            });
+            daemon.run("go, thread, found = later\ngo.set()\nthread.join()");
+            assert_eq!(daemon.get::<String>("found[0]"), read, "{project}, off its turn");
+        }
+        // The daemon's own code has what it had.
+        daemon.run("import select\nterminal = open('/dev/tty', 'rb', buffering=0)");
+        assert!(daemon.get::<bool>("os.isatty(0) and select.select([0], [], [])[0] == [0]"));
+        assert_eq!(
+            daemon.get::<String>("(os.read(0, 2) + open(0, 'rb', 0, closefd=False).read(2)).decode()"),
+            "type"
+        );
+    });
+}
+
 #[test]
 fn git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them() {
     isolated_with(

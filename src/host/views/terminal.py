@@ -5,6 +5,7 @@ import functools
 import getpass
 import io
 import os
+import select
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ except ImportError:
     # Not on Windows, where nothing forks.
     pass
 
-# There when this is loaded: `unattended_variables` of `unattended.py`, `is_projects`, whether the code that
+# There when this is loaded: `opens`, which wraps a function that opens files, `unattended_variables` of `unattended.py`, `is_projects`, whether the code that
 # is running is a project's, `started`, called with the number of each process that a project's code has
 # started, and `in_child`, called in each that it has forked.
 
@@ -40,6 +41,55 @@ class _Nothing(io.TextIOWrapper):
 nothing = _Nothing(open(os.devnull, "rb"), encoding="utf-8")
 
 
+def reads(original):
+    @functools.wraps(original)
+    def read(fd, length):
+        if fd == 0 and is_projects():
+            return b""
+        return original(fd, length)
+
+    return read
+
+
+def duplicates(original):
+    @functools.wraps(original)
+    def dup(fd):
+        if fd == 0 and is_projects():
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        return original(fd)
+
+    return dup
+
+
+def is_terminal(original):
+    @functools.wraps(original)
+    def isatty(fd):
+        return not (fd == 0 and is_projects()) and original(fd)
+
+    return isatty
+
+
+def selects(original):
+    """A standard input that is at its end can always be read."""
+
+    def is_input(one):
+        return one == 0 if isinstance(one, int) else one.fileno() == 0
+
+    @functools.wraps(original)
+    def select(rlist, wlist, xlist, timeout=None):
+        if not is_projects():
+            return original(rlist, wlist, xlist, timeout)
+        rlist = list(rlist)
+        ended = [one for one in rlist if is_input(one)]
+        if not ended:
+            return original(rlist, wlist, xlist, timeout)
+        others = [one for one in rlist if not is_input(one)]
+        found, writable, exceptional = original(others, wlist, xlist, 0)
+        return [one for one in rlist if one in ended or one in found], writable, exceptional
+
+    return select
+
+
 def unattended(environment):
     """The environment, a child's, with what keeps git and ssh from asking. What it says on these stays."""
     environment = dict(environment)
@@ -59,7 +109,7 @@ _popen_init = subprocess.Popen.__init__
 def popen_init(self, *args, **kwargs):
     if is_projects():
         # The fourth argument after `args`, `bufsize` and `executable`.
-        if len(args) < 4 and kwargs.get("stdin") is None:
+        if len(args) < 4 and kwargs.get("stdin") in (None, 0):
             kwargs["stdin"] = subprocess.DEVNULL
         if os.name == "posix" and len(args) < 16 and kwargs.get("process_group") in (None, -1):
             # Else it could open the terminal of the daemon's session.
@@ -114,13 +164,16 @@ def forks(original, has_terminal=False):
     return fork
 
 
+_open = os.open
+
+
 def leave_terminal():
     """Of this process alone: its group stays its parent's, which may wait for it, or end, by group."""
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        terminal = _open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return
     try:
@@ -195,8 +248,14 @@ def install():
     getpass.getpass = asks_nobody(getpass.getpass)
     subprocess.Popen.__init__ = popen_init
     os.system = system
+    io.open = builtins.open = opens(builtins.open)
+    select.select = selects(select.select)
     wrapped = {"system": system}
     for name, wrap in (
+        ("open", opens),
+        ("read", reads),
+        ("dup", duplicates),
+        ("isatty", is_terminal),
         ("fork", forks),
         ("forkpty", functools.partial(forks, has_terminal=True)),
         ("posix_spawn", spawns),

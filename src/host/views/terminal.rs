@@ -1,10 +1,12 @@
 //! Project code has no terminal: what it asks fails at once, and its children have no standard input unless
 //! it gives them one.
 
-use pyo3::exceptions::PyAttributeError;
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyAttributeError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyInt, PyString, PyTuple};
 
 use super::attribute::Holder;
 use crate::host::gate::held;
@@ -12,6 +14,9 @@ use crate::host::lease::forked;
 use crate::host::ownership::acting::acting_for;
 use crate::host::python::{children, steps_in_python};
 use crate::host::state::world::World;
+
+/// What is read in the place of standard input.
+const NOTHING: &str = if cfg!(windows) { "nul" } else { "/dev/null" };
 
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -43,6 +48,7 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
         let py = arguments.py();
         forked::begin(py, acting_for(py).as_ref())
     };
+    globals.set_item("opens", wrap_pyfunction!(opens, py)?)?;
     globals.set_item("in_child", PyCFunction::new_closure(py, None, None, in_child)?)?;
     globals.set_item("is_projects", PyCFunction::new_closure(py, None, None, is_projects)?)?;
     globals.set_item("started", PyCFunction::new_closure(py, None, None, started)?)?;
@@ -56,6 +62,74 @@ fn load(py: Python<'_>) -> PyResult<Py<PyDict>> {
 
 fn is_projects(py: Python<'_>) -> bool {
     held::holds_any() || acting_for(py).is_some()
+}
+
+/// What of the terminal a path or a descriptor's number names.
+#[derive(Clone, Copy)]
+enum Named {
+    StandardInput,
+    Terminal,
+}
+
+impl Named {
+    fn by(file: &Bound<'_, PyAny>) -> Option<Self> {
+        if file.is_instance_of::<PyInt>() {
+            return file.extract::<i32>().is_ok_and(|number| number == 0).then_some(Self::StandardInput);
+        }
+        if let Ok(text) = file.cast::<PyString>() {
+            return Self::by_path(text.to_str().ok()?.as_bytes());
+        }
+        if let Ok(bytes) = file.cast::<PyBytes>() {
+            return Self::by_path(bytes.as_bytes());
+        }
+        let path: PathBuf = file.extract().ok()?;
+        Self::by_path(path.as_os_str().as_encoded_bytes())
+    }
+
+    fn by_path(path: &[u8]) -> Option<Self> {
+        match path {
+            b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0" => Some(Self::StandardInput),
+            b"/dev/tty" | b"/dev/console" => Some(Self::Terminal),
+            _ => None,
+        }
+    }
+}
+
+/// Wraps a function whose first argument, `file` or `path`, is opened. No frame of Python's is added, as the
+/// code that opens a file is told by its frame.
+#[pyfunction]
+fn opens<'py>(original: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyCFunction>> {
+    let py = original.py();
+    let original = original.unbind();
+    let open = move |arguments: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>| {
+        let py = arguments.py();
+        let original = original.bind(py);
+        let by_name = |name| named.and_then(|named| named.get_item(name).ok().flatten());
+        let file = arguments.get_item(0).ok().or_else(|| by_name("file")).or_else(|| by_name("path"));
+        let Some((file, what)) = file.and_then(|file| Named::by(&file).map(|what| (file, what))) else {
+            return original.call(arguments, named).map(Bound::unbind);
+        };
+        if !is_projects(py) {
+            return original.call(arguments, named).map(Bound::unbind);
+        }
+        if matches!(what, Named::Terminal) {
+            let reason = (libc::ENXIO, "project code of a daemon has no terminal", file.unbind());
+            return Err(PyOSError::new_err(reason));
+        }
+        let named = named.map(|named| named.copy()).transpose()?.unwrap_or_else(|| PyDict::new(py));
+        // Which only a number can have.
+        if named.contains("closefd")? {
+            named.del_item("closefd")?;
+        }
+        let mut all: Vec<_> = arguments.iter().map(Bound::unbind).collect();
+        let empty = PyString::new(py, NOTHING).into_any().unbind();
+        match all.first_mut() {
+            Some(file) => *file = empty,
+            None => named.set_item(if named.contains("file")? { "file" } else { "path" }, empty)?,
+        }
+        original.call(PyTuple::new(py, all)?, Some(&named)).map(Bound::unbind)
+    };
+    PyCFunction::new_closure(py, Some(c"open"), Some(c"Opens a file."), open)
 }
 
 /// `sys.stdin` and `sys.__stdin__`: a data descriptor that gives project code a standard input which is at its end.
