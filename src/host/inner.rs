@@ -323,7 +323,7 @@ impl Inner {
             self.residents.remove(state.project());
             self.let_go(py, state, &kept, why);
         }
-        retire::reclaim(py);
+        retire::reclaim_all(py);
     }
 }
 

@@ -5,7 +5,7 @@
 //! know it by the contents of the source: a file that was replaced is never served with the code of the one
 //! before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_char;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock, Weak};
@@ -49,7 +49,14 @@ enum Texts {
 }
 
 /// Code objects that are kept for projects to come.
-pub(crate) type KeptCodes = HashMap<u64, Arc<Compiled>>;
+type KeptCodes = HashMap<u64, Arc<Compiled>>;
+
+/// The code of states that were dropped last. Bootstraps start from the same core again and again, and a
+/// project often comes back: what is on disk need not be read again then.
+static DROPPED_LAST: Mutex<VecDeque<KeptCodes>> = Mutex::new(VecDeque::new());
+
+/// Of how many dropped states the code is kept.
+const DROPPED_KEPT: usize = 8;
 
 impl Codes {
     pub(crate) fn new(store: Option<Arc<CodeStore>>) -> Self {
@@ -99,9 +106,16 @@ impl Codes {
         Ok(code.clone_ref(py))
     }
 
-    /// Lets go of the code, to be kept by somebody else or dropped when nothing is locked.
-    pub(crate) fn take(&self) -> KeptCodes {
-        std::mem::take(&mut self.kept.lock())
+    /// Lets go of the code as its state is dropped. What nobody has any more then goes.
+    pub(crate) fn retire(&self) {
+        let codes = std::mem::take(&mut *self.kept.lock());
+        let oldest = {
+            let mut last = DROPPED_LAST.lock();
+            last.push_back(codes);
+            if last.len() > DROPPED_KEPT { last.pop_front() } else { None }
+        };
+        drop(oldest);
+        forget_unused();
     }
 
     fn stored(&self, py: Python<'_>, path: &str, key: &CodeKey) -> Option<Compiled> {
@@ -172,8 +186,15 @@ fn remember(path: &str, key: CodeKey, code: &Arc<Compiled>) {
     of_path.insert(key, Arc::downgrade(code));
 }
 
+/// Lets go of what dropped states had, too.
+pub(crate) fn forget_dropped() {
+    let all = std::mem::take(&mut *DROPPED_LAST.lock());
+    drop(all);
+    forget_unused();
+}
+
 /// Forgets what no project has any more.
-pub(crate) fn forget_unused() {
+fn forget_unused() {
     KNOWN.lock().retain(|_, of_path| {
         of_path.retain(|_, code| code.strong_count() > 0);
         !of_path.is_empty()

@@ -51,8 +51,7 @@ pub(crate) fn let_go(py: Python<'_>, state: &Arc<ImportState>, kept: &Roots) {
     // Log handlers go with the loggers, and files with their handlers, unless somebody else holds them too.
     let removed = world::remove(py, state);
     drop(state.take_views());
-    drop(state.codes().take());
-    code::forget_unused();
+    state.codes().retire();
     let roots = state.rules(py).roots().without(kept);
     // From here on Python code runs: nothing is locked.
     let steps = [
@@ -82,6 +81,12 @@ pub(crate) fn reclaim(py: Python<'_>) {
         tracing::warn!(%error, "failed to collect garbage after dropping a core");
     }
     trim_heap();
+}
+
+/// As [`reclaim`], with what was kept for projects that come back: none is to come.
+pub(crate) fn reclaim_all(py: Python<'_>) {
+    code::forget_dropped();
+    reclaim(py);
 }
 
 /// Where the state is in place at this moment, by a lease or a late import, has its last holder retire it.
