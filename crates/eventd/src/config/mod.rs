@@ -1,7 +1,9 @@
 //! The configuration file: shotgunEvents' own, with new keys in sections of their own.
 
 mod find;
+mod keys;
 mod nats;
+mod notes;
 mod setup;
 mod values;
 
@@ -21,63 +23,11 @@ pub use find::{FILE_NAME, NotFound, find, likely_value};
 pub use nats::{Nats, NatsOptions};
 pub use values::KeyError;
 
-use values::{File, Section, Value};
+use keys::{INHERIT, KEYS, SITE};
+use values::{File, Found, Read, Section, Value};
 
-/// The sections and keys that have an effect. Those of shotgunEvents may come out of the environment, as
-/// there.
-const KEYS: [(&str, &[&str]); 7] = [
-    (
-        "daemon",
-        &[
-            "pidFile",
-            "eventIdFile",
-            "logMode",
-            "logPath",
-            "logFile",
-            "logging",
-            "timing_log",
-            "conn_retry_sleep",
-            "max_conn_retries",
-            "fetch_interval",
-            "max_event_batch_size",
-        ],
-    ),
-    ("shotgun", &["server", "name", "key", "proxy_server", "use_session_uuid"]),
-    ("plugins", &["paths"]),
-    ("emails", &["enabled", "server", "port", "useTLS", "username", "password", "from", "to", "subject"]),
-    (
-        "sgtk",
-        &["configs", "paths", "isolation", "lanes", "max_workers", "idle", "core", "plugin_id", "engine"],
-    ),
-    (
-        "eventd",
-        &[
-            "state",
-            "socket",
-            "lanes",
-            "callback_timeout",
-            "attempts",
-            "retry_after",
-            "once",
-            "missing_timeout",
-            "stop_timeout",
-            "python",
-            "python_paths",
-            "socket_timeout",
-            "ignore_own_events",
-            "http",
-            "http_token",
-            "webhook_secret",
-            "memory_limit",
-            "mail_digest",
-            "log_format",
-        ],
-    ),
-    ("nats", nats::KEYS),
-];
-
-/// The section of another site: `[shotgun:london]`.
-const SITE: &str = "shotgun:";
+/// The most events that a poll gives.
+const MOST_EVENTS: i64 = 5000;
 
 /// Which plugins share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +123,8 @@ pub struct Settings {
     pub socket_timeout: Option<Duration>,
     /// Folders for the workers' `sys.path`.
     pub python_paths: Vec<String>,
+    /// Folders that shotgunEvents has there, for workers without Toolkit.
+    pub inherited_paths: Vec<String>,
     /// Whether events that the daemon's own scripts cause are left out.
     pub ignore_own: bool,
     /// Where the page and the metrics are.
@@ -202,6 +154,14 @@ pub enum SettingsError {
         path: PathBuf,
         /// What ConfigParser says. It is part of the message.
         cause: CallError,
+    },
+    /// It is none.
+    #[error("cannot read {}: {reason}", path.display())]
+    Contents {
+        /// The file.
+        path: PathBuf,
+        /// The line, and what is wrong with it.
+        reason: String,
     },
     /// Keys cannot be used.
     #[error("{}: {}", path.display(), Lines(errors))]
@@ -240,21 +200,27 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, or has values that cannot be used: all of them are named.
     pub async fn read(workers: &Workers, worker: &Worker, path: &Path) -> Result<Settings, SettingsError> {
-        let keys: BTreeMap<_, _> = KEYS.into_iter().collect();
+        let keys: BTreeMap<_, _> = KEYS.into_iter().take(INHERIT).collect();
         let name = path.to_string_lossy().into_owned();
-        let file = workers
-            .call::<File>(worker, "configuration:read", |call| call.arg(name).arg(json!(keys)), None)
+        let read = workers
+            .call::<Read>(worker, "configuration:read", |call| call.arg(name).arg(json!(keys)), None)
             .await
             .map_err(|cause| SettingsError::Read { path: path.to_owned(), cause })?;
-        Settings::new(path, &file)
+        match read {
+            Read::Found(found) => Settings::new(path, &found),
+            Read::Problem { problem } => {
+                Err(SettingsError::Contents { path: path.to_owned(), reason: problem })
+            }
+        }
     }
 
-    fn new(path: &Path, file: &File) -> Result<Settings, SettingsError> {
+    fn new(path: &Path, found: &Found) -> Result<Settings, SettingsError> {
+        let file = &found.sections;
         let section = |name| Section::new(file, name);
         let (daemon, shotgun, emails) = (section("daemon"), section("shotgun"), section("emails"));
         let (sgtk, eventd) = (section("sgtk"), section("eventd"));
         let mut g = Gather(Vec::new());
-        let mut notes = notes(file);
+        let mut notes = notes::notes(found);
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = |list: Vec<String>| list.into_iter().map(PathBuf::from).collect::<Vec<_>>();
         let event_id_file = g.take(daemon.text("eventIdFile")).map(PathBuf::from);
@@ -264,6 +230,7 @@ impl Settings {
         let state = state.unwrap_or_else(|| folder.join("sgtk-eventd.db"));
         let socket = g.take(eventd.text("socket")).map(PathBuf::from);
         let socket = socket.unwrap_or_else(|| with_suffix(&state, ".sock"));
+        let (state, socket) = (whole(state), whole(socket));
         let sites = sites(file, &mut g);
         let plugin_paths = paths(g.take(section("plugins").list("paths")));
         let project_paths = paths(g.take(sgtk.list("paths")));
@@ -280,24 +247,38 @@ impl Settings {
         let emails_on = g.take(emails.boolean("enabled", false));
         let mail = if emails_on { g.take(mail(emails, eventd, &mut notes)) } else { None };
         let seconds = |number: i64| Duration::from_secs(number.unsigned_abs());
+        // None, in shotgunEvents, is all that there are.
+        let asked = g.take(daemon.at_least("max_event_batch_size", 0, 500));
+        let batch = if asked == 0 { MOST_EVENTS } else { asked.min(MOST_EVENTS) };
+        if batch != asked {
+            notes.push(format!("[daemon] max_event_batch_size: {asked} is taken as {MOST_EVENTS}"));
+        }
+        let log_mode = g.take(daemon.integer("logMode")).unwrap_or(0);
+        if !matches!(log_mode, 0 | 1) {
+            notes.push(format!("[daemon] logMode: {log_mode} is neither 0 nor 1, and is taken as 0"));
+        }
         let settings = Settings {
             path: path.to_owned(),
             pid_file: g.take(daemon.text("pidFile")).map(PathBuf::from),
             event_id_file,
-            log_per_plugin: g.take(daemon.integer("logMode")).unwrap_or(0) == 1,
+            log_per_plugin: log_mode == 1,
             log_path: g.take(daemon.text("logPath")).map(PathBuf::from),
             log_file: g.take(daemon.text("logFile")),
             log_level: g.take(daemon.at_least("logging", 0, 20)),
             timing_log: g.take(daemon.text("timing_log")).as_deref() == Some("on"),
             log_json: g.take(eventd.one_of("log_format", &[("text", false), ("json", true)], false)),
             retry_sleep: seconds(g.take(daemon.at_least("conn_retry_sleep", 0, 60))),
-            max_retries: u32::try_from(g.take(daemon.at_least("max_conn_retries", 1, 5))).unwrap_or(u32::MAX),
+            // In shotgunEvents no number of tries is ever 0, or equal to a negative one.
+            max_retries: u32::try_from(g.take(daemon.integer("max_conn_retries")).unwrap_or(5))
+                .ok()
+                .filter(|most| *most > 0)
+                .unwrap_or(u32::MAX),
             fetch_interval: g
                 .take(daemon.time("fetch_interval", Some(Duration::from_secs(5))))
                 .unwrap_or_default(),
-            batch: g.take(daemon.at_least("max_event_batch_size", 1, 500)).clamp(1, 5000) as usize,
+            batch: batch as usize,
             sites,
-            session_uuid: g.take(shotgun.boolean("use_session_uuid", false)),
+            session_uuid: g.take(shotgun.boolean("use_session_uuid", true)),
             plugin_paths,
             project_paths,
             configs,
@@ -343,6 +324,7 @@ impl Settings {
                 .unwrap_or_default(),
             python: g.take(eventd.text("python")).map(PathBuf::from),
             python_paths: g.take(eventd.list("python_paths")),
+            inherited_paths: inherited_paths(folder),
             // Zero would have them not wait at all.
             socket_timeout: g
                 .take(eventd.time("socket_timeout", Some(Duration::from_secs(60))))
@@ -381,6 +363,20 @@ impl Settings {
     pub fn log_file_path(&self, name: &str) -> PathBuf {
         self.log_path.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
     }
+}
+
+/// What a script's `sys.path` begins with: its own folder, where shotgunEvents lies beside the configuration,
+/// and the folders of `PYTHONPATH`, which workers are started without.
+fn inherited_paths(folder: &Path) -> Vec<String> {
+    let beside = folder.join("shotgunEventDaemon.py").is_file().then(|| folder.to_owned());
+    let variable = std::env::var_os("PYTHONPATH").unwrap_or_default();
+    let paths = beside.into_iter().chain(std::env::split_paths(&variable));
+    paths.filter(|path| path.is_dir()).map(|path| whole(path).to_string_lossy().into_owned()).collect()
+}
+
+/// A path that messages can name.
+fn whole(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -440,33 +436,10 @@ fn mail(
             return Ok(None);
         }
     }
+    // What sends the mails takes it as well.
+    emails.integer("port")?;
     let digest = eventd.time("mail_digest", Some(Duration::from_secs(60)))?.unwrap_or_default();
     Ok(Some(Emails { to: emails.list("to")?, digest }))
-}
-
-/// Lines for what has no effect.
-fn notes(file: &File) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (section, values) in file {
-        let known = KEYS.iter().find(|(name, _)| name == section).map(|(_, keys)| *keys);
-        let known = if section.starts_with(SITE) {
-            Some(&["server", "name", "key", "proxy_server"][..])
-        } else {
-            known
-        };
-        let Some(keys) = known else {
-            notes.push(format!("[{section}]: left to the plugins, which read it by logger.config"));
-            continue;
-        };
-        for key in values.keys() {
-            if !keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-                notes.push(format!(
-                    "[{section}] {key}: no such key is known; plugins can read it by logger.config"
-                ));
-            }
-        }
-    }
-    notes
 }
 
 fn secrets(file: &File) -> Vec<String> {

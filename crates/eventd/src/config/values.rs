@@ -1,6 +1,6 @@
 //! Values as Python's ConfigParser takes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,6 +15,38 @@ pub(super) enum Value {
 
 /// The file: values by section and key.
 pub(super) type File = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// What has been read.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Read {
+    Found(Found),
+    /// Why the file cannot be read.
+    Problem {
+        problem: String,
+    },
+}
+
+/// The file, and where its values come from.
+#[derive(Debug, Deserialize)]
+pub(super) struct Found {
+    pub(super) sections: File,
+    /// The keys of its `[DEFAULT]`, which all sections have.
+    pub(super) defaults: BTreeSet<String>,
+    /// Sections and keys that come out of the environment.
+    pub(super) inherited: BTreeSet<(String, String)>,
+}
+
+/// Whether there is something in a value that was a comment in Python 2, or looks like one.
+pub(super) fn comment_in(text: &str) -> bool {
+    let marks = [" ;", "\t;", " #", "\t#"];
+    text.lines().any(|line| line.starts_with([';', '#']) || marks.iter().any(|mark| line.contains(mark)))
+}
+
+/// What is to be said of a value that is none, where it has a comment behind it.
+fn of_comments(text: &str) -> &'static str {
+    if comment_in(text) { "; a comment has to have a line of its own" } else { "" }
+}
 
 /// A key whose value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +100,8 @@ impl<'a> Section<'a> {
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, KeyError> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         let digits = text.replace('_', "");
-        let number = digits.parse().map_err(|_| self.error(key, format!("'{text}' is no integer")))?;
+        let reason = || format!("'{text}' is no integer{}", of_comments(&text));
+        let number = digits.parse().map_err(|_| self.error(key, reason()))?;
         Ok(Some(number))
     }
 
@@ -100,7 +133,8 @@ impl<'a> Section<'a> {
         let time =
             number.trim().parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * factor).ok());
         time.map(Some).ok_or_else(|| {
-            self.error(key, format!("'{text}' is no time: seconds, or a number with s, m, h or d, or none"))
+            let words = "seconds, or a number with s, m, h or d, or none";
+            self.error(key, format!("'{text}' is no time: {words}{}", of_comments(&text)))
         })
     }
 
@@ -110,7 +144,7 @@ impl<'a> Section<'a> {
         match text.to_ascii_lowercase().as_str() {
             "1" | "yes" | "true" | "on" => Ok(true),
             "0" | "no" | "false" | "off" => Ok(false),
-            _ => Err(self.error(key, format!("'{text}' is neither yes nor no"))),
+            _ => Err(self.error(key, format!("'{text}' is neither yes nor no{}", of_comments(&text)))),
         }
     }
 
@@ -119,7 +153,7 @@ impl<'a> Section<'a> {
         let found = values.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         found.ok_or_else(|| {
             let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-            self.error(key, format!("'{text}' is none of {}", names.join(", ")))
+            self.error(key, format!("'{text}' is none of {}{}", names.join(", "), of_comments(&text)))
         })
     }
 }

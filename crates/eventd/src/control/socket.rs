@@ -1,8 +1,10 @@
 //! The socket for commands: a request a line, an answer a line, both JSON.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,22 +16,42 @@ use super::{Operator, Request};
 /// No request is longer, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
+/// So long may a socket's path be, everywhere.
+const LONGEST_PATH: usize = 100;
+
+/// A path for a socket, which is used while the file that comes with it is open: one that is too long is
+/// walked by way of its folder.
+fn reachable(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    if path.as_os_str().len() <= LONGEST_PATH {
+        return Ok((path.to_owned(), None));
+    }
+    let too_long =
+        || io::Error::other("the path is too long for a socket; set [eventd] socket to a shorter one");
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(too_long()) };
+    if !cfg!(target_os = "linux") || name.len() > LONGEST_PATH / 2 {
+        return Err(too_long());
+    }
+    let folder = File::open(folder)?;
+    let by_way_of = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    Ok((by_way_of, Some(folder)))
+}
+
 /// Makes the socket, for this user alone.
 ///
 /// # Errors
 /// It cannot be made. One that a daemon has left behind is replaced: the state's lock says that there is no
-/// other.
+/// other. Anything else that is there stays.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    if path.as_os_str().len() > 100 {
-        return Err(io::Error::other(
-            "the path is too long for a socket; set [eventd] socket to a shorter one",
-        ));
-    }
-    match std::fs::remove_file(path) {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::other("there is something there that is no socket"));
+        }
+        Ok(_) => std::fs::remove_file(path)?,
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        Err(_) => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let (reachable, _folder) = reachable(path)?;
+    let listener = UnixListener::bind(reachable)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -83,7 +105,8 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Value, String> {
         }
         _ => format!("cannot ask the daemon at {}: {error}", path.display()),
     };
-    let stream = UnixStream::connect(path).await.map_err(told)?;
+    let (reachable, _folder) = reachable(path).map_err(told)?;
+    let stream = UnixStream::connect(reachable).await.map_err(told)?;
     let (reader, mut writer) = stream.into_split();
     let line = serde_json::to_string(request).map_err(|error| error.to_string())?;
     writer.write_all(format!("{line}\n").as_bytes()).await.map_err(told)?;

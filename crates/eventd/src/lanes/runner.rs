@@ -140,6 +140,7 @@ impl Runner {
     /// Runs one event of one plugin in a call of its own.
     async fn handle(&mut self, item: &Item) {
         let policy = self.policy(&item.plugin);
+        let mut raised = false;
         let verdict = if policy.once && item.message.begun {
             let reason =
                 "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
@@ -149,14 +150,15 @@ impl Runner {
                 return;
             }
             let outcomes = self.call_all(item).await;
+            raised = has_raised(&outcomes);
             policy.verdict(item.message.attempts, &outcomes)
         };
-        self.settle(item, verdict).await;
+        self.settle(item, verdict, raised).await;
     }
 
     /// Tells what has become of an event, and writes it down.
-    async fn settle(&mut self, item: &Item, verdict: Verdict) {
-        self.told(&item.plugin, &item.message, &verdict);
+    async fn settle(&mut self, item: &Item, verdict: Verdict, raised: bool) {
+        self.told(&item.plugin, &item.message, &verdict, raised);
         self.insist(Step::Settle(&item.message, verdict)).await;
     }
 
@@ -274,9 +276,9 @@ impl Runner {
         self.shared.metrics.called(&plugin.name, self.project, outcome, took);
     }
 
-    /// Tells what has become of an event, where it was not simply done. What a callback raises its own logger
-    /// has told.
-    fn told(&mut self, plugin: &Plugin, message: &Message, verdict: &Verdict) {
+    /// Tells what has become of an event, where it was not simply done. What a callback has raised its own
+    /// logger has told as an error, and mailed: that its plugin has stopped is no second one.
+    fn told(&mut self, plugin: &Plugin, message: &Message, verdict: &Verdict, raised: bool) {
         if let Verdict::Retry { failure, counts: false, .. } = verdict {
             if self.waiting.insert(message.lane.clone()) {
                 let (event, plugin, project) = (message.event.id, &plugin.name, self.project);
@@ -327,14 +329,14 @@ impl Runner {
                 );
             }
             Verdict::Park(failure) => {
-                tracing::error!(
-                    event,
-                    plugin = plugin_name,
-                    project,
-                    reason = failure.reason,
-                    "the plugin has stopped at this event; it goes on when its file changes, when the \
-                     daemon is restarted, or by `sgtk-eventd retry` or `skip`"
-                );
+                const WORDS: &str = "the plugin has stopped at this event; it goes on when its file changes, \
+                                     when the daemon is restarted, or by `sgtk-eventd retry` or `skip`";
+                let reason = &failure.reason;
+                if raised {
+                    tracing::warn!(event, plugin = plugin_name, project, reason, "{WORDS}");
+                } else {
+                    tracing::error!(event, plugin = plugin_name, project, reason, "{WORDS}");
+                }
             }
         }
     }
@@ -386,4 +388,9 @@ impl Step<'_> {
             Step::SettleAll(messages, _) => messages.first().map(|message| message.event.id),
         }
     }
+}
+
+/// Whether a callback has raised, and so has told it.
+fn has_raised(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Stop(_)))
 }

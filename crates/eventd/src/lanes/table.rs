@@ -23,7 +23,7 @@ pub(super) struct Loader {
 
 /// What a worker has to know to load plugins.
 pub(super) fn setup(settings: &Settings, site: &Site, project: Option<i64>) -> Value {
-    let mut setup = settings.setup(site);
+    let mut setup = if project.is_some() { settings.project_setup(site) } else { settings.setup(site) };
     if let Some(options) = setup.as_object_mut() {
         options.insert("log_level".to_owned(), json!(settings.log_level));
         options.insert("session_uuid".to_owned(), json!(settings.session_uuid));

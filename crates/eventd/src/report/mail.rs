@@ -83,6 +83,7 @@ impl Mailer {
             let wanted = record
                 .plugin
                 .as_ref()
+                .or(record.about.as_ref())
                 .and_then(|name| self.board.plugin_named(name))
                 .map(|plugin| plugin.emails);
             let to = match wanted {

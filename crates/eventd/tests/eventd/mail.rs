@@ -163,3 +163,45 @@ fn a_plugin_says_to_whom_its_errors_go() {
         assert!(decoded(&mail.text).contains("plugin.somebody"), "{mails:#?}");
     }
 }
+
+#[test]
+fn a_plugin_that_stops_is_one_mail_to_its_own_people_and_addresses_that_are_none_are_left_out() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let server = MailServer::start();
+    with_mail(&mut studio, &server);
+    studio.set("eventd", "mail_digest: 1h").set("eventd", "lanes: plugin");
+    let stopping = |emails: &str| raising(emails).replace(", stopOnError=False", "");
+    studio.plugin("some.py", &stopping("reg.setEmails(os.environ.get('NOT_SET'), 'ada@example.com')"));
+    studio.plugin("none.py", &stopping("reg.setEmails(os.environ.get('NOT_SET', ''))"));
+    let daemon = studio.start_polling();
+    studio.events("A", &[None]);
+    studio.until("both have stopped", || studio.log("daemon").matches("the plugin has stopped").count() == 2);
+    assert!(daemon.stop().success());
+    let mails = server.mails();
+    assert_eq!(mails.len(), 1, "{mails:#?}");
+    assert_eq!(mails[0].to, ["ada@example.com"]);
+    for (name, left) in [("some", "ada@example.com"), ("none", "nobody")] {
+        let log = studio.log(&format!("plugin.{name}"));
+        assert!(log.contains(&format!("is left out; errors are mailed to {left}")), "{log}");
+    }
+}
+
+#[test]
+fn what_the_daemon_says_of_a_plugin_goes_to_the_plugins_people() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let server = MailServer::start();
+    with_mail(&mut studio, &server);
+    studio.set("eventd", "retry_after: 0s");
+    let source = raising("reg.setEmails('ada@example.com')").replace(", stopOnError=False", "");
+    studio
+        .plugin("ends.py", &source.replace("raise ValueError('wrong with %d' % event['id'])", "os._exit(3)"));
+    let daemon = studio.start_polling();
+    studio.events("A", &[None]);
+    studio.until("it is mailed", || !server.mails().is_empty());
+    assert!(daemon.stop().success());
+    for mail in server.mails() {
+        assert_eq!(mail.to, ["ada@example.com"], "{mail:?}");
+    }
+}

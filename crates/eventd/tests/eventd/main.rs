@@ -9,6 +9,7 @@
 
 mod bad_days;
 mod browser;
+mod configuration;
 mod crash;
 mod daemon;
 mod demo;

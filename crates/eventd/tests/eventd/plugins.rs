@@ -298,3 +298,156 @@ def note(sg, logger, event, args):
     assert!(dead.contains(&format!("event {first}")) && dead.contains("may have run"), "{dead}");
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn plugins_find_what_shotgunevents_finds_beside_its_script_and_in_pythonpath() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    for (file, text) in [
+        ("shotgunEventDaemon.py", ""),
+        ("beside.py", "VALUE = 'beside'"),
+        ("lib/studio_tools.py", "VALUE = 'studio'"),
+        ("lib/beside.py", "VALUE = 'second'"),
+    ] {
+        let path = studio.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let lib = studio.path("lib");
+    studio.env("PYTHONPATH", lib);
+    let source = "
+import beside
+import studio_tools
+
+def registerCallbacks(reg):
+    done(beside.VALUE, studio_tools.VALUE)
+";
+    studio.plugin("finds.py", source);
+    let daemon = studio.start_polling();
+    assert_eq!(studio.until_recorded(1), ["beside studio"]);
+    assert!(daemon.stop().success());
+}
+
+/// What plugins do to Python's logging, at load.
+const LOGGING: [(&str, &str); 6] = [
+    ("force", "logging.basicConfig(level=logging.INFO, force=True)"),
+    ("config", "import logging.config\nlogging.config.dictConfig({'version': 1, 'root': {'handlers': []}})"),
+    ("cleared", "logging.getLogger().handlers[:] = []"),
+    ("alone", "logging.getLogger('plugin.alone').propagate = False"),
+    ("off", "logging.disable(logging.CRITICAL)"),
+    (
+        "odd",
+        "class Odd(object):\n    def __str__(self):\n        raise ValueError('no text')\n    __repr__ = __str__",
+    ),
+];
+
+#[test]
+fn what_a_plugin_says_and_raises_is_in_its_log_whatever_it_does_to_logging() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.set("eventd", "lanes: plugin");
+    for (name, does) in LOGGING {
+        let words = if name == "odd" { "Odd()" } else { "'said %s', event['id']" };
+        let source = registering(&format!(
+            "import logging\n{does}\ndef note(sg, logger, event, args):\n    logger.warning({words})\n    \
+             logger.warning('\\udcff')\n    done(event['id'])\n    raise ValueError('\\ud800 wrong')"
+        ));
+        studio.plugin(&format!("{name}.py"), &source);
+    }
+    let daemon = studio.start_polling();
+    studio.events("A", &[None]);
+    studio.until("all have stopped", || studio.log("daemon").matches("the plugin has stopped").count() == 6);
+    // Each has run once: what it raises cannot be mistaken for a worker that was lost.
+    assert_eq!(studio.record().len(), 6);
+    assert!(daemon.stop().success());
+    for (name, _) in LOGGING {
+        let log = studio.log(&format!("plugin.{name}"));
+        assert_eq!(log.matches("CRITICAL - The callback raised").count(), 1, "{name}: {log}");
+        assert!(log.contains("ValueError: \\ud800 wrong"), "{name}: {log}");
+        let said = if name == "odd" { "whose text cannot be had" } else { " said " };
+        // One that has turned all of it off wants no records of its own.
+        let count = usize::from(name != "off");
+        assert_eq!(
+            (log.matches(said).count(), log.matches("\\udcff").count()),
+            (count, count),
+            "{name}: {log}"
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_cannot_be_asked_stops_its_plugin_and_nothing_runs_for_a_generator() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    let register = |function: &str, filter: &str| {
+        format!(
+            "def registerCallbacks(reg):\n    reg.registerCallback('plugin', 'a-plugins-key', {function}, {filter})\n"
+        )
+    };
+    let note = "def note(sg, logger, event, args):\n    done(event['id'])\n";
+    studio.plugin("list.py", &format!("{note}{}", register("note", "['A']")));
+    studio.plugin("number.py", &format!("{note}{}", register("note", "{'A': 5}")));
+    studio.plugin("later.py", &format!("{}    yield\n{}", note, register("note", "None")));
+    studio.plugin("zz.py", &format!("{note}{}", register("note", "None")));
+    let daemon = studio.start_polling();
+    let ids = studio.events("A", &[None, None]);
+    assert_eq!(studio.until_recorded(2), [ids[0].to_string(), ids[1].to_string()]);
+    for name in ["list", "number"] {
+        studio.until("it is told", || studio.log(&format!("plugin.{name}")).contains("matchEvents is "));
+        assert!(studio.said(&["status"]).contains("matchEvents is "));
+    }
+    assert!(daemon.stop().success());
+    let log = studio.log("plugin.later");
+    assert_eq!(log.matches("calling it gives a generator, and runs nothing").count(), 1, "{log}");
+}
+
+#[test]
+fn a_plugin_that_cannot_be_loaded_is_in_the_daemons_log_as_well() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("old.py", "print 'hello'\n");
+    studio.plugin("bare.py", "x = 1\n");
+    let daemon = studio.start_polling();
+    let told = |name: &str, why: &str| {
+        let log = studio.log("daemon");
+        log.lines()
+            .any(|line| line.contains("the plugin is inactive") && line.contains(name) && line.contains(why))
+    };
+    studio.until("both are told", || told("old.py", "SyntaxError") && told("bare.py", "registerCallbacks"));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn plugins_ask_the_configuration_by_the_names_that_shotgunevents_has() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    for line in
+        ["enabled: False", "server: mail", "from: a@x", "to: b@x, c@x", "subject: [SG]", "useTLS: yes"]
+    {
+        studio.set("emails", line);
+    }
+    let source = "
+def registerCallbacks(reg):
+    config = reg.logger.config
+    done(config.getSMTPEnabled(), config.getSMTPServer(), config.getSMTPPort(), config.getSecureSMTP())
+    done(config.getFromAddr(), config.getToAddrs(), config.getEmailSubject())
+    done(config.getEmailUsername(), config.getEmailPassword(), config.getMaxEventBatchSize())
+    for path in (config.getEventIdFile(), config.getEnginePIDFile(), config.getLogFile(), config.getLogFile('a')):
+        done(os.path.relpath(path, os.getcwd()))
+    done(os.path.relpath(config.getTimingLogFile(), os.getcwd()), config.getEngineScriptName())
+";
+    studio.plugin("asks.py", source);
+    let daemon = studio.start_polling();
+    let wanted = [
+        "False mail 25 True",
+        "a@x ['b@x', 'c@x'] [SG]",
+        "None None 500",
+        "ids",
+        "pid",
+        "logs/daemon",
+        "logs/a",
+        "logs/daemon.timing daemon",
+    ];
+    assert_eq!(studio.until_recorded(8), wanted);
+    assert!(daemon.stop().success());
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Runner, Step};
+use super::{Runner, Step, has_raised};
 use crate::delivery::{Answer, Outcome};
 use crate::event::Fields;
 use crate::lanes::parts;
@@ -169,7 +169,7 @@ impl Runner {
             outcomes.push(Outcome::new(&callback.name, called, callback.stop_on_error));
         }
         let verdict = self.policy(&item.plugin).verdict(item.message.attempts, &outcomes);
-        self.settle(item, verdict).await;
+        self.settle(item, verdict, has_raised(&outcomes)).await;
     }
 
     /// There is no answer: the worker's notes say how far it was.
@@ -195,7 +195,7 @@ impl Runner {
                 outcomes.push(Outcome::new(&callback.name, called, callback.stop_on_error));
             }
             let verdict = self.policy(&item.plugin).verdict(item.message.attempts, &outcomes);
-            self.settle(item, verdict).await;
+            self.settle(item, verdict, false).await;
         }
         if lost {
             // What the others had loaded is gone with it.
@@ -207,7 +207,7 @@ impl Runner {
     async fn done(&mut self, messages: &[Message], items: &[Item], count: usize) {
         for item in items.iter().take(count) {
             if item.message.event.late || !self.waiting.is_empty() {
-                self.told(&item.plugin, &item.message, &Verdict::Done);
+                self.told(&item.plugin, &item.message, &Verdict::Done, false);
             }
         }
         let verdict = if count == 0 { Verdict::Passed } else { Verdict::Done };

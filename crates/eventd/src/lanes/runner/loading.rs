@@ -208,6 +208,11 @@ impl Runner {
                 "the plugin is loaded"
             );
         }
+        if let Some(problem) = plugin.problem.as_ref().filter(|_| changed) {
+            // The traceback is in the plugin's own log.
+            let reason = format!("{}: {}", problem.step, problem.message);
+            tracing::warn!(plugin = file.path, project = self.project, reason, "the plugin is inactive");
+        }
         let (problem, emails) = (plugin.problem.clone(), plugin.emails.clone());
         self.shared
             .board

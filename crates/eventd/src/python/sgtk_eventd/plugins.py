@@ -39,6 +39,7 @@ class Callback(object):
             raise TypeError("the callback is a %s and cannot be called" % type(function).__name__)
         self.function, self.client, self.match, self.args = function, client, match, args
         self.stop_on_error = bool(stop_on_error)
+        self.told = False
         name = getattr(function, "__name__", None)
         self.name = name or "%s_%s" % (type(function).__name__, hex(id(function)))
         self.logger = logging.getLogger("%s.%s" % (plugin.logger.name, self.name))
@@ -46,6 +47,14 @@ class Callback(object):
 
     def wants(self, event):
         """Whether the event passes the filter."""
+        try:
+            return self.passes(event)
+        except Exception as error:
+            words = "matchEvents is %r, and has to be {event type or '*': None or a list of attribute names}"
+            raise TypeError(words % (self.match,)) from error
+
+    def passes(self, event):
+        """As `wants`."""
         if not self.match:
             return True
         kind = "*" if "*" in self.match else event["event_type"]
@@ -56,6 +65,14 @@ class Callback(object):
             return True
         name = event["attribute_name"]
         return bool(name) and name in names
+
+    def never_ran(self, result):
+        """Says once that nothing of a function has run, as it waits for somebody to go through its result."""
+        if not self.told:
+            self.told = True
+            kind = type(result).__name__
+            words = "The callback has `yield` in it, or is `async`: calling it gives a %s, and runs nothing."
+            self.logger.warning(words, kind)
 
     def described(self):
         """What the daemon has to know of it."""
@@ -82,6 +99,15 @@ def described_filter(match):
     return told, False
 
 
+def as_text(value):
+    """A value as JSON has it, all of its text as UTF-8."""
+    if isinstance(value, str):
+        return records.plain(value)
+    if isinstance(value, dict):
+        return {as_text(key): as_text(item) for key, item in value.items()}
+    return [as_text(item) for item in value] if isinstance(value, list) else value
+
+
 class Registrar(object):
     """What a plugin's `registerCallbacks` is given."""
 
@@ -99,10 +125,14 @@ class Registrar(object):
             emails = emails[0]
         if len(emails) == 1 and isinstance(emails[0], bool):
             self._plugin.emails = emails[0]
-        elif all(isinstance(address, str) for address in emails):
-            self._plugin.emails = list(emails)
-        else:
-            raise ValueError("setEmails wants addresses, True or False, not %r" % (emails,))
+            return
+        addresses = [address for address in emails if isinstance(address, str) and address.strip()]
+        if len(addresses) < len(emails):
+            # A variable of the environment that is not set, most often. shotgunEvents fails to mail later.
+            words = "setEmails: %r is not an address, and is left out; errors are mailed to %s."
+            wrong = next(one for one in emails if one not in addresses)
+            self.logger.warning(words, wrong, ", ".join(addresses) or "nobody")
+        self._plugin.emails = addresses
 
     def registerCallback(
         self, sgScriptName, sgScriptKey, callback, matchEvents=None, args=None, stopOnError=True
@@ -124,6 +154,7 @@ class Plugin(object):
         self.stamp = None
         records.plugins.add(self.name)
         self.logger = logging.getLogger("plugin." + self.name)
+        records.keep(self.logger)
         self.logger.config = host.config
         self.logger.setLevel(host.log_level)
         self.forget()
@@ -149,20 +180,18 @@ class Plugin(object):
                 raise AttributeError("the plugin has no function registerCallbacks")
             register(Registrar(self))
         except BaseException as error:
-            trace = traceback.format_exc()
+            trace = records.plain(traceback.format_exc())
             self.callbacks = []
-            self.problem = {
-                "step": step,
-                "message": "%s: %s" % (type(error).__name__, error),
-                "traceback": trace,
-            }
+            message = records.plain(records.shown(error))
+            self.problem = {"step": step, "message": message, "traceback": trace}
             # Not the plugin's fault: the site is away.
             self.again = worker.is_away(error)
             if self.again and before is not None and before["message"] == self.problem["message"]:
                 # It was told, and is tried every few seconds.
                 return
             words = "The plugin %s could not be loaded (%s).\n\n%s"
-            (self.logger.error if step == "load" else self.logger.critical)(words, self.path, step, trace)
+            level = logging.ERROR if step == "load" else logging.CRITICAL
+            records.say(self.logger, level, words, self.path, step, trace)
 
     def described(self):
         """What the daemon has to know of it."""
@@ -219,7 +248,7 @@ class Host(object):
                 plugin.load(file["stamp"])
                 self.go_home()
         self.plugins = found
-        return [plugin.described() for plugin in found.values()]
+        return [as_text(plugin.described()) for plugin in found.values()]
 
     def go_home(self):
         """Back to the folder that the worker was started in, where a plugin has gone elsewhere."""
@@ -234,15 +263,17 @@ class Host(object):
     def run(self, plugin, callback, event):
         """Runs a callback. Returns what has become of it."""
         event = values.from_wire(event, self.zone)
-        if not callback.wants(event):
-            return {"skipped": True}
         told = {}
         begun = time.time()
         clock = time.monotonic()
         try:
+            if not callback.wants(event):
+                return {"skipped": True}
             if self.setup.get("session_uuid") and hasattr(callback.client, "set_session_uuid"):
                 callback.client.set_session_uuid(event["session_uuid"])
-            callback.function(callback.client, callback.logger, event, callback.args)
+            result = callback.function(callback.client, callback.logger, event, callback.args)
+            if type(result).__name__ in ("generator", "coroutine", "async_generator"):
+                callback.never_ran(result)
         except BaseException as error:
             if os.getpid() != self.process:
                 # A child that the plugin has forked: it has nobody to answer to.
@@ -270,11 +301,11 @@ def failure(callback, error):
         inside = "cannot be told: %s" % type(second).__name__
     if len(inside) > LONGEST_LOCALS:
         inside = inside[:LONGEST_LOCALS] + " ..."
-    callback.logger.critical(
-        "The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s", trace, inside
-    )
+    trace, inside = records.plain(trace), records.plain(inside)
+    words = "The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s"
+    records.say(callback.logger, logging.CRITICAL, words, trace, inside)
     try:
-        message = str(error)
+        message = records.plain(error)
     except BaseException as second:
         message = "<its __str__ raised %s>" % type(second).__name__
     return {"type": type(error).__name__, "message": message, "traceback": trace, "locals": inside}

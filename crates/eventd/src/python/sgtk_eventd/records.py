@@ -19,27 +19,31 @@ LONGEST = 20000
 
 
 class ToDaemon(logging.Handler):
-    """Sends each record once."""
+    """Sends each record once: plugins' loggers have it, and the root logger for all others, as what plugins do
+    with `logging.config`, `basicConfig(force=True)` or `propagate` leaves the file of a plugin's log alone in
+    shotgunEvents as well.
+    """
 
     #: The process's own handler, of whatever copy of this module, and not that of the pool's agent.
     is_whole = True
 
     def __init__(self, below):
         super(ToDaemon, self).__init__()
-        self._way = logging.getLogger(NAME)
-        self._way.propagate = False
-        self._way.handlers = below
-        self._way.setLevel(1)
+        # By no logger, which plugins can turn off: `logging.disable`, `disable_existing_loggers`.
+        self._below = below
         for handler in below:
             handler.setLevel(1)
         self._format = logging.Formatter()
 
     def emit(self, record):
         """Never raises: a record that cannot be formatted says so."""
+        if getattr(record, "told_to_daemon", False):
+            return
+        record.told_to_daemon = True
         try:
             message = record.getMessage()
         except Exception as error:
-            message = "%s [cannot be formatted: %r]" % (record.msg, error)
+            message = "%s [cannot be formatted: %s]" % (shown(record.msg), shown(error))
         if record.exc_info and not record.exc_text:
             try:
                 record.exc_text = self._format.formatException(record.exc_info)
@@ -49,22 +53,38 @@ class ToDaemon(logging.Handler):
             message = "%s\n%s" % (message, record.exc_text)
         if record.stack_info:
             message = "%s\n%s" % (message, record.stack_info)
+        message = plain(message)
         if len(message) > LONGEST:
             left_out = len(message) - LONGEST
             half = LONGEST // 2
             message = "%s\n[... %d characters left out ...]\n%s" % (message[:half], left_out, message[-half:])
         told = {
-            "name": str(record.name),
+            "name": plain(record.name),
             "level": int(record.levelno),
-            "level_name": str(record.levelname),
+            "level_name": plain(record.levelname),
             "created": record.created,
-            "path": str(record.pathname),
+            "path": plain(record.pathname),
             "line": record.lineno,
-            "function": str(record.funcName),
+            "function": plain(record.funcName),
             "message": message,
-            "plugin": plugin_of(str(record.name)),
+            "plugin": plugin_of(plain(record.name)),
         }
-        self._way.log(max(record.levelno, 1), "%s", json.dumps(told))
+        text, level = json.dumps(told), max(record.levelno, 1)
+        for handler in self._below:
+            handler.handle(logging.LogRecord(NAME, level, __file__, 0, "%s", (text,), None))
+
+
+def shown(value):
+    """A value as text, whatever its own `__str__` does."""
+    try:
+        return "%s: %s" % (type(value).__name__, value) if isinstance(value, BaseException) else str(value)
+    except Exception as error:
+        return "a %s, whose text cannot be had: %s" % (type(value).__name__, type(error).__name__)
+
+
+def plain(text):
+    """Text that is UTF-8: a lone surrogate, as names of files have them, is written as `\\udcff`."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plugin_of(logger):
@@ -79,6 +99,27 @@ def plugin_of(logger):
     return rest
 
 
+#: The process's handler, once there is one.
+_handlers = vars(logging.getLogger(NAME)).setdefault("whole", [])
+
+
+def keep(logger):
+    """Has a plugin's logger tell the daemon by itself, whatever becomes of the root logger."""
+    for handler in _handlers:
+        logger.addHandler(handler)
+
+
+def say(logger, level, words, *arguments):
+    """Logs what the daemon itself has to say of a plugin, where the plugin has turned its logger off as well.
+    """
+    record = logger.makeRecord(logger.name, level, __file__, 0, words, arguments, None, "say")
+    if logger.isEnabledFor(level):
+        # By the logger, as a plugin may have handlers of its own.
+        logger.handle(record)
+    for handler in _handlers:
+        handler.emit(record)
+
+
 def start():
     """Puts the handler in the place of the worker's own on the root logger, whose level is Python's default.
     """
@@ -88,7 +129,14 @@ def start():
         return
     for handler in below:
         root.removeHandler(handler)
-    root.addHandler(ToDaemon(below))
+    begin_with(ToDaemon(below))
+
+
+def begin_with(handler):
+    """Has the root logger, whose level is Python's default, and all plugins' loggers have a handler."""
+    _handlers[:] = [handler]
+    root = logging.getLogger()
+    root.addHandler(handler)
     root.setLevel(logging.WARNING)
 
 
@@ -106,6 +154,4 @@ class Told(logging.Handler):
 
 def begin(tell):
     """In a process that many projects share: has the function be given each record."""
-    root = logging.getLogger()
-    root.addHandler(ToDaemon([Told(tell)]))
-    root.setLevel(logging.WARNING)
+    begin_with(ToDaemon([Told(tell)]))

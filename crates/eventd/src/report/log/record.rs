@@ -33,6 +33,9 @@ pub struct Record {
     /// The plugin whose record it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// The plugin that a record of the daemon's own is about, by its name or path.
+    #[serde(skip)]
+    pub about: Option<String>,
 }
 
 /// What tells of workers, and of what the projects' process does.
@@ -74,6 +77,7 @@ impl Record {
             None => ("engine".to_owned(), level),
         };
         let level_name = if level == 10 { "DEBUG" } else { level_name };
+        let about = fields.others.get("plugin").cloned();
         let mut message = fields.message;
         for (name, value) in fields.others {
             if !matches!(name, "logger" | "thread") {
@@ -91,6 +95,7 @@ impl Record {
             line: None,
             function: String::new(),
             plugin: None,
+            about,
         })
     }
 
