@@ -20,9 +20,9 @@ use super::signals::{Asked, Signals};
 use super::{Error, prepare};
 use crate::config::Settings;
 use crate::control::page::{self, Page};
-use crate::control::{Operator, socket};
+use crate::control::{Operator, short, socket};
 use crate::lanes::{Lanes, Shared, ids, shared_plugins};
-use crate::queue::{QueueError, SiteState, State};
+use crate::queue::{BrokenOff, QueueError, SiteState, State};
 use crate::report::log::Log;
 use crate::source::lines;
 use crate::source::poll::{Poller, Readers};
@@ -110,6 +110,9 @@ impl Daemon {
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
         let logging = prepare::log(log, &shared);
+        if let Some(before) = shared.queue.broken_off() {
+            tell_broken_off(&before);
+        }
         take_over(&shared, new).await?;
         Daemon::begin(shared, logging, http, poll).await
     }
@@ -174,6 +177,7 @@ impl Daemon {
             let (token, webhook_secret) = (settings.http_token.clone(), settings.webhook_secret.clone());
             tokio::spawn(page::serve(listener, Page { operator, token, webhook_secret, wake }));
         }
+        shared.queue.begin_run().await?;
         let pid_file = settings.pid_file.clone().filter(|file| write_pid(file));
         let socket = settings.socket.clone();
         Ok(Daemon { shared, lanes, pollers, stop, pid_file, socket, page: page_at, logging })
@@ -284,6 +288,30 @@ impl Daemon {
         }
         tracing::info!("sgtk-eventd has ended");
     }
+}
+
+/// How many events that were running are named.
+const NAMED: usize = 20;
+
+/// Says that the run before was broken off, and in the middle of what.
+fn tell_broken_off(before: &BrokenOff) {
+    let BrokenOff { process, since, restarted, done, running } = before;
+    let cause = if *restarted { "the machine was started anew" } else { "it was killed, or crashed" };
+    let mut again: Vec<String> =
+        running.iter().take(NAMED).map(|(lane, event)| format!("event {event} of {}", short(lane))).collect();
+    if running.len() > NAMED {
+        again.push(format!("{} more", running.len() - NAMED));
+    }
+    let again = if again.is_empty() { "nothing".to_owned() } else { again.join(", ") };
+    tracing::warn!(
+        process,
+        since,
+        cause,
+        done_and_not_written = done,
+        running = again,
+        "the run before did not end in good order; no event is lost, and what was running is run again, but \
+         for plugins of [eventd] once"
+    );
 }
 
 /// What there is to say where a signal has ended a daemon before it worked.

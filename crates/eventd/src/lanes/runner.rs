@@ -141,6 +141,10 @@ impl Runner {
     async fn handle(&mut self, item: &Item) {
         let policy = self.policy(&item.plugin);
         let mut raised = false;
+        if let Some(notes) = &self.notes {
+            // For the person who reads the log of the next start, where this one is broken off.
+            let _ = notes.begin_alone(&item.message);
+        }
         let verdict = if policy.once && item.message.begun {
             let reason =
                 "the daemon ended while it ran; it may have run, and is not to be run twice".to_owned();
@@ -154,6 +158,14 @@ impl Runner {
             policy.verdict(item.message.attempts, &outcomes)
         };
         self.settle(item, verdict, raised).await;
+        self.rest(0);
+    }
+
+    /// Nothing is running any more.
+    fn rest(&self, done: usize) {
+        if let Some(notes) = &self.notes {
+            notes.rest(done);
+        }
     }
 
     /// Tells what has become of an event, and writes it down.

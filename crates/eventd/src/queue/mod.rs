@@ -215,6 +215,21 @@ pub struct SiteState {
     pub missing: u64,
 }
 
+/// A run of the daemon that did not end in good order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenOff {
+    /// Its process.
+    pub process: u32,
+    /// Since when it ran, in UTC.
+    pub since: String,
+    /// Whether the machine was started anew since.
+    pub restarted: bool,
+    /// How many messages were done and not written down: they are not done again.
+    pub done: usize,
+    /// What was running: lanes and event ids.
+    pub running: Vec<(LaneName, i64)>,
+}
+
 /// Why the queue cannot do what it was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -396,6 +411,16 @@ pub trait Queue: Send + Sync + 'static {
 
     /// What is known of all.
     async fn state(&self) -> Result<State, QueueError>;
+
+    /// The run before this one, where that is known and it did not end in good order.
+    fn broken_off(&self) -> Option<BrokenOff> {
+        None
+    }
+
+    /// A daemon runs from now on, until [`shut_down`](Self::shut_down).
+    async fn begin_run(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
 
     /// Writes down what was not yet, and ends. Further calls fail.
     async fn shut_down(&self) -> Result<(), QueueError>;

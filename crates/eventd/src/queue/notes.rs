@@ -18,6 +18,7 @@ use super::{LaneName, Message};
 /// Where the numbers are, one byte each: how many messages are done, how many were begun, which callback of
 /// the one that is running, whether no further one is to be begun.
 const NUMBERS: usize = 4;
+const BEGUN: u64 = 1;
 const STOP: u64 = 3;
 
 /// Length and checksum of the messages, and then those.
@@ -89,6 +90,24 @@ impl Notes {
     /// # Errors
     /// They cannot be written: there is no room on the disk.
     pub fn begin(&self, messages: &[&Message]) -> io::Result<()> {
+        self.note(messages, 0)
+    }
+
+    /// This message is about to be run by itself: the worker notes nothing of it.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_alone(&self, message: &Message) -> io::Result<()> {
+        self.note(&[message], 1)
+    }
+
+    /// Nothing is running any more, after so many that are done.
+    pub fn rest(&self, done: usize) {
+        // Where it cannot be written, the next start tells of one more than there was.
+        let _ = self.write(&[u8::try_from(done).unwrap_or(u8::MAX)], BEGUN);
+    }
+
+    fn note(&self, messages: &[&Message], begun: u8) -> io::Result<()> {
         let noted = messages.iter().map(|message| Noted {
             lane: message.lane.clone(),
             seq: message.seq,
@@ -98,7 +117,7 @@ impl Notes {
         let given = Given { state: Arc::clone(&self.state), messages: noted.collect() };
         let given = serde_json::to_vec(&given)?;
         let (length, checksum) = (given.len() as u64, checksum(&given));
-        let head = [[0; LENGTH], length.to_le_bytes(), checksum.to_le_bytes()];
+        let head = [[0, begun, 0, 0, 0, 0, 0, 0], length.to_le_bytes(), checksum.to_le_bytes()];
         let whole = [head.as_flattened(), &given].concat();
         self.write(&whole, 0)
     }
@@ -139,9 +158,17 @@ fn checksum(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The messages that were done, in order, by the notes of a daemon that has ended. None where the file says
-/// nothing certain.
-pub(super) fn done(path: &Path, state: &str) -> Option<Vec<Noted>> {
+/// What a daemon that has ended has left in the notes of a worker.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// The messages that were done, in order.
+    pub(super) done: Vec<Noted>,
+    /// The one that was running.
+    pub(super) running: Option<Noted>,
+}
+
+/// What the notes of a state say. None where the file says nothing certain.
+pub(super) fn left(path: &Path, state: &str) -> Option<Left> {
     let whole = fs::read(path).ok()?;
     let number = |from: usize| Some(u64::from_le_bytes(whole.get(from..from + 8)?.try_into().ok()?));
     let progress = Progress::of(whole.get(..NUMBERS)?.try_into().ok()?);
@@ -151,9 +178,13 @@ pub(super) fn done(path: &Path, state: &str) -> Option<Vec<Noted>> {
         return None;
     }
     let given: Given = serde_json::from_slice(given).ok()?;
-    let mut messages = given.messages;
-    messages.truncate(progress.done);
-    (*given.state == *state).then_some(messages)
+    if *given.state != *state {
+        return None;
+    }
+    let mut messages = given.messages.into_iter();
+    let done = messages.by_ref().take(progress.done).collect();
+    let running = messages.next().filter(|_| progress.begun > progress.done);
+    Some(Left { done, running })
 }
 
 #[cfg(test)]
@@ -179,10 +210,18 @@ mod tests {
         assert_eq!(notes.progress(), Progress::default());
         notes.write(&[2, 3, 1], 0).unwrap();
         assert_eq!(notes.end(), Progress { done: 2, begun: 3, callback: 1 });
-        let seqs =
-            |state| done(notes.path(), state).map(|done| done.iter().map(|one| one.seq).collect::<Vec<_>>());
-        assert_eq!(seqs("one"), Some(vec![1, 2]));
+        let seqs = |state| {
+            let left = left(notes.path(), state)?;
+            Some((left.done.iter().map(|one| one.seq).collect::<Vec<_>>(), left.running.map(|one| one.seq)))
+        };
+        assert_eq!(seqs("one"), Some((vec![1, 2], Some(3))));
         assert_eq!(seqs("another"), None);
+        notes.rest(2);
+        assert_eq!(seqs("one"), Some((vec![1, 2], None)));
+        notes.begin_alone(&message(7)).unwrap();
+        assert_eq!(seqs("one"), Some((vec![], Some(7))));
+        notes.rest(0);
+        assert_eq!(seqs("one"), Some((vec![], None)));
         // Written by half.
         notes.write(b"x", MESSAGES as u64 + 9).unwrap();
         assert_eq!(seqs("one"), None);

@@ -1,6 +1,7 @@
 //! SIGKILL at any moment: none lost, order kept, repeated at most what was in flight.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -128,4 +129,83 @@ def note(sg, logger, event, args):
     let again = judge(&studio.record(), &plugins, &ids);
     eprintln!("{lanes}: {killed} kills, {again} of {total} events came again");
     assert!(again <= killed * plugins.len(), "{again} events came again after {killed} kills");
+}
+
+/// Runs until there is a file that lets it end.
+const WAITS: &str = "
+import time
+
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', wait)
+
+def wait(sg, logger, event, args):
+    done(event['id'])
+    while event['event_type'] == 'Long' and not os.path.exists('go-on'):
+        time.sleep(0.01)
+";
+
+#[test]
+fn a_run_that_was_broken_off_is_told_by_the_next_with_what_was_running() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    studio.set("eventd", "lanes: plugin");
+    studio.plugin("one.py", WAITS);
+    studio.plugin("two.py", WAITS);
+    let told = || studio.log("daemon").matches("did not end in good order").count();
+    let daemon = studio.start_polling();
+    // Alone in its call in one, among others in two, and nothing in a third.
+    let first = studio.events("Short", &[None])[0];
+    studio.until_recorded(2);
+    let alone = studio.events("Long", &[None])[0];
+    studio.until_recorded(4);
+    assert_eq!(told(), 0, "{}", studio.log("daemon"));
+    let pid = daemon.pid();
+    daemon.kill();
+
+    // A command that opens the state is no run.
+    studio.said(&["export-ids", &studio.path("exported").display().to_string()]);
+    let daemon = studio.start_polling();
+    assert_eq!(told(), 1, "{}", studio.log("daemon"));
+    let log = studio.log("daemon");
+    let line = log.lines().find(|line| line.contains("did not end in good order")).unwrap();
+    for wanted in [
+        format!("process={pid}"),
+        "cause=it was killed, or crashed".to_owned(),
+        format!("running=event {alone} of one, event {alone} of two"),
+    ] {
+        assert!(line.contains(&wanted), "{wanted}: {line}");
+    }
+    assert!(!line.contains(&format!("event {first} ")), "{line}");
+    fs::write(studio.path("go-on"), "").unwrap();
+    studio.until_recorded(6);
+    assert!(daemon.stop().success());
+    let daemon = studio.start_polling();
+    assert!(daemon.stop().success());
+    assert_eq!(told(), 1, "{}", studio.log("daemon"));
+}
+
+#[test]
+fn of_events_that_were_given_out_together_the_one_that_was_running_is_told() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("one.py", WAITS);
+    studio.plugin(
+        "stops.py",
+        "def registerCallbacks(reg):\n    reg.registerCallback('plugin', 'a-plugins-key', fail)\n\
+        \ndef fail(sg, logger, event, args):\n    raise ValueError('stop')\n",
+    );
+    let daemon = studio.start_polling();
+    let events: Vec<_> = ["A", "A", "Long", "A"].iter().map(|kind| event(kind, None)).collect();
+    let ids = studio.site.events(&events).unwrap();
+    studio.until_recorded(3);
+    studio.until("it has stopped", || studio.log("daemon").contains("the plugin has stopped"));
+    daemon.kill();
+    fs::write(studio.path("go-on"), "").unwrap();
+    let daemon = studio.start_polling();
+    studio.until_recorded(5);
+    assert!(daemon.stop().success());
+    let log = studio.log("daemon");
+    let line = log.lines().find(|line| line.contains("did not end in good order")).unwrap();
+    // Not the one at which a plugin has stopped.
+    assert!(line.contains(&format!("running=event {} of one ", ids[2])), "{line}");
 }

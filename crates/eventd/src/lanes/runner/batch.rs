@@ -170,6 +170,7 @@ impl Runner {
         }
         let verdict = self.policy(&item.plugin).verdict(item.message.attempts, &outcomes);
         self.settle(item, verdict, has_raised(&outcomes)).await;
+        self.rest(answers.done.len());
     }
 
     /// There is no answer: the worker's notes say how far it was.
@@ -196,6 +197,7 @@ impl Runner {
             }
             let verdict = self.policy(&item.plugin).verdict(item.message.attempts, &outcomes);
             self.settle(item, verdict, false).await;
+            self.rest(progress.done);
         }
         if lost {
             // What the others had loaded is gone with it.

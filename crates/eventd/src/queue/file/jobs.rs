@@ -36,6 +36,7 @@ pub(super) enum Job {
     Dead(usize),
     ForgetDead(i64, Option<LaneName>),
     State,
+    BeginRun,
     ShutDown,
 }
 
@@ -90,7 +91,13 @@ impl Job {
     pub(super) fn is_alone(&self) -> bool {
         matches!(
             self,
-            Job::Append(_) | Job::Open(_) | Job::Close(_) | Job::Replay(..) | Job::State | Job::ShutDown
+            Job::Append(_)
+                | Job::Open(_)
+                | Job::Close(_)
+                | Job::Replay(..)
+                | Job::State
+                | Job::BeginRun
+                | Job::ShutDown
         )
     }
 
@@ -149,6 +156,10 @@ impl Job {
                 Ok((Outcome::Lanes(lanes), nothing()))
             }
             Job::State => state(connection, memory),
+            Job::BeginRun => {
+                super::recovery::begin_run(connection)?;
+                Ok((Outcome::Nothing, nothing()))
+            }
             Job::ShutDown => Ok((Outcome::Nothing, nothing())),
         }
     }

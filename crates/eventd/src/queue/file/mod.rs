@@ -28,7 +28,9 @@ use tokio::sync::{Notify, oneshot};
 use self::jobs::{Job, Outcome};
 use self::memory::{Found, Memory};
 use self::writer::{Order, Writer};
-use super::{Batch, DeadLetter, Lane, LaneName, Message, Notes, Queue, QueueError, State, Verdict};
+use super::{
+    Batch, BrokenOff, DeadLetter, Lane, LaneName, Message, Notes, Queue, QueueError, State, Verdict,
+};
 use crate::event::Event;
 use crate::source::window::Window;
 
@@ -40,6 +42,7 @@ pub struct FileQueue {
     /// Whose notes those in the folder are.
     state: Arc<str>,
     notes: PathBuf,
+    broken_off: Option<BrokenOff>,
 }
 
 impl FileQueue {
@@ -52,7 +55,9 @@ impl FileQueue {
         let mut connection = schema::open(path)?;
         let state: Arc<str> = schema::name(&connection).map_err(|error| schema::told(path, &error))?.into();
         let notes = notes_folder(path);
-        recovery::take_notes(&mut connection, &notes, &state).map_err(|error| schema::told(path, &error))?;
+        let told = |error| schema::told(path, &error);
+        let recovered = recovery::take_notes(&mut connection, &notes, &state).map_err(told)?;
+        let broken_off = recovery::broken_off(&connection, recovered).map_err(told)?;
         let loaded = rows::load(&connection).map_err(|error| schema::told(path, &error))?;
         let memory = Arc::new(Mutex::new(loaded));
         let (sender, orders) = mpsc::channel();
@@ -62,6 +67,7 @@ impl FileQueue {
             memory: Arc::clone(&memory),
             orders,
             durable: true,
+            runs: false,
             lock,
         };
         std::thread::Builder::new()
@@ -71,7 +77,7 @@ impl FileQueue {
                 path: path.display().to_string(),
                 reason: error.to_string(),
             })?;
-        Ok(FileQueue { orders: Mutex::new(sender), memory, state, notes })
+        Ok(FileQueue { orders: Mutex::new(sender), memory, state, notes, broken_off })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -241,6 +247,14 @@ impl Queue for FileQueue {
             Outcome::State(state) => Ok(state),
             _ => Err(QueueError::Closed),
         }
+    }
+
+    fn broken_off(&self) -> Option<BrokenOff> {
+        self.broken_off.clone()
+    }
+
+    async fn begin_run(&self) -> Result<(), QueueError> {
+        self.order(Job::BeginRun).await.map(drop)
     }
 
     async fn shut_down(&self) -> Result<(), QueueError> {

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use super::jobs::{Effect, Job, Outcome};
 use super::memory::Memory;
-use super::rows;
 use super::schema::{Lock, told};
+use super::{recovery, rows};
 use crate::queue::{LaneName, QueueError};
 
 /// How long what was done may be written without having reached the disk itself. A power failure takes that
@@ -38,6 +38,8 @@ pub(super) struct Writer {
     pub(super) orders: Receiver<Order>,
     /// Whether commits wait for the disk at present.
     pub(super) durable: bool,
+    /// Whether it is written down that a daemon runs.
+    pub(super) runs: bool,
     /// Held as long as the thread lives.
     pub(super) lock: Lock,
 }
@@ -62,7 +64,7 @@ impl Writer {
             };
             match first {
                 Ok((Job::ShutDown, answer)) => {
-                    let ended = self.prune().and_then(|()| self.sync());
+                    let ended = self.prune().and_then(|()| self.end_run()).and_then(|()| self.sync());
                     self.memory().closed = true;
                     self.wake_all();
                     // Whoever hears the answer may open the file at once.
@@ -76,6 +78,7 @@ impl Writer {
                     let (group, next) = self.gather(first);
                     waiting = next;
                     let durable = group.iter().any(|(job, _)| job.is_durable());
+                    self.runs |= group.iter().any(|(job, _)| matches!(job, Job::BeginRun));
                     if self.work(group, durable) {
                         unsynced = if durable { None } else { unsynced.or_else(|| Some(Instant::now())) };
                     }
@@ -185,6 +188,14 @@ impl Writer {
                 Err(QueueError::Write { path: self.path.display().to_string(), reason: error.to_string() })
             }
         }
+    }
+
+    /// Writes down that the daemon has ended in good order.
+    fn end_run(&self) -> Result<(), QueueError> {
+        if self.runs {
+            recovery::end_run(&self.connection).map_err(|error| told(&self.path, &error))?;
+        }
+        Ok(())
     }
 
     /// Writes down what lanes have passed, and deletes what nobody wants any more.
