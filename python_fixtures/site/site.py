@@ -21,8 +21,8 @@ A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metric
 `*` every request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong),
 `{"refuse": [code, message]}` (another exception of the site), `{"status": 502}`, `{"delay": seconds}` (and
 then answers), `"hang"` (until released, and then answers), `"hang_up"` (in the middle of the answer),
-`"garbage"` (an answer that is no JSON), `"page"` (HTML with the status 200), `"no_http"` (one that is no
-HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and
+`"garbage"` (an answer that is no JSON), `{"answer": text}` (this one),
+`"gzip"` (one that cannot be unpacked), `"page"` (HTML with the status 200), `"no_http"` (one that is no HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and
 kept, never told.
 """
 
@@ -223,6 +223,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(does["status"], b"<html>it is not your fault</html>\n", "text/html")
         if does == "garbage":
             return self.send(200, b'{"results": [{"type": "Proj', "application/json")
+        if isinstance(does, dict) and "answer" in does:
+            return self.send(200, does["answer"].encode("utf-8"), "application/json")
+        if does == "gzip":
+            kind = "application/json\r\ncontent-encoding: gzip"
+            return self.send(200, b"\x1f\x8b of no use", kind)
         if does == "page":
             return self.send(200, b"<html>please log in</html>\n", "text/html")
         if does == "no_http":

@@ -53,6 +53,10 @@ pub enum Fault {
     HangUp,
     /// The answer is cut off and no JSON.
     Garbage,
+    /// This is the answer, with the status 200.
+    Answer(String),
+    /// The answer is said to be compressed, and is not.
+    Gzip,
     /// A page of HTML with the status 200: a proxy's.
     Page,
     /// The answer is no HTTP.
@@ -336,6 +340,8 @@ impl Fault {
             Fault::Hang => json!("hang"),
             Fault::HangUp => json!("hang_up"),
             Fault::Garbage => json!("garbage"),
+            Fault::Answer(text) => json!({ "answer": text }),
+            Fault::Gzip => json!("gzip"),
             Fault::Page => json!("page"),
             Fault::NoHttp => json!("no_http"),
         }

@@ -89,6 +89,9 @@ pub async fn ask(
         .map_err(|error| CallError::never(format!("the worker's answer is not JSON: {error}")))
 }
 
+/// Events by id.
+type Events = std::collections::BTreeMap<i64, Event>;
+
 /// Milliseconds that only go on: Unix time when it was made, and from then on as long as it really takes.
 #[derive(Debug)]
 struct Clock {
@@ -148,8 +151,7 @@ impl Poller {
         };
         let Some(mut window) = self.begin(&clock, latest).await else { return };
         let mut failures = Failures::default();
-        let mut turn = 0;
-        let mut behind = false;
+        let (mut turn, mut behind, mut odd) = (0, false, false);
         loop {
             let answer = match next_page.take() {
                 Some(answer) => Some(answer),
@@ -157,8 +159,9 @@ impl Poller {
             };
             let Some(answer) = answer else { return };
             turn += 1;
-            let found = match answer {
-                Ok(found) => found,
+            let full = answer.as_ref().is_ok_and(|found| found.len() >= self.settings.batch);
+            let events = match answer.and_then(|found| self.events_of(found, &mut odd)) {
+                Ok(events) => events,
                 Err(error) => {
                     if !self.failed(&mut failures, &error).await {
                         return;
@@ -167,8 +170,7 @@ impl Poller {
                 }
             };
             self.connected(&mut failures);
-            let full = found.len() >= self.settings.batch;
-            let batch = self.sorted_out(&mut window, found, &clock);
+            let batch = self.sorted_out(&mut window, events, &clock);
             if full {
                 // Behind: the next page at once, while this one is written.
                 let asked = async {
@@ -333,18 +335,31 @@ impl Poller {
         }
     }
 
-    /// What an answer has in it that is new, if anything.
-    fn sorted_out(&self, window: &mut Window, found: Vec<Box<RawValue>>, clock: &Clock) -> Option<Batch> {
-        let site = &self.site.name;
-        let mut events = std::collections::BTreeMap::new();
+    /// The events of an answer by id. What is none is left out, which is told once; where there is nothing
+    /// else, it is not the site that has answered.
+    fn events_of(&self, found: Vec<Box<RawValue>>, odd: &mut bool) -> Result<Events, CallError> {
+        let (mut events, mut wrong) = (Events::new(), None);
         for body in found {
-            match Event::new(site, body) {
+            match Event::new(&self.site.name, body) {
                 Ok(event) => drop(events.insert(event.id, event)),
-                Err(error) => {
-                    tracing::error!(site = &**site, %error, "the site sent something that is not an event")
-                }
+                Err(error) => wrong = Some(error),
             }
         }
+        let before = std::mem::replace(odd, wrong.is_some());
+        let Some(error) = wrong else { return Ok(events) };
+        if events.is_empty() {
+            return Err(CallError::not_the_sites(format!("what came has no event in it: {error}")));
+        }
+        if !before {
+            let site = &*self.site.name;
+            tracing::error!(site, %error, "the site sent something that is not an event: it is left out");
+        }
+        Ok(events)
+    }
+
+    /// What an answer has in it that is new, if anything.
+    fn sorted_out(&self, window: &mut Window, mut events: Events, clock: &Clock) -> Option<Batch> {
+        let site = &self.site.name;
         let now = clock.now();
         let mut after = window.clone();
         let patience = self.settings.missing_timeout.as_millis() as u64;

@@ -8,6 +8,17 @@ pub fn is_silent(error: &CallError) -> bool {
     ["TimeoutError", "timeout"].iter().any(|class| error.is_a(class))
 }
 
+/// What is raised where an answer cannot be read.
+const NOT_THE_SITES: [&str; 7] = [
+    "JSONDecodeError",
+    "ResponseError",
+    "BadStatusLine",
+    "NotTheSites",
+    "FailedToDecompressContent",
+    "EOFError",
+    "UnicodeDecodeError",
+];
+
 /// What went wrong, with what to do about it where that is known.
 #[must_use]
 pub fn told(error: &CallError) -> String {
@@ -25,8 +36,14 @@ pub fn told(error: &CallError) -> String {
         "; the connection to the site was cut"
     } else if is_silent(error) || error.is_a("ConnectionRefusedError") {
         "; nobody answers there: is the site, or the proxy, there?"
-    } else if is_any(&["JSONDecodeError", "ResponseError", "BadStatusLine", "NotTheSites"]) {
+    } else if is_any(&NOT_THE_SITES) {
         "; the answer is not the site's: check [shotgun] server and the proxy"
+    } else if error.is_a("ProtocolError")
+        && [" 301 ", " 302 ", " 303 ", " 307 ", " 308 ", " 404 "]
+            .iter()
+            .any(|status| error.message.contains(status))
+    {
+        "; the site is not there, or elsewhere: check [shotgun] server and the proxy"
     } else if error.is_a("ProtocolError") {
         "; the site, or a proxy before it, has an error of its own"
     } else {

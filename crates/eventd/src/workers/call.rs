@@ -90,6 +90,12 @@ impl CallError {
         }
     }
 
+    /// An answer that cannot be the site's, as `worker.py` says it.
+    #[must_use]
+    pub fn not_the_sites(message: String) -> CallError {
+        CallError { classes: vec!["NotTheSites".to_owned()], ..CallError::never(message) }
+    }
+
     /// Whether a Python exception of this class was raised.
     #[must_use]
     pub fn is_a(&self, class: &str) -> bool {

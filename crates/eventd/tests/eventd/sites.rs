@@ -9,6 +9,9 @@ use sgtk_host_fixtures::{Fault, Site};
 
 use crate::daemon::{NOTE, Studio, event, ids, python};
 
+/// An entry without an id.
+const ODD: &str = r#"{"results": {"entities": [{"type": "EventLogEntry"}], "paging_info": {}}}"#;
+
 #[test]
 fn a_site_that_fails_or_talks_nonsense_loses_nothing_and_the_log_says_what_is_wrong() {
     let Some(python) = python() else { return };
@@ -20,6 +23,10 @@ fn a_site_that_fails_or_talks_nonsense_loses_nothing_and_the_log_says_what_is_wr
         (Fault::Garbage, "the answer is not the site's"),
         (Fault::Page, "the answer is not the site's"),
         (Fault::NoHttp, "the answer is not the site's"),
+        (Fault::Gzip, "the answer is not the site's"),
+        (Fault::Answer("[]".to_owned()), "the answer is not the site's"),
+        (Fault::Answer(ODD.to_owned()), "what came has no event in it"),
+        (Fault::Status(302), "the site is not there, or elsewhere"),
         (Fault::HangUp, "the connection to the site was cut"),
         (Fault::WrongKey, "check [shotgun] name and key"),
         (Fault::Status(500), "the site, or a proxy before it, has an error of its own"),
