@@ -21,9 +21,9 @@ A request's KIND is `info`, `read:TYPE`, another method's name, or `track_metric
 `*` every request. DOES is one of `"wrong_key"` (the site's words for a script whose key is wrong),
 `{"refuse": [code, message]}` (another exception of the site), `{"status": 502}`, `{"delay": seconds}` (and
 then answers), `"hang"` (until released, and then answers), `"hang_up"` (in the middle of the answer),
-`"garbage"` (an answer that is no JSON), `{"answer": text}` (this one),
-`"gzip"` (one that cannot be unpacked), `"page"` (HTML with the status 200), `"no_http"` (one that is no HTTP). Faults are asked in the order in which they were set; without `times` one stays. Keys are compared and
-kept, never told.
+`"garbage"` (an answer that is no JSON), `{"answer": text}` (this one), `"gzip"` (one that cannot be unpacked),
+`"page"` (HTML with the status 200), `"no_http"` (one that is no HTTP). Faults are asked in the order in which
+they were set; without `times` one stays. Keys are compared and kept, never told.
 """
 
 import http.server

@@ -161,7 +161,7 @@ impl Daemon {
         let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
         let listener = socket::listen(&settings.socket)
             .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
-        tokio::spawn(socket::serve(listener, Arc::clone(&operator)));
+        tokio::spawn(socket::serve(listener, settings.socket.clone(), Arc::clone(&operator)));
         let mut pollers = JoinSet::new();
         for poller in ready {
             pollers.spawn(poller.run());

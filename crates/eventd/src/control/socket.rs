@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -56,10 +57,29 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers requests forever.
-pub async fn serve(listener: UnixListener, operator: Arc<Operator>) {
+/// How often it is looked whether the socket is there still.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Answers requests forever. A socket that somebody has removed, as programs do that clean up, is made again.
+pub async fn serve(mut listener: UnixListener, path: PathBuf, operator: Arc<Operator>) {
+    let mut look = tokio::time::interval(LOOK);
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                if matches!(path.try_exists(), Ok(false)) {
+                    match listen(&path) {
+                        Ok(new) => {
+                            tracing::warn!(socket = %path.display(), "the socket was removed, and is made again");
+                            listener = new;
+                        }
+                        Err(error) => tracing::debug!(%error, "the socket cannot be made again"),
+                    }
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let operator = Arc::clone(&operator);
                 tokio::spawn(async move {
@@ -69,7 +89,7 @@ pub async fn serve(listener: UnixListener, operator: Arc<Operator>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a command could not be heard");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -102,6 +122,9 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Value, String> {
     let told = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!("no daemon listens at {}: is it running?", path.display())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("cannot ask the daemon at {}: it is for the daemon's own user", path.display())
         }
         _ => format!("cannot ask the daemon at {}: {error}", path.display()),
     };

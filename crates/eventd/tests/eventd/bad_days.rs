@@ -256,3 +256,51 @@ fn a_storm_of_events_is_taken_in_order_and_the_state_is_tidy_afterwards() {
     studio.until("none is kept", || studio.said(&["status"]).contains("\n0 events kept"));
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn a_state_that_is_removed_while_the_daemon_runs_is_written_again_and_nothing_is_lost() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let folder = studio.path("state");
+    fs::create_dir(&folder).unwrap();
+    studio.set("daemon", &format!("eventIdFile: {}", folder.join("ids").display()));
+    studio.plugin("note.py", NOTE);
+    studio.plugin("stops.py", &NOTE.replace("done(event['id'])", "raise ValueError('stop')"));
+    let daemon = studio.start_polling();
+    let mut all = studio.events("A", &[None; 2]);
+    studio.until_recorded(2);
+    fs::remove_dir_all(&folder).unwrap();
+    all.extend(studio.events("A", &[None; 2]));
+    studio.until_recorded(4);
+    studio.until("it is told", || studio.log("daemon").contains("it was written there again"));
+    // Commands reach it again, and no second daemon takes the state.
+    studio.until("commands reach it", || studio.said_if_running(&["status"]).is_some());
+    assert!(studio.refused(&["run"]).contains("is in use by process"));
+    daemon.kill();
+    let more = studio.events("A", &[None]);
+    let daemon = studio.start_polling();
+    all.extend(more);
+    assert_eq!(studio.until_recorded(5), ids(&all));
+    // The other one is at the event at which it had stopped.
+    assert!(studio.said(&["status"]).contains("stop"), "{}", studio.said(&["status"]));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_log_that_is_moved_or_removed_is_begun_anew_and_a_name_that_is_too_long_for_one_is_no_loss() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    let name = "n".repeat(252);
+    studio.plugin(&format!("{name}.py"), "def registerCallbacks(reg):\n    reg.logger.info('here I am')\n");
+    studio.plugin("note.py", &NOTE.replace("    done", "    logger.info('seen %d', event['id'])\n    done"));
+    let daemon = studio.start_polling();
+    let first = studio.events("A", &[None])[0];
+    studio.until("it is in the log", || studio.log("plugin.note").contains(&format!("seen {first}")));
+    fs::remove_dir_all(studio.path("logs")).unwrap();
+    let second = studio.events("A", &[None])[0];
+    studio.until("it is in the new one", || studio.log("plugin.note").contains(&format!("seen {second}")));
+    assert!(daemon.stop().success());
+    let daemon = studio.start_polling();
+    studio.until("it is in the daemon's", || studio.log("daemon").contains("here I am"));
+    assert!(daemon.stop().success());
+}

@@ -69,6 +69,8 @@ impl FileQueue {
             durable: true,
             runs: false,
             lock,
+            is: std::fs::metadata(path).ok().map(|found| schema::id(&found)),
+            told: false,
         };
         std::thread::Builder::new()
             .name("sgtk-eventd-state".to_owned())

@@ -1,8 +1,8 @@
 //! The file: opening it, its version, its lock.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -67,7 +67,7 @@ CREATE INDEX dead_event ON dead (event);
 /// The lock on a state. It ends with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -78,6 +78,9 @@ impl Lock {
             path: name.display().to_string(),
             reason: error.to_string(),
         };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(refused)?;
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -98,14 +101,75 @@ impl Lock {
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+
+    /// The lock of a state that is written anew: the same, where its file is there still.
+    pub(super) fn keep(&mut self, path: &Path) -> Result<(), QueueError> {
+        let own = self.file.metadata().ok().map(|found| id(&found));
+        let there = std::fs::metadata(lock_path(path)).ok().map(|found| id(&found));
+        if own.is_none() || own != there {
+            *self = Lock::take(path)?;
+        }
+        Ok(())
     }
 }
 
-fn lock_path(path: &Path) -> PathBuf {
+/// Which file it is.
+pub(super) fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+/// Writes what a connection has as a state at `path`, where there is none any more, and opens that.
+pub(super) fn write_anew(connection: &Connection, path: &Path) -> Result<Connection, QueueError> {
+    let sqlite = |error: rusqlite::Error| told(path, &error);
+    let refused = |error| refused(path, &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(refused)?;
+    }
+    let new = remove_new(path)?;
+    connection.execute("VACUUM INTO ?1", [new.to_string_lossy()]).map_err(sqlite)?;
+    // What SQLite kept beside the old one is no part of the new one.
+    for suffix in ["-wal", "-shm"] {
+        remove(&with_suffix(path, suffix)).map_err(refused)?;
+    }
+    put_in_place(&new, path)?;
+    connect(path).map_err(sqlite)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(suffix);
     PathBuf::from(name)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The name under which a state is made, with nothing there of an earlier try.
+fn remove_new(path: &Path) -> Result<PathBuf, QueueError> {
+    let new = with_suffix(path, ".new");
+    for suffix in ["", "-wal", "-shm"] {
+        remove(&with_suffix(&new, suffix)).map_err(|error| refused(path, &error))?;
+    }
+    Ok(new)
+}
+
+fn put_in_place(new: &Path, path: &Path) -> Result<(), QueueError> {
+    let refused = |error| refused(path, &error);
+    std::fs::rename(new, path).map_err(refused)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    with_suffix(path, ".lock")
 }
 
 /// What went wrong, as the person who reads the log wants it.
@@ -135,9 +199,6 @@ pub(super) fn name(connection: &Connection) -> rusqlite::Result<String> {
 pub(super) fn open(path: &Path) -> Result<Connection, QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);
     let refused = |error| refused(path, &error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(refused)?;
-    }
     if !path.try_exists().map_err(refused)? {
         make(path)?;
     }
@@ -185,19 +246,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// emptied, and is not one whose making was broken off.
 fn make(path: &Path) -> Result<(), QueueError> {
     let sqlite = |error: rusqlite::Error| told(path, &error);
-    let refused = |error| refused(path, &error);
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    // Of an earlier try, and what SQLite keeps beside it.
-    for suffix in ["", "-wal", "-shm"] {
-        let mut left = new.as_os_str().to_owned();
-        left.push(suffix);
-        match std::fs::remove_file(PathBuf::from(left)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
-            _ => {}
-        }
-    }
+    let new = remove_new(path)?;
     let mut connection = connect(&new).map_err(sqlite)?;
     let transaction = connection.transaction().map_err(sqlite)?;
     transaction.execute_batch(TABLES).map_err(sqlite)?;
@@ -205,9 +254,5 @@ fn make(path: &Path) -> Result<(), QueueError> {
     transaction.commit().map_err(sqlite)?;
     // What is in its log goes into the file.
     connection.close().map_err(|(_, error)| sqlite(error))?;
-    std::fs::rename(&new, path).map_err(refused)?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
-    }
-    Ok(())
+    put_in_place(&new, path)
 }

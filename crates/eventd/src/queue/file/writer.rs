@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::jobs::{Effect, Job, Outcome};
 use super::memory::Memory;
-use super::schema::{Lock, told};
+use super::schema::{Lock, id, told, write_anew};
 use super::{recovery, rows};
 use crate::queue::{LaneName, QueueError};
 
@@ -42,6 +42,9 @@ pub(super) struct Writer {
     pub(super) runs: bool,
     /// Held as long as the thread lives.
     pub(super) lock: Lock,
+    /// Which file the state is, and whether it was told that it is another one.
+    pub(super) is: Option<(u64, u64)>,
+    pub(super) told: bool,
 }
 
 impl Writer {
@@ -97,6 +100,7 @@ impl Writer {
             }
             if pruned.elapsed() >= PRUNE {
                 pruned = Instant::now();
+                self.keep_file();
                 if let Err(error) = self.prune() {
                     tracing::error!(%error, "the state cannot be tidied");
                 }
@@ -187,6 +191,44 @@ impl Writer {
             Err(error) => {
                 Err(QueueError::Write { path: self.path.display().to_string(), reason: error.to_string() })
             }
+        }
+    }
+
+    /// Writes the state anew where somebody has removed it: it is whole in what is open.
+    fn keep_file(&mut self) {
+        let path = self.path.display().to_string();
+        let found = std::fs::metadata(&self.path);
+        let gone = found.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if !gone {
+            let same = found.is_err() || found.ok().map(|found| id(&found)) == self.is;
+            if !same && !std::mem::replace(&mut self.told, true) {
+                tracing::error!(
+                    state = path,
+                    "the state was replaced by another file while the daemon runs, which keeps nothing there \
+                     any more: restart it to go on with that file"
+                );
+            }
+            return;
+        }
+        match write_anew(&self.connection, &self.path) {
+            Ok(connection) => {
+                tracing::error!(
+                    state = path,
+                    "the state was removed while the daemon runs; it was written there again, with all in it"
+                );
+                // As it was opened.
+                (self.connection, self.durable, self.told) = (connection, true, false);
+                self.is = std::fs::metadata(&self.path).ok().map(|found| id(&found));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::error!(%error, "the state was removed while the daemon runs, and cannot be kept");
+                }
+                return;
+            }
+        }
+        if let Err(error) = self.lock.keep(&self.path) {
+            tracing::error!(%error, "another daemon may take the state as well");
         }
     }
 

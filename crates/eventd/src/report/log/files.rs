@@ -1,7 +1,8 @@
 //! A log file that is rotated at midnight, ten kept, as Python's TimedRotatingFileHandler does it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -15,6 +16,8 @@ const KEPT: usize = 10;
 pub struct Rotating {
     path: PathBuf,
     file: Option<File>,
+    /// Which file that is: its device and number.
+    is: (u64, u64),
     /// The day, in local time, that the file is of.
     day: Option<Date>,
     /// Whether it was told that it cannot be written.
@@ -25,19 +28,23 @@ impl Rotating {
     /// A log file that is opened when it is first written to.
     #[must_use]
     pub fn new(path: PathBuf) -> Rotating {
-        Rotating { path, file: None, day: None, told: false }
+        Rotating { path, file: None, is: (0, 0), day: None, told: false }
     }
 
-    /// Appends a line. What cannot be written is told once, on standard error.
-    pub fn write(&mut self, line: &str) {
+    /// Appends a line. What cannot be written is told once, on standard error. Whether it was written.
+    pub fn write(&mut self, line: &str) -> bool {
         let today = Zoned::now().date();
         match self.append(line, today) {
-            Ok(()) => self.told = false,
+            Ok(()) => {
+                self.told = false;
+                true
+            }
             Err(error) => {
                 self.file = None;
                 if !std::mem::replace(&mut self.told, true) {
                     let _ = writeln!(io::stderr(), "cannot write the log {}: {error}", self.path.display());
                 }
+                false
             }
         }
     }
@@ -51,17 +58,28 @@ impl Rotating {
             rotate(&self.path, day)?;
             self.day = Some(today);
         }
+        // Others may have moved it, as logrotate does, or removed its folder.
+        if self.file.is_some() && fs::metadata(&self.path).ok().is_none_or(|found| id(&found) != self.is) {
+            self.file = None;
+        }
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                     fs::create_dir_all(folder)?;
                 }
-                self.file.insert(OpenOptions::new().append(true).create(true).open(&self.path)?)
+                let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+                self.is = id(&file.metadata()?);
+                self.file.insert(file)
             }
         };
         file.write_all(format!("{line}\n").as_bytes())
     }
+}
+
+/// Which file it is.
+fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 /// The local day on which a file was written last.
@@ -100,6 +118,32 @@ fn rotate(path: &Path, day: Date) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_others_have_moved_or_removed_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/log");
+        let mut log = Rotating::new(path.clone());
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        assert!(log.write("one"));
+        fs::rename(&path, path.with_extension("1")).unwrap();
+        assert!(log.write("two") && log.write("three"));
+        assert_eq!((read(&path.with_extension("1")), read(&path)), ("one\n".into(), "two\nthree\n".into()));
+        // As `copytruncate` does.
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(log.write("four"));
+        assert_eq!(read(&path), "four\n");
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(log.write("five"));
+        assert_eq!(read(&path), "five\n");
+        // The folder's name is taken by something else.
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path.parent().unwrap(), "").unwrap();
+        assert!(!log.write("six"));
+        fs::remove_file(path.parent().unwrap()).unwrap();
+        assert!(log.write("seven"));
+        assert_eq!(read(&path), "seven\n");
+    }
 
     #[test]
     fn at_a_new_day_the_file_gets_the_name_of_the_old_one_and_ten_are_kept() {

@@ -99,13 +99,16 @@ impl Log {
             // Nobody may be listening.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
-        let path = match (&inner.to.per_plugin, &record.plugin) {
+        let own = match (&inner.to.per_plugin, &record.plugin) {
             (Some(folder), Some(plugin)) => Some(folder.join(format!("plugin.{plugin}"))),
-            _ => inner.to.main.clone(),
+            _ => None,
         };
-        if let Some(path) = path {
+        // Where a plugin's own cannot be written, for its long name, say, it is in the daemon's.
+        for path in own.into_iter().chain(inner.to.main.clone()) {
             let file = inner.files.entry(path.clone()).or_insert_with(|| Rotating::new(path));
-            file.write(&record.line());
+            if file.write(&record.line()) {
+                break;
+            }
         }
         if record.level >= ERROR
             && let Some(mail) = &inner.to.mail
