@@ -20,6 +20,7 @@ use super::lease::quiet::wait_for_imports;
 use super::ownership::foreign::Clean;
 use super::ownership::import_state::ImportState;
 use super::ownership::roots::Roots;
+use super::state::off_turn::put_back_taken;
 use super::state::retire;
 use super::state::verify::verify_again;
 use super::state::world::{modules_of, place, put_back};
@@ -172,6 +173,7 @@ impl Inner {
     /// Puts a parked state in place and sees that it is what it was. Where it is not, it is taken out again.
     pub(super) fn enter_again(&self, py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
         let start = Instant::now();
+        put_back_taken(py, state)?;
         put_back(py, state)?;
         if let Err(error) = verify_again(py, state) {
             place(py, None)?;

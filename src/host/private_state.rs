@@ -20,7 +20,7 @@ use super::lease::turn::Turn;
 use super::ownership::import_state::ImportState;
 use super::python::children;
 use super::state::retire;
-use super::state::verify::{sgtk_in_place, verify};
+use super::state::verify::{sgtk_for_lease, sgtk_in_place, verify};
 use super::state::world::{self, modules_of, place};
 use crate::error::{Error, Result};
 
@@ -193,7 +193,7 @@ impl PrivateState {
     /// # Errors
     /// [`Error::NotInPlace`].
     pub(crate) fn sgtk<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyModule>> {
-        sgtk_in_place(py, &*self.current()?)
+        sgtk_for_lease(py, &*self.current()?)
     }
 
     /// Whether the code that is running on this thread is the state's: the thread holds it, or, off its turn,

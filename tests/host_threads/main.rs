@@ -8,6 +8,7 @@ mod counter;
 #[allow(dead_code, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../daemon_code/mod.rs"]
 mod daemon_code;
+mod habits;
 mod half_loaded;
 mod late_imports;
 mod limits;
@@ -20,6 +21,7 @@ mod off_turn;
 mod process_settings;
 mod scene;
 mod standard_library;
+mod state;
 mod staying_true;
 #[allow(dead_code, unused_imports, reason = "shared with the sequential tests; each binary uses its part")]
 #[path = "../host/support.rs"]

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule, PyTuple};
+use pyo3::types::{PyModule, PyTuple};
 use sgtk_host::Host;
 use sgtk_host_fixtures::bundle;
 
 use crate::scene::{OTHER, OWN, Scene};
+use crate::state::{assert_same, interpreter};
 use crate::workshop::{alone, eval, keep, run, until};
 
 /// What the plugin uses of the standard library, which not each Python has.
@@ -65,34 +66,6 @@ impl Scene {
         let told = self.code.bind(py).call_method1(function, arguments);
         told.and_then(|told| told.extract().map_err(Into::into))
             .map_err(|error| sgtk_host::python_error(&error).to_string())
-    }
-}
-
-/// What the daemon, and whoever is in place, has: paths, finders, names of modules and loggers, the
-/// environment.
-fn interpreter(py: Python<'_>) -> Vec<Vec<String>> {
-    let scope = PyDict::new(py);
-    let code = c"
-import logging, os, sys
-state = [
-    [str(entry) for entry in sys.path],
-    [repr(entry) for entry in sys.meta_path],
-    [repr(entry) for entry in sys.path_hooks],
-    sorted(sys.modules),
-    sorted(logging.Logger.manager.loggerDict),
-    sorted('='.join(variable) for variable in os.environ.items()),
-]
-";
-    py.run(code, Some(&scope), None).unwrap();
-    scope.get_item("state").unwrap().unwrap().extract().unwrap()
-}
-
-#[track_caller]
-fn assert_same(before: &[Vec<String>], after: &[Vec<String>], what: &str) {
-    for (before, after) in before.iter().zip(after) {
-        let new: Vec<_> = after.iter().filter(|one| !before.contains(one)).collect();
-        let gone: Vec<_> = before.iter().filter(|one| !after.contains(one)).collect();
-        assert!(before == after, "{what}: {new:?} came, {gone:?} went");
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyModule, PyString, PyType};
 
 use super::import_state::ImportState;
 use super::marks::{self, Owner};
 use super::rules::{Ownership, Rules};
 use crate::host::python::contents::{self, Items};
 use crate::host::python::modules::{self, Origin};
+use crate::host::python::names::Names;
 
 /// Whose each new module is, by the address of its name.
 pub(crate) struct Sorted(HashMap<usize, Ownership>);
@@ -27,15 +28,19 @@ impl Sorted {
 /// package, and host packages that took one of the project's libraries into their globals. Shared, such a
 /// package would carry that library to the daemon and to other projects. What another thread is just loading
 /// by hand is left alone.
+///
+/// `is_anothers` tells of a module without a file, by its name's address, that code of nobody's has made it.
 pub(crate) fn sort(
     py: Python<'_>,
     rules: &Rules,
     state: &Arc<ImportState>,
     known: &Bound<'_, PyDict>,
     appeared: &Items<'_>,
+    is_anothers: &dyn Fn(usize) -> bool,
 ) -> PyResult<Sorted> {
     let mark = marks::new(py, state)?;
-    let mut sorting = Sorting { rules, state, known, mark, own: HashSet::new(), sorted: HashMap::new() };
+    let mut sorting =
+        Sorting { rules, state, known, mark, is_anothers, own: HashSet::new(), sorted: HashMap::new() };
     let mut open = Vec::new();
     for (key, module) in appeared {
         let Ok(name) = key.cast::<PyString>() else { continue };
@@ -74,6 +79,7 @@ struct Sorting<'a, 'py> {
     /// What the project owned before.
     known: &'a Bound<'py, PyDict>,
     mark: Bound<'py, Owner>,
+    is_anothers: &'a dyn Fn(usize) -> bool,
     own: HashSet<String>,
     sorted: HashMap<usize, Ownership>,
 }
@@ -96,10 +102,11 @@ impl<'py> Sorting<'_, 'py> {
         let is_in_own_package =
             || newcomer.name.rsplit_once('.').is_some_and(|(parent, _)| self.owns(parent));
         match modules::origin(newcomer.module) {
-            // Its parent's, or its class's, as six's lazy `moves` are.
+            // Its parent's, or its class's, as six's lazy `moves` are, or that of the code which has made it.
             Origin::Made => {
                 is_in_own_package()
                     || modules::class_module(newcomer.module).is_some_and(|class| self.owns(&class))
+                    || !(self.is_anothers)(newcomer.key) && self.has_made(newcomer.module)
             }
             Origin::Path(_) => is_in_own_package() || self.is_referred_to_by(newcomer.module),
             Origin::Interpreter => false,
@@ -108,6 +115,21 @@ impl<'py> Sorting<'_, 'py> {
 
     fn owns(&self, name: &str) -> bool {
         self.own.contains(name) || self.known.contains(PyString::new(self.known.py(), name)).unwrap_or(false)
+    }
+
+    /// Whether the project's code has made a module, as far as can be told: one that holds values only, or
+    /// something of the project's, its loader for example.
+    fn has_made(&self, module: &Bound<'py, PyAny>) -> bool {
+        let Some(dict) = modules::module_dict(module) else { return false };
+        let names = Names::of(module.py());
+        let is_plain = module.is_exact_instance_of::<PyModule>()
+            && !dict.contains(&names.builtins).unwrap_or(true)
+            && dict.get_item(&names.spec).is_ok_and(|spec| spec.is_none_or(|spec| spec.is_none()))
+            && !contents::items(&dict).iter().any(|(_, value)| value.is_callable());
+        let loader = dict.get_item(&names.loader).ok().flatten();
+        is_plain
+            || loader.and_then(|loader| modules::class_module(&loader)).is_some_and(|of| self.owns(&of))
+            || self.is_referred_to_by(module)
     }
 
     /// Whether a module's globals name a module, function or class of the project's.

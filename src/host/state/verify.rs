@@ -41,19 +41,19 @@ pub(crate) fn sgtk_for_lease<'py>(py: Python<'py>, state: &ImportState) -> Resul
 }
 
 /// Sees that the state in place is what it was when it was last verified; where that cannot be told at a
-/// glance, verifies it anew.
+/// glance, verifies it anew. A glance at what was put in place: other threads of the project's may have taken
+/// it out of `sys.modules` for a moment.
 ///
 /// # Errors
 /// [`Error::WrongCore`], [`Error::NotInPlace`].
 pub(crate) fn verify_again(py: Python<'_>, state: &Arc<ImportState>) -> Result<()> {
-    let sgtk = sgtk_in_place(py, state)?;
-    if state.is_verified(&sgtk) && is_tank(py, &sgtk)? { Ok(()) } else { verify(py, state, &sgtk) }
-}
-
-/// Whether what is visible as `tank` is this module.
-fn is_tank(py: Python<'_>, sgtk: &Bound<'_, PyModule>) -> Result<bool> {
-    let modules = World::lock(py)?.modules(py);
-    Ok(modules.get_item(&Names::of(py).tank)?.is_some_and(|tank| tank.is(sgtk)))
+    let own = World::lock(py)?.modules_of(py, state);
+    let named = |name| own.as_ref().and_then(|own| own.get_item(name).ok().flatten());
+    let (sgtk, tank) = (named(&Names::of(py).sgtk), named(&Names::of(py).tank));
+    if sgtk.zip(tank).is_some_and(|(sgtk, tank)| state.is_verified(&sgtk) && tank.is(&sgtk)) {
+        return Ok(());
+    }
+    verify(py, state, &sgtk_in_place(py, state)?)
 }
 
 /// Whether what is in place is what was to be imported. Where it is, the state remembers its `sgtk`.

@@ -437,7 +437,8 @@ impl World {
         let Some(state) = &self.in_place else { return Ok(()) };
         let Some(shares) = self.shares.get(&state.id()) else { return Ok(()) };
         let _paused = CollectorPaused::new(py);
-        self.parts.modules.sort(py, state, &state.rules(py), &shares.modules).map(drop)
+        let made = !self.is_outside();
+        self.parts.modules.sort(py, state, &state.rules(py), &shares.modules, made).map(drop)
     }
 
     fn note_imported(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
@@ -456,6 +457,7 @@ impl World {
         let is_for_all = file.is_some_and(|file| {
             !state.rules(py).roots().contain(file) && (is_in_stdlib(file) || parts.path.leads_to(py, file))
         });
+        parts.modules.settle(py, &shares.modules, is_for_all)?;
         parts.standard_lists.settle(py, &mut shares.standard_lists, is_for_all, replaced);
         parts.standard_attributes.settle(py, &mut shares.standard_attributes, is_for_all, replaced)
     }

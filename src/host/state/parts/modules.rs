@@ -30,12 +30,35 @@ use crate::host::state::part::{Part, VisibleModules, Visit};
 /// early and taken back too late, rather than the other way round.
 static HIDES_DAEMONS: AtomicBool = AtomicBool::new(false);
 
+/// Whether any project's code has ever taken modules of its core while it was parked.
+static ANY_TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// See the module's documentation.
 pub(crate) struct Modules {
     layer: DictLayer,
     sys: Py<PyDict>,
     /// Names of hooks and bundles among the daemon's modules which nothing told yet whose they are.
     unclaimed: Vec<Py<PyAny>>,
+    made: Made,
+}
+
+/// Modules without a file that have appeared since a project was put in place.
+#[derive(Default)]
+struct Made {
+    /// The names of those that a library for all has made.
+    for_all: Vec<Py<PyAny>>,
+    /// The module that was last in `sys.modules` when these were looked for.
+    newest: Option<Py<PyAny>>,
+    /// Whether all are the daemon's, as the project was in place outside leases.
+    are_daemons: bool,
+}
+
+impl Made {
+    fn forget(&mut self, replaced: &mut Replaced) {
+        replaced.append(&mut self.for_all);
+        replaced.extend(self.newest.take());
+        self.are_daemons = false;
+    }
 }
 
 /// A project's modules.
@@ -44,6 +67,9 @@ pub(crate) struct OwnModules {
     /// Those in packages that are everybody's.
     bindings: Bindings,
     names: CoreNames,
+    /// Modules of its core that its code has taken away or replaced since it was parked, as
+    /// `unittest.mock.patch.dict` does for a moment.
+    taken: Vec<(Py<PyAny>, Py<PyAny>)>,
 }
 
 impl OwnModules {
@@ -65,6 +91,33 @@ impl OwnModules {
         self.names.restore(py, replaced)
     }
 
+    /// Is told before the entry of a parked project's is taken away or replaced.
+    pub(crate) fn note_taken(&mut self, name: &Bound<'_, PyAny>) {
+        let of_core = name.cast::<PyString>().is_ok_and(|name| {
+            let name = name.to_string_lossy();
+            is_kept_by_core(top_level(&name))
+        });
+        let is_known = || self.taken.iter().any(|(taken, _)| taken.bind(name.py()).eq(name).unwrap_or(true));
+        if of_core && !is_known() {
+            let module = self.share.own_entry(name).map(|module| (name.clone().unbind(), module.unbind()));
+            self.taken.extend(module);
+            ANY_TAKEN.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts the modules back that were taken, as they are when a lease ends.
+    pub(crate) fn put_back_taken(&mut self, py: Python<'_>, replaced: &mut Replaced) -> PyResult<()> {
+        for (name, module) in std::mem::take(&mut self.taken) {
+            let now = self.share.own_entry(name.bind(py));
+            if !now.as_ref().is_some_and(|now| now.is(&module)) {
+                self.share.take_in(name.bind(py), module.bind(py))?;
+            }
+            replaced.extend([name, module]);
+            replaced.extend(now.map(Bound::unbind));
+        }
+        Ok(())
+    }
+
     /// Takes in a module that was found elsewhere.
     pub(crate) fn take_in(&mut self, name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>) -> PyResult<()> {
         self.share.take_in(name, module)
@@ -78,11 +131,21 @@ impl Part for Modules {
         let sys = py.import("sys")?.dict();
         let modules = sys.get_item("modules")?.map(|modules| modules.cast_into::<PyDict>()).transpose()?;
         let modules = modules.ok_or_else(|| PyAttributeError::new_err("sys.modules"))?;
-        Ok(Self { layer: DictLayer::new(&modules)?, sys: sys.unbind(), unclaimed: Vec::new() })
+        Ok(Self {
+            layer: DictLayer::new(&modules)?,
+            sys: sys.unbind(),
+            unclaimed: Vec::new(),
+            made: Made::default(),
+        })
     }
 
     fn empty(py: Python<'_>) -> OwnModules {
-        OwnModules { share: DictShare::new(py), bindings: Bindings::default(), names: CoreNames::default() }
+        OwnModules {
+            share: DictShare::new(py),
+            bindings: Bindings::default(),
+            names: CoreNames::default(),
+            taken: Vec::new(),
+        }
     }
 
     fn enter(&mut self, visit: &mut Visit<'_, '_>, own: &mut OwnModules) -> PyResult<()> {
@@ -101,7 +164,7 @@ impl Part for Modules {
         if self.layer.untouched(py, &own.share) {
             outcome = outcome.and(self.layer.leave(py)).and(own.bindings.leave(py, visit.replaced));
         } else {
-            let sorted = self.sort(py, visit.state, visit.rules, own);
+            let sorted = self.sort(py, visit.state, visit.rules, own, true);
             let taken_over = self.take_over(visit, own, sorted.as_ref().ok());
             let restored = self.layer.leave(py);
             own.bindings.find(own.share.own.bind(py), self.layer.base(py));
@@ -109,6 +172,7 @@ impl Part for Modules {
             outcome = outcome.and(sorted.map(drop)).and(taken_over).and(restored).and(unbound);
         }
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        self.made.forget(visit.replaced);
         visit.daemons_modules = self.layer.base_version();
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
@@ -119,7 +183,7 @@ impl Part for Modules {
         let py = visit.py;
         let mut outcome = self.reclaim(py, visit.replaced);
         let everybodys = {
-            let sorted = self.sort(py, visit.state, visit.rules, own);
+            let sorted = self.sort(py, visit.state, visit.rules, own, true);
             let modules = contents::items(self.layer.live(py));
             // Also what nobody can be told for yet: it is another core's where it lies in one.
             let is = |name: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>| {
@@ -145,6 +209,7 @@ impl Part for Modules {
             |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| everybodys.contains(&(name.as_ptr() as usize));
         outcome = outcome.and(self.layer.undo(py, &mut own.share, visit.replaced, kept));
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
+        self.made.forget(visit.replaced);
         visit.daemons_modules = self.layer.base_version();
         outcome = outcome.and(own.bindings.leave(py, visit.replaced));
         visit.modules =
@@ -158,7 +223,8 @@ impl Part for Modules {
         if self.layer.untouched(py, &own.share) {
             return Ok(());
         }
-        let sorted = self.sort(py, visit.state, visit.rules, own)?;
+        self.made.are_daemons = true;
+        let sorted = self.sort(py, visit.state, visit.rules, own, false)?;
         let is_projects = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
             matches!(sorted.of(name), Ownership::Own | Ownership::Other)
         };
@@ -181,8 +247,7 @@ impl Modules {
                 return None;
             }
             let now = contents::get(live, &name);
-            // What a core puts in the place of its own libraries' modules is its own affair.
-            let is_lost = now.as_ref().is_none_or(|now| top != "tank_vendor" && !now.is(&module));
+            let is_lost = now.as_ref().is_none_or(|now| is_kept_by_core(top) && !now.is(&module));
             is_lost.then(|| text.into_owned())
         })
     }
@@ -227,6 +292,11 @@ impl Modules {
         (&mut self.layer, own.map(|own| &mut own.share), is_hidden)
     }
 
+    /// Whether [`OwnModules::put_back_taken`] may have something to do. Needs no lock.
+    pub(crate) fn may_be_taken() -> bool {
+        ANY_TAKEN.load(Ordering::Relaxed)
+    }
+
     /// Whether the project that is in place hides modules of the daemon's.
     pub(crate) fn hide_daemons() -> bool {
         HIDES_DAEMONS.load(Ordering::Relaxed)
@@ -242,16 +312,40 @@ impl Modules {
         self.layer.base(py)
     }
 
-    /// Sorts and marks the modules that appeared since the state was put in place.
+    /// Sorts and marks the modules that appeared since the state was put in place, with those that code has
+    /// made without a file where these are the project's (`made`).
     pub(crate) fn sort(
         &self,
         py: Python<'_>,
         state: &Arc<ImportState>,
         rules: &Rules,
         own: &OwnModules,
+        made: bool,
     ) -> PyResult<Sorted> {
         let appeared = self.layer.changes(py, &own.share);
-        newcomers::sort(py, rules, state, own.share.own.bind(py), &appeared)
+        let is_anothers = |name| {
+            !made
+                || self.made.are_daemons
+                || self.made.for_all.iter().any(|for_all| for_all.as_ptr() as usize == name)
+        };
+        newcomers::sort(py, rules, state, own.share.own.bind(py), &appeared, &is_anothers)
+    }
+
+    /// Takes the modules without a file that have appeared since as made by a library for all, or not.
+    pub(crate) fn settle(&mut self, py: Python<'_>, own: &OwnModules, is_for_all: bool) -> PyResult<()> {
+        let live = self.layer.live(py);
+        let appeared = match &self.made.newest {
+            Some(newest) => contents::keys_after(live, Some(newest))?,
+            None => self.layer.changes(py, &own.share).into_iter().map(|(name, _)| name).collect(),
+        };
+        if is_for_all {
+            let made = |name: &Bound<'_, PyAny>| {
+                contents::get(live, name).is_some_and(|module| origin(&module) == Origin::Made)
+            };
+            self.made.for_all.extend(appeared.into_iter().filter(made).map(Bound::unbind));
+        }
+        self.made.newest = contents::newest_key(live)?.map(Bound::unbind);
+        Ok(())
     }
 
     fn take_over(
@@ -318,6 +412,12 @@ impl Modules {
             }
         }
     }
+}
+
+/// Whether a core's module of such a name stays the one that it is. What a core puts in the place of its own
+/// libraries' modules is its own affair.
+fn is_kept_by_core(top: &str) -> bool {
+    is_core_name(top) && top != "tank_vendor"
 }
 
 /// Whether a module's file lies in a Toolkit core.
