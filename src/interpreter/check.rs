@@ -5,7 +5,7 @@ use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use sgtk_config::python::run;
+use sgtk_config::python::{run, steers_python};
 
 use super::error::ExecutableFault;
 use super::version::PythonVersion;
@@ -46,7 +46,7 @@ pub(super) fn check(
     command.args(["-I", "-S", "-c", QUESTION]);
     for (name, _) in std::env::vars_os() {
         // PYTHONHOME breaks a Python even under -I where it is read before the arguments are.
-        if name.to_string_lossy().starts_with("PYTHON") || name == "__PYVENV_LAUNCHER__" {
+        if steers_python(&name) {
             command.env_remove(name);
         }
     }

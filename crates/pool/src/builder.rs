@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sgtk_config::python::steers_python;
 use sgtk_config::{
     Bootstrap, CodeCache, Configs, ProjectVariables, ScriptUser, SettingError, is_function, plugin_folder,
 };
@@ -151,8 +152,8 @@ impl WorkerPoolBuilder {
     }
 
     /// A variable of the workers' environment. Beside these, workers get the daemon's environment as it was
-    /// when the pool was built, without `TANK_CURRENT_PC` and all that begin with `PYTHON`. Not for keys:
-    /// every process of the user can read it.
+    /// when the pool was built, without `TANK_CURRENT_PC`, `__PYVENV_LAUNCHER__` and all that begin with
+    /// `PYTHON`. Not for keys: every process of the user can read it.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
@@ -421,7 +422,7 @@ impl WorkerPoolBuilder {
 fn variables(extra: Variables) -> Variables {
     let kept = std::env::vars_os().filter(|(name, _)| {
         // Variables that would change a worker's interpreter, or select a project, by accident.
-        name != "TANK_CURRENT_PC" && !name.as_encoded_bytes().starts_with(b"PYTHON")
+        name != "TANK_CURRENT_PC" && !steers_python(name)
     });
     let mut variables: Variables = kept.chain(extra).collect();
     let unattended = unattended_variables(|name| {

@@ -43,6 +43,17 @@ struct Survey {
     folders: BTreeMap<String, Read>,
 }
 
+impl Survey {
+    /// Why a configuration that said something once cannot be read now; nothing where it can.
+    fn why_unreadable(&self, folder: &str) -> Option<String> {
+        match self.folders.get(folder).map(|read| &read.settings) {
+            Some(Ok(Some(_))) => None,
+            Some(Err(reason)) => Some(reason.clone()),
+            Some(Ok(None)) | None => Some("it is missing, and was there before".to_owned()),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Read {
     stamp: Stamp,
@@ -169,7 +180,11 @@ impl Index {
                 .folders
                 .iter()
                 .filter(|(folder, read)| read.settings.is_err() && !before.contains_key(*folder));
-            let mut names: Vec<_> = unread.take(NAMED + 1).map(|(folder, _)| format!("{folder:?}")).collect();
+            let named = |(folder, read): (&String, &Read)| match &read.settings {
+                Err(reason) => format!("{folder:?} ({reason})"),
+                Ok(_) => format!("{folder:?}"),
+            };
+            let mut names: Vec<_> = unread.take(NAMED + 1).map(named).collect();
             if names.len() > NAMED {
                 names.truncate(NAMED);
                 names.push("others".to_owned());
@@ -189,17 +204,19 @@ impl Index {
                 Ok(configuration(base, folder, settings.unwrap_or_default()))
             }
             Choice::Unreadable { folder } => {
-                let reason = match survey.folders.get(folder) {
-                    Some(Read { settings: Err(reason), .. }) => reason.clone(),
-                    _ => "it is missing, and was there before".to_owned(),
-                };
+                let reason = survey.why_unreadable(folder).unwrap_or_default();
                 Err(unreadable(base, folder, reason))
             }
             Choice::None => self.without_settings(base, project, survey, never_read()),
             Choice::Several(claims) => {
-                let claims = claims.iter().map(|(folder, name)| match name {
-                    Some(name) => format!("{folder:?} ({name})"),
-                    None => format!("{folder:?}"),
+                let claims = claims.iter().map(|(folder, name)| {
+                    let name = name.map(str::to_owned);
+                    let said = name.into_iter().chain(survey.why_unreadable(folder)).collect::<Vec<_>>();
+                    if said.is_empty() {
+                        format!("{folder:?}")
+                    } else {
+                        format!("{folder:?} ({})", said.join("; "))
+                    }
                 });
                 let claims = claims.collect::<Vec<_>>().join(" and ");
                 Err(ConfigError::AmbiguousProject {

@@ -1,6 +1,7 @@
 //! What a Python executable really is.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,12 @@ fn is_binary(python: &Path) -> bool {
     python.is_absolute() && is_named && read.is_ok() && first == *b"\x7fELF"
 }
 
+/// Whether a variable of the environment changes which Python an executable is, or what it loads.
+#[must_use]
+pub fn steers_python(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"PYTHON") || name == "__PYVENV_LAUNCHER__"
+}
+
 /// Executables and what they really are: a launcher, as pyenv's shims are, costs a fifth of a second with
 /// every start.
 #[derive(Debug, Default)]
@@ -56,6 +63,10 @@ impl Executables {
         let fault = |reason: String| ExecutableError { python: python.to_owned(), reason };
         let mut command = Command::new(python);
         command.args(["-I", "-S", "-c", "import sys; print(sys.executable)"]);
+        // `-I` comes too late for some of them: PYTHONEXECUTABLE would be its answer.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| steers_python(name)) {
+            command.env_remove(name);
+        }
         let outcome = match run(command, LIMIT) {
             Err(error) => return Err(fault(error.to_string())),
             Ok(None) => return Err(fault(format!("it did not say where it is within {LIMIT:?}"))),

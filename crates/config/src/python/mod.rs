@@ -3,5 +3,5 @@
 mod executables;
 mod run;
 
-pub use executables::{ExecutableError, Executables};
+pub use executables::{ExecutableError, Executables, steers_python};
 pub use run::{Outcome, run};

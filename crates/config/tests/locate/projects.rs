@@ -148,7 +148,25 @@ fn a_file_that_cannot_be_read_is_its_configurations_error_and_hides_no_other() {
     let start = format!("failed to read {} of the configuration in folder \"broken\": ", file.display());
     assert!(error.to_string().starts_with(&start), "{error}");
     let error = configs.find(&ProjectRef::id(4)).unwrap_err();
-    assert!(error.to_string().ends_with("project 4, and these cannot be read: \"broken\""), "{error}");
+    assert!(error.to_string().contains("project 4, and these cannot be read: \"broken\" (while "), "{error}");
+    says(&studio, "hexadecimal", "project_id: 0x57");
+    let error = configs.find(&ProjectRef::id(4)).unwrap_err().to_string();
+    let reason = "\"hexadecimal\" (project_id should be a number of the site and is \"0x57\")";
+    assert!(error.ends_with(reason), "{error}");
+}
+
+#[test]
+fn a_configuration_that_was_set_up_anew_elsewhere_is_told_from_the_one_that_is_missing() {
+    let studio = studio();
+    let configs = studio.configs();
+    assert_eq!(folder(&configs, &ProjectRef::id(88)), "other");
+    fs::remove_dir_all(studio.path("configs/other")).unwrap();
+    configuration(&studio, "anew", 88, "other", 99, "Primary");
+    let error = configs.find(&ProjectRef::id(88)).unwrap_err().to_string();
+    let both = "\"anew\" (Primary) and \"other\" (Primary; it is missing, and was there before)";
+    assert!(error.ends_with(both), "{error}");
+    configs.forget("other");
+    assert_eq!(folder(&configs, &ProjectRef::id(88)), "anew");
 }
 
 #[test]

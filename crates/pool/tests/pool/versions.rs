@@ -1,11 +1,11 @@
 //! Workers of several Pythons at once.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sgtk_host_fixtures::{Configs, Core, Python, misbehaving_plugins, pythons};
+use sgtk_host_fixtures::{Configs, Core, Python, isolated_with, misbehaving_plugins, pythons};
 use sgtk_pool::{Call, WorkerPool};
 
 /// A virtual environment of a Python: another one than that, also where the machine has no second version.
@@ -16,6 +16,30 @@ fn virtual_environment(python: &Python, folder: &Path) -> PathBuf {
     fs::write(folder.join("pyvenv.cfg"), format!("home = {home}\n")).unwrap();
     symlink(&python.executable, bin.join("python")).unwrap();
     bin.join("python")
+}
+
+#[test]
+fn no_variable_of_the_environment_takes_another_python() {
+    let name = "versions::no_variable_of_the_environment_takes_another_python";
+    isolated_with(
+        name,
+        |child| {
+            // It would be what Python says of itself when it is asked.
+            child.env("PYTHONEXECUTABLE", "/bin/sh").env("PYTHONHOME", "/nowhere");
+        },
+        || {
+            let folder = tempfile::tempdir().unwrap();
+            let launcher = folder.path().join("launcher");
+            let python = &pythons()[0];
+            fs::write(&launcher, format!("#!/bin/sh\nexec {} \"$@\"\n", python.executable.display()))
+                .unwrap();
+            fs::set_permissions(&launcher, PermissionsExt::from_mode(0o755)).unwrap();
+            let options = WorkerPool::builder().plain("tools").plugin_path(misbehaving_plugins());
+            let pool = options.configs(folder.path()).python(&launcher).build().unwrap();
+            let identity: Value = pool.call("tools", Call::new("told:identity")).unwrap();
+            assert_eq!(identity["python"], json!([python.version.0, python.version.1]));
+        },
+    );
 }
 
 #[test]
