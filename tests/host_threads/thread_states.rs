@@ -114,6 +114,63 @@ fn a_host_in_a_thread_local_can_go_at_the_threads_end() {
     });
 }
 
+/// A thread-local that leases when its thread ends, sets the file mode mask as Toolkit does around copying, and
+/// imports. A panic there would end the process.
+struct AtEnd(Host, mpsc::Sender<[Result<String, String>; 3]>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        let version = |sgtk: &Bound<'_, PyModule>| sgtk.getattr("__version__")?.extract::<String>();
+        let leased = self.0.with_sgtk("project_a", |sgtk| {
+            eval::<u32>(sgtk.py(), "__import__('os').umask(0o22)", &[]);
+            version(sgtk)
+        });
+        let imported = self.0.import_sgtk("project_b");
+        let imported = imported.and_then(|sgtk| Ok(Python::attach(|py| version(sgtk.bind(py)))?));
+        let plain = Python::attach(|py| version(&py.import("sgtk")?)).map_err(|error| error.to_string());
+        self.0.forget_sgtk().unwrap();
+        let told =
+            [leased.map_err(|error| error.to_string()), imported.map_err(|error| error.to_string()), plain];
+        self.1.send(told).unwrap();
+    }
+}
+
+#[test]
+fn destructors_of_thread_locals_may_lease_whichever_comes_first() {
+    thread_local!(static END: std::cell::RefCell<Option<AtEnd>> = const { std::cell::RefCell::new(None) });
+    alone("thread_states::destructors_of_thread_locals_may_lease_whichever_comes_first", || {
+        let configs = bundled().unwrap();
+        let host = host(&configs);
+        host.with_sgtk("project_b", |_| Ok(())).unwrap();
+        let before = states();
+        for (is_first, has_leased) in [(true, true), (true, false), (false, true), (false, false)] {
+            let (end, told) = mpsc::channel();
+            let host = host.clone();
+            let ending = thread::spawn(move || {
+                // Thread-locals go in the reverse order of their first use.
+                if is_first {
+                    END.set(Some(AtEnd(host.clone(), end.clone())));
+                }
+                if has_leased {
+                    host.with_sgtk("project_d", |sgtk| {
+                        Ok(eval::<u32>(sgtk.py(), "__import__('os').umask(0o22)", &[]))
+                    })
+                    .unwrap();
+                    host.import_sgtk("project_d").unwrap();
+                    host.forget_sgtk().unwrap();
+                }
+                if !is_first {
+                    END.set(Some(AtEnd(host, end)));
+                }
+            });
+            ending.join().unwrap();
+            let expected = ["v0.24.0", "v0.22.5", "v0.22.5"].map(|version| Ok(version.to_owned()));
+            assert_eq!(told.recv().unwrap(), expected, "{is_first}, {has_leased}");
+        }
+        crate::workshop::until("all thread states are deleted", || states() <= before);
+    });
+}
+
 #[test]
 fn a_thread_of_pythons_own_ends_as_ever() {
     alone("thread_states::a_thread_of_pythons_own_ends_as_ever", || {

@@ -1,12 +1,34 @@
 //! Which project each thread holds.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 use super::{Key, Place};
 
 thread_local! {
-    /// What this thread holds, or is putting in place: the same key several times, or nothing.
-    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+    /// What this thread holds, or is putting in place: the same key several times, or nothing. Without a
+    /// destructor, as those of other thread-locals may lease when this would be gone.
+    static HELD: ManuallyDrop<RefCell<Vec<Held>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+
+    /// Frees the memory of that.
+    static ENDING: Ending = const { Ending };
+}
+
+struct Ending;
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        forget_if_empty();
+    }
+}
+
+fn forget_if_empty() {
+    HELD.with(|held| {
+        let mut held = held.borrow_mut();
+        if held.is_empty() {
+            *held = Vec::new();
+        }
+    });
 }
 
 struct Held {
@@ -26,18 +48,23 @@ impl Held {
 
 /// Notes that this thread holds the key once more. `frame` is the Python code that asked for it, 0 for none.
 pub(crate) fn push(key: &Key, place: Place, frame: usize) {
-    HELD.with_borrow_mut(|held| held.push(Held { key: key.clone(), place, frame, guests: Vec::new() }));
+    let one = Held { key: key.clone(), place, frame, guests: Vec::new() };
+    HELD.with(|held| held.borrow_mut().push(one));
 }
 
 /// Notes that this thread holds its key once less, and gives the place that it held it with.
 pub(crate) fn pop() -> Place {
-    HELD.with_borrow_mut(|held| held.pop()).map_or_else(Place::default, |held| held.place)
+    let popped = HELD.with(|held| held.borrow_mut().pop());
+    if ENDING.try_with(|_| ()).is_err() {
+        // Nobody comes after this.
+        forget_if_empty();
+    }
+    popped.map_or_else(Place::default, |held| held.place)
 }
 
-/// Looks at what this thread holds. Nothing any more where the thread is ending and its thread-locals are
-/// gone, while Python code of destructors still runs.
-fn look<T: Default>(at: impl FnOnce(&[Held]) -> T) -> T {
-    HELD.try_with(|held| at(&held.borrow())).unwrap_or_default()
+/// Looks at what this thread holds.
+fn look<T>(at: impl FnOnce(&[Held]) -> T) -> T {
+    HELD.with(|held| at(&held.borrow()))
 }
 
 /// The place with which this thread holds the key, where it does.
@@ -73,12 +100,14 @@ pub(crate) fn place_with(key: &Key) -> Option<Place> {
 /// Notes that a state of that key is in the place of the one that this thread holds, until the thread lets go
 /// of it.
 pub(crate) fn add_guest(guest: &Key) {
-    HELD.with_borrow_mut(|held| held.iter_mut().for_each(|held| held.guests.push(guest.clone())));
+    HELD.with(|held| held.borrow_mut().iter_mut().for_each(|held| held.guests.push(guest.clone())));
 }
 
 /// Undoes [`add_guest`].
 pub(crate) fn remove_guest(guest: &Key) {
-    HELD.with_borrow_mut(|held| held.iter_mut().for_each(|held| held.guests.retain(|other| other != guest)));
+    HELD.with(|held| {
+        held.borrow_mut().iter_mut().for_each(|held| held.guests.retain(|other| other != guest));
+    });
 }
 
 /// Whether this thread holds any project.

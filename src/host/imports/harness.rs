@@ -32,12 +32,17 @@ struct Imported {
 /// Notes that this thread has imported a project, which stays in place.
 pub(crate) fn note_imported(state: &ImportState) {
     let imported = Imported { project: state.project().to_owned(), state: state.id() };
-    IMPORTED.set(Some(imported));
+    note(Some(imported));
 }
 
 /// Notes that nothing stays in place any more, as this thread wishes.
 pub(crate) fn note_forgotten() {
-    IMPORTED.set(None);
+    note(None);
+}
+
+fn note(imported: Option<Imported>) {
+    // An error where the thread is ending.
+    let _ = IMPORTED.try_with(|slot| slot.replace(imported));
 }
 
 /// For code that is nobody's on a thread that holds nothing, where it imports a module of this name.
@@ -46,8 +51,9 @@ pub(crate) fn note_forgotten() {
 /// `ImportError` where it is the core's, and what stays in place is another project than the one that this
 /// thread imported.
 pub(super) fn refuse_anothers(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-    IMPORTED.with_borrow(|imported| {
-        let Some(imported) = imported else { return Ok(()) };
+    let refuse = |imported: &RefCell<Option<Imported>>| {
+        let imported = imported.borrow();
+        let Some(imported) = imported.as_ref() else { return Ok(()) };
         if !name.cast::<PyString>().is_ok_and(|name| CORE.contains(&top_level(&name.to_string_lossy()))) {
             return Ok(());
         }
@@ -63,5 +69,6 @@ pub(super) fn refuse_anothers(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResu
             }
             _ => Ok(()),
         }
-    })
+    };
+    IMPORTED.try_with(refuse).unwrap_or(Ok(()))
 }

@@ -59,15 +59,20 @@ pub(crate) fn lending(lender: Rc<dyn Lender>) -> Lending {
     active.next += 1;
     active.ids.push(id);
     drop(active);
-    Lending { id, before: LENDER.replace(Some(lender)) }
+    Lending { id, before: replace(Some(lender)) }
 }
 
 impl Drop for Lending {
     fn drop(&mut self) {
-        drop(LENDER.replace(self.before.take()));
+        drop(replace(self.before.take()));
         LENDING.lock().ids.retain(|id| *id != self.id);
         ENDED.notify_all();
     }
+}
+
+/// Where the thread is ending, it lends nothing.
+fn replace(lender: Option<Rc<dyn Lender>>) -> Option<Rc<dyn Lender>> {
+    LENDER.try_with(|slot| slot.replace(lender)).ok().flatten()
 }
 
 /// Those that may have lent their turns when this is called.

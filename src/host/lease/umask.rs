@@ -85,7 +85,8 @@ impl Drop for OwnMask {
 
 /// Gives up what a project's code has set on this thread, at the end of a lease.
 pub(super) fn put_back() {
-    OWN.with(OwnMask::forget);
+    // An error where the thread is ending: then it has none.
+    let _ = OWN.try_with(OwnMask::forget);
 }
 
 /// As [`put_back`], and gives what was set, to be [set again](resume).
