@@ -413,6 +413,17 @@ fn a_core_that_is_edited_in_place_is_imported_anew_once_it_is_quiet() {
     });
 }
 
+/// What file systems and editors put beside a file that somebody edits: none of it compiles.
+fn clutter(folder: &Path) {
+    fs::create_dir_all(folder.join(".snapshot/hourly.0")).unwrap();
+    for name in ["._helping.py", "._templates.yml", ".nfs0001.py", ".snapshot/hourly.0/helping.py"] {
+        fs::write(folder.join(name), b"\0\x05\x16\x07 [").unwrap();
+    }
+    for link in [".#helping.py", "linked.py"] {
+        std::os::unix::fs::symlink("user@host.4711", folder.join(link)).unwrap();
+    }
+}
+
 #[test]
 fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_not() {
     isolated(
@@ -449,6 +460,10 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
             fs::write(&plugin, "import sgtk, helping\ndef tell():\n    return 'repaired', helping.WORD\n")
                 .unwrap();
             assert_eq!(tell("project_a"), told("repaired", "four"));
+            clutter(plugins.path());
+            clutter(&configs.config("project_a").join("config/core"));
+            fs::write(&helper, "WORD = 'five'\n").unwrap();
+            assert_eq!(tell("project_a"), told("repaired", "five"));
             assert_audit_is_empty(&host);
         },
     );

@@ -100,14 +100,14 @@ pub enum ConfigError {
     /// A file that decides where the core is could not be looked at or read: no permission, a link to
     /// nowhere, a failing disk. It is not taken for missing, since that could mean another core. Repair the
     /// file or remove it.
-    #[error("failed to read {} of project {project:?}", file.display())]
+    #[error("failed to read {} of project {project:?}: {cause}", file.display())]
     Unreadable {
         /// The project asked for.
         project: String,
         /// The file or folder.
         file: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. It is part of the message, so `source()` does not give it again.
+        cause: io::Error,
     },
 
     /// There is no configuration of that name below the base folder. Check the name, or set the project up.

@@ -12,8 +12,10 @@ use walkdir::WalkDir;
 use super::Stamp;
 use super::presence;
 
-/// The names of folders in which nothing that is imported or read has its source.
-const SKIPPED: [&str; 4] = ["__pycache__", ".git", ".svn", ".hg"];
+/// The folder in which no source is. Names that begin with a dot are skipped too: they are version control's,
+/// editors' (`.#publish.py`), file systems' (`._publish.py`, `.nfs0001`, `.snapshot`), and no module can have
+/// one.
+const COMPILED: &str = "__pycache__";
 
 /// What a set of files looked like at one moment: for each the device, the inode, the size, and the times of
 /// its last modification and of the last change of its entry (on Windows, where the standard library gives no
@@ -44,15 +46,16 @@ impl Fingerprint {
     /// All files in these folders, at any depth; a root may be a file as well. `keep` is asked for each file
     /// and each folder below a root, and a folder that is not kept is not looked into.
     ///
-    /// Links are followed. Compiled Python (`__pycache__`, `*.pyc`) and the folders of version control are
-    /// left out.
+    /// Links are followed. Compiled Python (`__pycache__`, `*.pyc`) and what begins with a dot are left out.
     #[must_use]
     pub fn of_tree(roots: impl IntoIterator<Item = PathBuf>, keep: impl Fn(&Path) -> bool) -> Self {
+        let counts = |path: &Path| !path.file_name().is_some_and(is_skipped) && keep(path);
         Self::sorted(roots.into_iter().flat_map(|root| {
             let walk = WalkDir::new(&root).follow_links(true).into_iter();
-            let walk = walk.filter_entry(|entry| {
-                entry.depth() == 0 || (!is_skipped(entry.file_name()) && keep(entry.path()))
-            });
+            let walk = walk.filter_entry(|entry| entry.depth() == 0 || counts(entry.path()));
+            // What cannot be looked at is not asked about there.
+            let counts = |error: &walkdir::Error| error.depth() == 0 || error.path().is_none_or(&counts);
+            let walk = walk.filter(|entry| entry.as_ref().err().is_none_or(counts));
             walk.filter_map(|entry| seen(entry, &root)).collect::<Vec<_>>()
         }))
     }
@@ -158,7 +161,8 @@ impl Fingerprint {
 }
 
 fn is_skipped(name: &OsStr) -> bool {
-    SKIPPED.iter().any(|skipped| name == *skipped)
+    name == COMPILED
+        || name.as_encoded_bytes().starts_with(b".")
         || Path::new(name).extension().is_some_and(|end| end == "pyc")
 }
 
@@ -209,6 +213,12 @@ mod tests {
     #[test]
     fn a_tree_has_its_sources_and_nothing_compiled() {
         let folder = tree_of(&["b.py", "a/c.py", "a/__pycache__/c.pyc", "old.pyc", ".git/HEAD", "x/y.yml"]);
+        for clutter in ["._b.py", ".nfs0001", ".snapshot/b.py"] {
+            fs::create_dir_all(folder.path().join(clutter).parent().unwrap()).unwrap();
+            fs::write(folder.path().join(clutter), "").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("user@host.1", folder.path().join("a/.#c.py")).unwrap();
         assert_eq!(names(&all(folder.path()), folder.path()), ["a/c.py", "b.py", "x/y.yml"]);
         let python = |path: &Path| path.is_dir() || path.extension().is_some_and(|end| end == "py");
         let kept = Fingerprint::of_tree([folder.path().to_owned()], python);

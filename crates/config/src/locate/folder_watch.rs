@@ -99,7 +99,8 @@ impl FolderWatch {
     }
 
     fn gone(&mut self, changed: &[PathBuf], now: &Fingerprint) -> Option<Gone> {
-        let is_lost = |file: &&PathBuf| is_gone(file) || self.was_emptied(file, now);
+        let was_there = |file: &Path| self.files.stamp(file).is_there();
+        let is_lost = |file: &&PathBuf| was_there(file) && (is_gone(file) || self.was_emptied(file, now));
         let lost: HashSet<&PathBuf> = changed.iter().filter(is_lost).collect();
         self.lost.retain(|file, _| lost.contains(file));
         if lost.is_empty() {

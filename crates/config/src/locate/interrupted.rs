@@ -10,7 +10,6 @@
 //! Whatever replaces files in place leaves old ones beside ones of this moment. Once it has been quiet for a
 //! while nothing tells it from a core that was edited, or updated by a tool that leaves equal files alone.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +30,7 @@ pub(super) fn by_backup(core: &Path, files: &Fingerprint) -> Option<String> {
     let is_old = |file: &Path, stamp: Stamp| {
         copy_of(file).is_some_and(|copy| stamp.is_older_than(before.stamp(&copy))) && is_like_its_copy(file)
     };
-    let there = files.iter().filter(|(file, stamp)| stamp.is_there() && !is_passed_over(file));
+    let there = files.iter().filter(|(_, stamp)| stamp.is_there());
     let (old, others): (Vec<_>, Vec<_>) = there.partition(|(file, stamp)| is_old(file, *stamp));
     let old = named(core, old.into_iter().map(|(file, _)| file))?;
     let name = backup.file_name().unwrap_or_default().display();
@@ -109,11 +108,6 @@ fn newest_backup(core: &Path) -> Option<PathBuf> {
         entry.file_type().is_dir() && entry.file_name().to_str().is_some_and(is_date_and_time)
     });
     folders.map(walkdir::DirEntry::into_path).max()
-}
-
-/// What Toolkit copies to no backup.
-fn is_passed_over(file: &Path) -> bool {
-    file.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with('.'))
 }
 
 /// As `20260131_235959`.

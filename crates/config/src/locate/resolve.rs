@@ -279,9 +279,9 @@ impl Search<'_> {
     }
 }
 
-fn unreadable(project: &str, rule: Rule, file: &Path, source: io::Error, trail: &mut Trail) -> ConfigError {
-    trail.add(rule, file, source.to_string());
-    ConfigError::Unreadable { project: project.to_owned(), file: file.to_owned(), source }
+fn unreadable(project: &str, rule: Rule, file: &Path, cause: io::Error, trail: &mut Trail) -> ConfigError {
+    trail.add(rule, file, cause.to_string());
+    ConfigError::Unreadable { project: project.to_owned(), file: file.to_owned(), cause }
 }
 
 /// Whether `import sgtk` has what it needs in a core's `python` folder.

@@ -236,6 +236,13 @@ fn edited_plugins_and_their_helpers_are_seen_and_those_that_do_not_compile_are_n
         }
         fs::write(&helper, "WORD = 'five'\n").unwrap();
         assert_eq!(tell(), "five");
+        // What file systems and editors put beside a file that somebody edits.
+        let settings = studio.configs.config("project_a").join("config/core");
+        fs::write(studio.plugins.path().join("._helping.py"), b"\0\x05\x16\x07 [").unwrap();
+        fs::write(settings.join("._templates.yml"), b"\0\x05\x16\x07 [").unwrap();
+        std::os::unix::fs::symlink("user@host.4711", studio.plugins.path().join(".#helping.py")).unwrap();
+        fs::write(&helper, "WORD = 'six'\n").unwrap();
+        assert_eq!(tell(), "six");
     });
 }
 
