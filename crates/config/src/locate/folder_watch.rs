@@ -74,8 +74,11 @@ impl FolderWatch {
     }
 
     pub(super) fn of(configuration: Option<&Path>, plugins: &[String]) -> Self {
+        Self::with_plugins(configuration, plugins.iter().map(PathBuf::from).collect())
+    }
+
+    fn with_plugins(configuration: Option<&Path>, plugins: Vec<PathBuf>) -> Self {
         let begun = SystemTime::now();
-        let plugins: Vec<_> = plugins.iter().map(PathBuf::from).collect();
         let settings = configuration.map(|folder| folder.join("config"));
         let folders = plugins.iter().cloned().chain(settings);
         let folders = folders.map(|folder| (folder.clone(), Stamp::at(&folder))).collect();
@@ -88,6 +91,12 @@ impl FolderWatch {
             begun,
             lost: HashMap::new(),
         }
+    }
+
+    /// The same files as they are now.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::with_plugins(self.configuration.as_deref(), self.plugins.clone())
     }
 
     /// What has changed.

@@ -40,6 +40,9 @@ def serve():
                     if "check" in request:
                         wire.send_message({"checked": part("errors").do_not_compile(request["check"])})
                         continue
+                    if "load_anew" in request:
+                        wire.send_message({"forgotten": _forget_plugins(own)})
+                        continue
                     break
                 target, arguments, named = request["call"], request["args"], request["kwargs"]
             else:
@@ -91,6 +94,15 @@ def serve():
         send(answers, (len(head) + len(answer)).to_bytes(4, "little") + head, answer)
         answer = None
     raise RuntimeError("a request is neither a call nor 'end'")
+
+
+def _forget_plugins(own):
+    """Has modules of plugins loaded anew when they are imported next. Returns their names."""
+    names = part("project").forget_plugins()
+    _found.clear()
+    if own is not None:
+        own.note()
+    return names
 
 
 def _what_was_left(own, called):

@@ -135,8 +135,40 @@ def keep_core(core):
         _kept = core
 
 
+_plugin_folders = ()
+
+
+def forget_plugins():
+    """
+    Takes the modules of plugin folders out of `sys.modules`, so that edited ones are loaded when they are
+    imported next. Returns their names. What holds one of them goes on with it.
+    """
+    folders = set(_plugin_folders) | {os.path.realpath(folder) for folder in _plugin_folders}
+    folders = tuple(os.path.join(folder, "") for folder in folders)
+
+    def place(module):
+        names = getattr(module, "__dict__", {})
+        file = names.get("__file__")
+        if file is None:
+            # A package without a file.
+            file = next(iter(names.get("__path__") or ()), None)
+        return file if isinstance(file, str) else ""
+
+    names = sorted(name for name, module in list(sys.modules.items()) if place(module).startswith(folders))
+    for name in names:
+        del sys.modules[name]
+    for finder in list(sys.path_importer_cache.values()):
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+    if "linecache" in sys.modules:
+        sys.modules["linecache"].checkcache()
+    return names
+
+
 def add_paths(request):
     """Puts the core's folder first on `sys.path` and the plugins' after it."""
+    global _plugin_folders
+    _plugin_folders = tuple(request.get("plugin_paths") or ())
     if request.get("site_packages", True):
         add_site_packages()
     core = request.get("core_python")

@@ -10,7 +10,7 @@ use super::dispatcher::Dispatcher;
 use super::session::Session;
 use super::slot::Slot;
 use crate::options::after;
-use crate::process::CHECK_TIMEOUT;
+use crate::process::{CHECK_TIMEOUT, Target};
 use crate::wire;
 
 /// How many changed files a log event names.
@@ -44,11 +44,25 @@ impl Dispatcher {
         };
         let usable =
             compiled.and_then(|()| self.launcher.check_successor(project, &slot.target, &changed, until));
-        let Err(why) = usable else { return true };
+        let Err(why) = usable else { return !self.loads_anew(slot, session) };
         if session.keep(Some(why.clone())) {
             tracing::warn!(project = &**project, pid, "going on with what the worker has in memory: {why}");
         }
         false
+    }
+}
+
+impl Dispatcher {
+    /// Whether the worker goes on with edited plugins: one with an engine, as its successor would have to be
+    /// bootstrapped, which may fail.
+    fn loads_anew(&self, slot: &Slot, session: &mut Session) -> bool {
+        let has_engine = matches!(slot.target, Target::Bootstrap(_));
+        let loads = has_engine && session.load_plugins_anew(after(CHECK_TIMEOUT));
+        if loads {
+            let (project, pid) = (&*slot.project, session.link.worker.pid());
+            tracing::info!(project, pid, "plugins were edited; the worker loads them anew");
+        }
+        loads
     }
 }
 

@@ -3,13 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde_json::json;
 use sgtk_config::Changed;
 
 use super::capacity::Permit;
 use crate::process::{FilesRead, Link};
+use crate::wire;
 
 /// How often the memory of a busy worker is measured.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
+
+/// What a worker says that has taken its plugins' modules out.
+#[derive(Deserialize)]
+struct Forgotten {
+    #[serde(rename = "forgotten")]
+    _modules: Vec<String>,
+}
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -60,6 +70,19 @@ impl Session {
     pub(super) fn look(&mut self) -> Changed {
         self.looked = Instant::now();
         self.read.changed(self.kept.is_some())
+    }
+
+    /// Has the worker load its plugins anew when they are imported next. Returns whether it does.
+    pub(super) fn load_plugins_anew(&mut self, deadline: Instant) -> bool {
+        // Before they are loaded: what changes meanwhile is seen with the next look.
+        let Some(now) = self.read.plugins_now() else { return false };
+        let Ok(request) = wire::encode(&json!({"load_anew": true})) else { return false };
+        let Ok(answer) = self.link.exchange(&request, &mut 0, Some(deadline)) else { return false };
+        let is_done = serde_json::from_slice::<Forgotten>(answer.body()).is_ok();
+        if is_done {
+            (self.read, self.kept) = (now, None);
+        }
+        is_done
     }
 
     /// Notes why it goes on although its files have changed; `None` where they have not. Returns whether that

@@ -12,6 +12,14 @@ pub(crate) enum FilesRead {
 }
 
 impl FilesRead {
+    /// Those of plugins as they are now; nothing where there are others too.
+    pub(crate) fn plugins_now(&self) -> Option<Self> {
+        match self {
+            Self::Project(_) => None,
+            Self::Plugins(watch) => Some(Self::Plugins(watch.anew())),
+        }
+    }
+
     /// Those that are not what they were; `all`: not only those that are looked at each time.
     pub(crate) fn changed(&mut self, all: bool) -> Changed {
         match self {

@@ -224,6 +224,11 @@ impl Launcher {
                 check_yaml(file).map_err(|reason| format!("{}: {reason}", file.display()))?;
             }
         }
+        if matches!(target, Target::Bootstrap(_)) {
+            // Plugins alone have changed, which it loads anew.
+            forget_compiled(changed.files());
+            return Ok(());
+        }
         let plan = self.plan(project, target).map_err(|error| error.to_string())?;
         forget_compiled(changed.files());
         if changed.core.is_empty() {
