@@ -144,7 +144,7 @@ impl HostBuilder {
     ///
     /// What is in memory stays until what is on disk is whole and imported: while the core or its pointer
     /// cannot be found, while an upgrade is running, where the new core cannot be imported, and where an
-    /// edited file does not compile. A warning tells which.
+    /// edited file does not compile. A warning tells which. Engines load edited plugins anew.
     pub fn revalidate_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.revalidate_after = age.into();
         self

@@ -22,6 +22,7 @@ use super::python::children;
 use super::state::retire;
 use super::state::verify::{sgtk_for_lease, sgtk_in_place, verify};
 use super::state::world::{self, modules_of, place};
+use super::upkeep::plugins::Plugins;
 use crate::error::{Error, Result};
 
 /// See the module's documentation.
@@ -34,6 +35,7 @@ pub(crate) struct PrivateState {
     host: Host,
     key: Key,
     states: Mutex<States>,
+    plugins: Plugins,
 }
 
 #[derive(Default)]
@@ -49,7 +51,8 @@ struct States {
 impl PrivateState {
     /// A state of `host`'s with nothing in it. Errors and logs call it by its label.
     pub(crate) fn new(host: &Host, label: &str) -> Arc<Self> {
-        Arc::new(Self { host: host.clone(), key: Key::unique(label), states: Mutex::default() })
+        let plugins = Plugins::new(&host.inner.settings.plugin_paths);
+        Arc::new(Self { host: host.clone(), key: Key::unique(label), states: Mutex::default(), plugins })
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -182,7 +185,15 @@ impl PrivateState {
                 return Err(self.dropped());
             }
             let state = self.current()?;
-            self.host.inner.enter_again(py, &state)?;
+            let inner = &self.host.inner;
+            let is_edited = inner.revalidate_after.is_some_and(|after| {
+                self.plugins.are_edited(py, self.key.project(), after, inner.cores.settle())
+            });
+            inner.enter_again(py, &state)?;
+            if is_edited && let Err(error) = self.plugins.take_out(py, &state) {
+                place(py, None)?;
+                return Err(error);
+            }
             Ok(state)
         };
         Pin::acquire(py, &self.key, manner, self.host.inner.lease_timeout, bring)

@@ -65,6 +65,65 @@ fn two_engines_of_one_project_whose_core_changed_between_each_have_their_own() {
 }
 
 #[test]
+fn an_engine_loads_edited_plugins_anew_and_goes_on() {
+    alone("rewritten::an_engine_loads_edited_plugins_anew_and_goes_on", || {
+        let (studio, share) = (studio(), tempfile::tempdir().unwrap());
+        let plugins = share.path().join("plugins");
+        let helper = plugins.join("pack/helping.py");
+        std::fs::create_dir_all(helper.parent().unwrap()).unwrap();
+        std::fs::write(plugins.join("pack/__init__.py"), "").unwrap();
+        let plugin = "import sgtk\nimport pack.helping\ndef tell():\n    return pack.helping.WORD, \
+                      sgtk.__version__\n";
+        std::fs::write(plugins.join("tells.py"), plugin).unwrap();
+        let write = |word: &str| std::fs::write(&helper, format!("WORD = {word:?}\n")).unwrap();
+        write("one");
+        let options = sgtk_host::Host::builder().configs(studio.home()).plugin_path(&plugins);
+        let host = options.revalidate_after(Duration::ZERO).build().unwrap();
+        let engines = [(176, "v0.22.7"), (177, "v0.23.8")].map(|(id, version)| {
+            let engine = bootstrap(&host, &studio, id);
+            let object = engine.with(|engine| Ok(engine.engine().as_ptr() as usize)).unwrap();
+            (engine, object, version)
+        });
+        let tell = |word: &str, when: &str| {
+            for (engine, object, version) in &engines {
+                let told = engine.with(|engine| {
+                    let import = engine.py().import("importlib")?.getattr("import_module")?;
+                    let told = import.call1(("tells",))?.call_method0("tell")?;
+                    Ok((told.extract::<(String, String)>()?, engine.engine().as_ptr() as usize))
+                });
+                assert_eq!(told.unwrap(), ((word.to_owned(), (*version).to_owned()), *object), "{when}");
+            }
+        };
+        tell("one", "before");
+        // What an old one has started goes on with it.
+        let (old, _, _) = &engines[0];
+        let code = "import tells\nengine.kept = tells.tell\ntold = []";
+        old.with(|engine| evaluate(engine, code)).unwrap();
+        for word in ["two", "six"] {
+            write(word);
+            tell(word, "edited, with the same size and perhaps within the same second");
+        }
+        let kept = old.with(|engine| evaluate(engine, "told = list(engine.kept())")).unwrap();
+        assert_eq!(kept, ["one", "v0.22.7"]);
+        for broken in ["WORD = (", ""] {
+            std::fs::write(&helper, broken).unwrap();
+            tell("six", "half written");
+        }
+        let away = plugins.with_extension("away");
+        std::fs::rename(&plugins, &away).unwrap();
+        tell("six", "the folder is away");
+        std::fs::rename(&away, &plugins).unwrap();
+        write("ten");
+        tell("ten", "repaired");
+        assert_eq!(Python::attach(|py| host.audit(py).unwrap()), []);
+        for (engine, _, version) in engines {
+            assert_own(&engine, version);
+            engine.destroy().unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_hook_or_an_environment_of_another_configuration_is_an_error_that_names_the_engine() {
     alone(
         "rewritten::a_hook_or_an_environment_of_another_configuration_is_an_error_that_names_the_engine",

@@ -2,5 +2,6 @@
 //! edited files can be taken.
 
 pub(crate) mod found;
+pub(crate) mod plugins;
 pub(crate) mod residents;
 pub(crate) mod sound;
