@@ -182,11 +182,7 @@ def _load(name):
         if error.name != name and not name.startswith("%s." % error.name):
             raise
         # The file, or its folder, may be newer than Python's cache of the folder.
-        for path, finder in list(sys.path_importer_cache.items()):
-            if finder is None:
-                del sys.path_importer_cache[path]
-            elif hasattr(finder, "invalidate_caches"):
-                finder.invalidate_caches()
+        part("project").forget_listings()
         __import__(name)
     return sys.modules[name]
 

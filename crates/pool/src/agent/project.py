@@ -157,12 +157,22 @@ def forget_plugins():
     names = sorted(name for name, module in list(sys.modules.items()) if place(module).startswith(folders))
     for name in names:
         del sys.modules[name]
-    for finder in list(sys.path_importer_cache.values()):
-        if hasattr(finder, "invalidate_caches"):
-            finder.invalidate_caches()
+    forget_listings()
     if "linecache" in sys.modules:
         sys.modules["linecache"].checkcache()
     return names
+
+
+def forget_listings():
+    """
+    Has Python list folders on its path anew, which may be newer than its cache of them. Not zips, which are
+    read at once then: one of the core's may be another by now.
+    """
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[path]
+        elif hasattr(finder, "invalidate_caches") and not hasattr(finder, "archive"):
+            finder.invalidate_caches()
 
 
 def add_paths(request):

@@ -64,6 +64,8 @@ fn edited_plugins_are_seen_by_workers_with_an_engine_and_by_those_without_a_proj
     let pool = options.revalidate_after(Duration::ZERO).build().unwrap();
     let engine = || pool.call::<Value>("sintel", Call::new("told:bootstrapped")).unwrap();
     let told = engine();
+    // Another bootstrap has rewritten its folder since, zips included.
+    Core::newer("v0.24.9").lay(std::path::Path::new(told["configuration"].as_str().unwrap())).unwrap();
     for name in ["sintel", "tools"] {
         if name == "sintel" {
             // No bootstrap could be had now.
