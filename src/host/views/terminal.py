@@ -73,7 +73,11 @@ def selects(original):
     """A standard input that is at its end can always be read."""
 
     def is_input(one):
-        return one == 0 if isinstance(one, int) else one.fileno() == 0
+        try:
+            return (one if isinstance(one, int) else one.fileno()) == 0
+        except Exception:
+            # It is told by the function itself.
+            return False
 
     @functools.wraps(original)
     def select(rlist, wlist, xlist, timeout=None):

@@ -115,8 +115,8 @@ impl FolderWatch {
         if lost.is_empty() {
             return None;
         }
-        if let Some((folder, _)) = self.folders.iter().find(|(folder, before)| is_away(folder, *before, now))
-        {
+        let is_away = |(folder, before): &&(PathBuf, Stamp)| self.is_away(folder, *before, now);
+        if let Some((folder, _)) = self.folders.iter().find(is_away) {
             return Some(Gone { path: folder.clone(), since: None });
         }
         let clock = SystemTime::now();
@@ -138,17 +138,24 @@ impl FolderWatch {
         by_disk.map_or(seen, |by_disk| by_disk.max(seen))
     }
 
+    /// Whether a folder of which files are gone is away as a whole: it is not there, or what stands in its place
+    /// has nothing of it, no other such files, and none was deleted from it, as on a disk that is not mounted.
+    fn is_away(&self, folder: &Path, before: Stamp, now: &Fingerprint) -> bool {
+        let there = |files: &Fingerprint| -> HashSet<PathBuf> {
+            let below = files.iter().filter(|(_, stamp)| stamp.is_there()).filter_map(|(file, _)| {
+                let entry = file.strip_prefix(folder).ok()?.components().next()?;
+                Some(folder.join(entry))
+            });
+            below.collect()
+        };
+        let is_empty = || there(now).is_empty() && there(&self.files).iter().all(|entry| is_gone(entry));
+        before.is_there() && (is_gone(folder) || (!Stamp::at(folder).is_rewritten(before) && is_empty()))
+    }
+
     /// Whether the file had something in it and has nothing any more, as while it is written anew.
     fn was_emptied(&self, file: &Path, now: &Fingerprint) -> bool {
         self.files.stamp(file).size().is_some_and(|size| size > 0) && now.stamp(file).size() == Some(0)
     }
-}
-
-/// Whether a folder of which files are gone is away as a whole: it is not there, or what stands in its place
-/// has no such files and none was deleted from it, as on a disk that is not mounted.
-fn is_away(folder: &Path, before: Stamp, now: &Fingerprint) -> bool {
-    let has_files = || now.iter().any(|(file, stamp)| stamp.is_there() && file.starts_with(folder));
-    before.is_there() && (is_gone(folder) || (!has_files() && !Stamp::at(folder).is_rewritten(before)))
 }
 
 fn is_gone(path: &Path) -> bool {
@@ -241,7 +248,19 @@ mod tests {
         write(&plugins.join("three.py"));
         other.set_modified(watch.begun + Duration::from_secs(1)).unwrap();
         assert_eq!(gone(&mut watch), None);
-        // From the very folder all were deleted.
+        // Of a package whose folder is left all were deleted.
+        let (_other, watch_of_files, folder) = watched();
+        for file in ["one.py", "two.py"] {
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+        write(&folder.join("pack/three.py"));
+        let mut nested = watch_of_files.anew();
+        nested.begun -= QUIET * 2;
+        fs::remove_file(folder.join("pack/three.py")).unwrap();
+        let pack = fs::File::open(folder.join("pack")).unwrap();
+        pack.set_modified(nested.begun + Duration::from_secs(1)).unwrap();
+        assert_eq!(gone(&mut nested), None);
+        // From the very folder all were.
         fs::remove_dir_all(&plugins).unwrap();
         fs::rename(plugins.with_extension("away"), &plugins).unwrap();
         for file in ["one.py", "two.py"] {
