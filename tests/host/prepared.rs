@@ -127,11 +127,15 @@ fn a_projects_variables_are_its_own_in_its_code_its_children_and_its_pointer() {
             .project_env("pointed", "STUDIO_CORES", folder.to_str().unwrap())
             .project_env("project_a", "STUDIO_CORE", "24")
             .project_env("project_b", "STUDIO_CORE", "22")
+            .project_env("project_b", "TZ", "Asia/Tokyo")
             .build()
             .unwrap();
         let code = "__import__('os').environ.get('STUDIO_CORE')";
         let child =
             "__import__('subprocess').check_output(['sh', '-c', 'echo $STUDIO_CORE'], text=True).strip()";
+        let zone = "[__import__('time').tzname[0], __import__('time').strftime('%z')]";
+        let daemons = Daemon::new().get::<Vec<String>>(zone);
+        assert_ne!(daemons[0], "JST", "this machine is none in Tokyo");
         for _ in 0..2 {
             for (project, version, expected) in [
                 ("project_a", "v0.24.0", Some("24")),
@@ -141,7 +145,11 @@ fn a_projects_variables_are_its_own_in_its_code_its_children_and_its_pointer() {
                 lease_own(&host, project, version, |sgtk| {
                     assert_eq!(value::<Option<String>>(sgtk, code).as_deref(), expected, "{project}");
                     assert_eq!(value::<String>(sgtk, child), expected.unwrap_or_default(), "{project}");
+                    let tokyo = ["JST", "+0900"].map(str::to_owned).to_vec();
+                    let zone_of = if project == "project_b" { tokyo } else { daemons.clone() };
+                    assert_eq!(value::<Vec<String>>(sgtk, zone), zone_of, "{project}");
                 });
+                assert_eq!(Daemon::new().get::<Vec<String>>(zone), daemons, "after {project}");
                 assert_eq!(std::env::var_os("STUDIO_CORE"), None);
             }
         }

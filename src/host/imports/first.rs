@@ -103,7 +103,11 @@ pub(crate) fn first_import(
         // The daemon's own code starts children for it. In leases they are given these.
         steps_in_python::call(py, "be_unattended", ())?;
     }
-    world::set_variables(py, settings.variables.of(state.project()))?;
+    let variables = settings.variables.of(state.project());
+    world::set_variables(py, variables)?;
+    if cfg!(unix) && variables.iter().any(|(name, _)| name == "TZ") {
+        import_for_host(py, "time")?.call_method0("tzset")?;
+    }
     prepare(state.project())?;
     // What an import makes is there to stay: looking for garbage in it, and in all other projects, takes a
     // third of the time.

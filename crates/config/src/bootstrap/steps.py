@@ -6,6 +6,7 @@ Standard library only, Python 3.7 and later. Nothing of Toolkit is imported befo
 import importlib
 import os
 import sys
+import time
 
 
 def bootstrap(
@@ -99,7 +100,10 @@ def set_variables(options):
     for name in options.get("steering_variables") or ():
         if name != "TK_BOOTSTRAP_CONFIG_OVERRIDE" or not options.get("allow_config_overrides"):
             os.environ.pop(name, None)
-    os.environ.update(options.get("variables") or {})
+    variables = options.get("variables") or {}
+    os.environ.update(variables)
+    if "TZ" in variables and hasattr(time, "tzset"):
+        time.tzset()
 
 
 def _pre_engine(options, before_engine):
