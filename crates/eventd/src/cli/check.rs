@@ -1,12 +1,15 @@
 //! `check`: whether a daemon with this configuration would work.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, prepare, say};
 use crate::config::Settings;
@@ -27,58 +30,88 @@ struct About {
     site: String,
 }
 
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Line {
+    /// `ok`, `note`, `fault`, `callback`.
+    kind: &'static str,
+    text: String,
+}
+
 /// Counts what is wrong.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize)]
 struct Report {
     faults: u32,
+    /// All of it, where it is told at the end.
+    lines: Vec<Line>,
+    #[serde(skip)]
+    json: bool,
 }
 
 impl Report {
-    fn good(&self, line: &str) {
-        say(format_args!("ok     {line}"));
+    fn good(&mut self, line: &str) {
+        self.line("ok", line);
     }
 
-    fn note(&self, line: &str) {
-        say(format_args!("note   {line}"));
+    fn note(&mut self, line: &str) {
+        self.line("note", line);
     }
 
     fn bad(&mut self, line: &str) {
         self.faults += 1;
-        say(format_args!("FAULT  {line}"));
+        self.line("fault", line);
+    }
+
+    fn line(&mut self, kind: &'static str, text: &str) {
+        match kind {
+            _ if self.json => self.lines.push(Line { kind, text: text.to_owned() }),
+            "callback" => say(format_args!("         {text}")),
+            "fault" => say(format_args!("FAULT  {text}")),
+            _ => say(format_args!("{kind:<6} {text}")),
+        }
     }
 }
 
-pub(super) async fn check(config: Option<&Path>) -> Result<ExitCode, Error> {
-    // What goes wrong is in the report.
-    let _log = Log::start(60, false);
-    let settings = prepare::settings(config).await?;
-    let workers = prepare::workers(&settings)?;
-    let mut report = Report::default();
-    report.good(&format!("{} was read", settings.path.display()));
-    settings.notes.iter().for_each(|note| report.note(note));
-    let mut all_answer = true;
-    for site in &settings.sites {
-        if about_site(&settings, &workers, site, &mut report).await {
-            about_plain(&settings, &workers, site, &mut report).await;
-        } else {
-            // Each of them would wait as long as the site was waited for.
-            report.note(&format!("{}: plugins were not tried, as the site does not answer", site.server));
-            all_answer = false;
+impl Check {
+    pub(super) async fn run(self, config: Option<&Path>) -> Result<ExitCode, Error> {
+        // What goes wrong is in the report.
+        let _log = Log::start(60, false);
+        let settings = prepare::settings(config).await?;
+        let workers = prepare::workers(&settings)?;
+        let mut report = Report { json: self.json, ..Report::default() };
+        report.good(&format!("{} was read", settings.path.display()));
+        settings.notes.iter().for_each(|note| report.note(note));
+        places::about(&settings, &workers, &mut report).await;
+        let mut all_answer = true;
+        for site in &settings.sites {
+            if about_site(&settings, &workers, site, &mut report).await {
+                about_plain(&settings, &workers, site, &mut report).await;
+            } else {
+                // Each of them would wait as long as the site was waited for.
+                report.note(&format!("{}: plugins were not tried, as the site does not answer", site.server));
+                all_answer = false;
+            }
         }
-    }
-    if all_answer {
-        about_projects(&settings, &workers, &mut report).await;
-    }
-    prepare::end(Arc::clone(&workers), Duration::ZERO).await;
-    match report.faults {
-        0 => {
-            say("\nAll is well.");
-            Ok(ExitCode::SUCCESS)
+        if all_answer {
+            about_projects(&settings, &workers, &mut report).await;
         }
-        faults => {
-            say(format_args!("\n{faults} {}.", if faults == 1 { "fault" } else { "faults" }));
-            Ok(ExitCode::FAILURE)
+        prepare::end(Arc::clone(&workers), Duration::ZERO).await;
+        let faults = report.faults;
+        match faults {
+            _ if self.json => say(serde_json::to_string_pretty(&report)?),
+            0 => say("\nAll is well."),
+            1 => say("\n1 fault."),
+            _ => say(format_args!("\n{faults} faults.")),
         }
+        Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -171,7 +204,7 @@ fn about_plugin(plugin: &Plugin, project: Option<i64>, report: &mut Report) {
         let filter =
             if callback.opaque { "its own kind of filter".to_owned() } else { callback.filter.to_string() };
         let stop = if callback.stop_on_error { "stops" } else { "goes on" };
-        say(format_args!("         {}: {filter}; {stop} on error", callback.name));
+        report.line("callback", &format!("{}: {filter}; {stop} on error", callback.name));
     }
 }
 

@@ -41,38 +41,43 @@ impl Import {
         let settings = prepare::settings(config).await?;
         let file = file(self.file, &settings)?;
         let state = &settings.state;
+        if state.exists() && !self.force {
+            let words = "there is a state already, {}, which would be lost; --force moves it aside";
+            return Err(words.replace("{}", &state.display().to_string()).into());
+        }
+        // Before anything is touched.
+        let workers = prepare::workers(&settings)?;
+        let site = settings.sites.first().ok_or("there is no site")?;
+        let plan = ids::read(&workers, &settings.plugin_paths, &site.name, &file).await;
+        prepare::end(workers, Duration::ZERO).await;
+        let plan = plan?.ok_or_else(|| format!("{} knows none of the plugins", file.display()))?;
         if state.exists() {
-            if !self.force {
-                let words = "there is a state already, {}, which would be lost; --force moves it aside";
-                return Err(words.replace("{}", &state.display().to_string()).into());
-            }
             // Its lock says that no daemon has it.
             FileQueue::open(state)?.shut_down().await?;
+            let with = |more: &str| {
+                let mut name = state.as_os_str().to_owned();
+                name.push(more);
+                PathBuf::from(name)
+            };
+            // One that was moved aside before stays.
+            let mut aside = ".before-import".to_owned();
+            let mut number = 1;
+            while with(&aside).exists() {
+                number += 1;
+                aside = format!(".before-import-{number}");
+            }
             for suffix in ["", "-wal", "-shm"] {
-                let with = |more: &str| {
-                    let mut name = state.as_os_str().to_owned();
-                    name.push(more);
-                    PathBuf::from(name)
-                };
                 if with(suffix).exists() {
-                    std::fs::rename(with(suffix), with(&format!(".before-import{suffix}")))?;
+                    std::fs::rename(with(suffix), with(&format!("{aside}{suffix}")))?;
                 }
             }
         }
-        let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;
-        let site = settings.sites.first().ok_or("there is no site")?;
-        let imported =
-            ids::import(&*shared.queue, &shared.workers, &settings.plugin_paths, &site.name, &file).await;
-        prepare::end(Arc::clone(&shared.workers), Duration::ZERO).await;
-        shared.queue.shut_down().await?;
-        match imported? {
-            Some(imported) => {
-                let (plugins, cursor) = (imported.plugins, imported.cursor);
-                say(format_args!("{plugins} plugins go on, the site is polled after event {cursor}"));
-                Ok(ExitCode::SUCCESS)
-            }
-            None => Err(format!("{} knows none of the plugins", file.display()).into()),
-        }
+        let queue = FileQueue::open(state)?;
+        let imported = ids::import(&queue, plan).await;
+        queue.shut_down().await?;
+        let ids::Imported { plugins, cursor } = imported?;
+        say(format_args!("{plugins} plugins go on, the site is polled after event {cursor}"));
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -82,16 +87,23 @@ impl Export {
         let file = file(self.file, &settings)?;
         let path = file.to_string_lossy().into_owned();
         // By the daemon, where one runs: it has the state.
-        if let Ok(answer) = socket::ask(&settings.socket, &Request::ExportIds { path: path.clone() }).await {
-            let plugins = answer.get("plugins").unwrap_or(&serde_json::Value::Null);
-            say(format_args!("{plugins} plugins are written to {path}"));
-            return Ok(ExitCode::SUCCESS);
-        }
-        let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;
-        let written = ids::export(&shared, &path).await;
-        prepare::end(Arc::clone(&shared.workers), Duration::ZERO).await;
-        shared.queue.shut_down().await?;
-        say(format_args!("{} plugins are written to {path}", written?));
+        let plugins = match socket::ask(&settings.socket, &Request::ExportIds { path: path.clone() }).await {
+            Ok(answer) => answer.get("plugins").and_then(serde_json::Value::as_u64).unwrap_or_default(),
+            Err(error) if !error.is_absent() => return Err(error.into()),
+            Err(_) if !settings.state.exists() => {
+                let words = "there is no state, {}, and so nothing to write: no daemon has run with this \
+                             configuration";
+                return Err(words.replace("{}", &settings.state.display().to_string()).into());
+            }
+            Err(_) => {
+                let shared = prepare::shared(Arc::clone(&settings), prepare::workers(&settings)?, false)?;
+                let written = ids::export(&shared, &path).await;
+                prepare::end(Arc::clone(&shared.workers), Duration::ZERO).await;
+                shared.queue.shut_down().await?;
+                written? as u64
+            }
+        };
+        say(format_args!("{plugins} plugins are written to {path}"));
         Ok(ExitCode::SUCCESS)
     }
 }

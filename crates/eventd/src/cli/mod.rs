@@ -20,13 +20,20 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::control::socket::AskError;
+
 /// What ends a command early, for the person who gave it.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs plugins for the events of ShotGrid (Flow Production Tracking) sites: those of shotgunEvents, with its
 /// configuration file.
 #[derive(Debug, Parser)]
-#[command(name = "sgtk-eventd", version)]
+#[command(
+    name = "sgtk-eventd",
+    version,
+    after_help = "Exit status: 0 done; 1 it failed, or `check` found a fault; 2 the command is not understood; \
+                  3 no daemon runs."
+)]
 struct Arguments {
     /// The configuration file. Default: shotgunEventDaemon.conf beside this program, or in /etc.
     #[arg(long, global = true, value_name = "FILE", env = "SGTK_EVENTD_CONFIG")]
@@ -47,7 +54,7 @@ enum Command {
     #[cfg(feature = "nats")]
     Serve(many::Serve),
     /// Load everything, print the callbacks with their filters, try keys and cores, and change nothing.
-    Check,
+    Check(check::Check),
     /// How the daemon is.
     Status(ask::Status),
     /// The events that failed for good, the last ones first.
@@ -71,6 +78,13 @@ enum Command {
     /// A daemon to look at: a site, plugins and a status page, all on this machine and gone with Ctrl-C.
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
+    /// Of shotgunEvents; says what to do instead.
+    #[command(hide = true, alias = "stop", alias = "restart")]
+    Start {
+        /// Whatever is said beside it.
+        #[arg(hide = true)]
+        more: Vec<String>,
+    },
     /// Completions for a shell.
     Completions {
         /// The shell.
@@ -108,10 +122,16 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sgtk-eventd: {error}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<AskError>() {
+                Some(error) if error.is_absent() => ExitCode::from(NOT_RUNNING),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// The exit status where no daemon runs, as init scripts have it.
+const NOT_RUNNING: u8 = 3;
 
 impl Arguments {
     async fn run(self) -> Result<ExitCode, Error> {
@@ -122,7 +142,7 @@ impl Arguments {
             Command::Publish(publish) => publish.run(config).await,
             #[cfg(feature = "nats")]
             Command::Serve(serve) => serve.run(config).await,
-            Command::Check => check::check(config).await,
+            Command::Check(check) => check.run(config).await,
             Command::Status(status) => status.run(config).await,
             Command::Dead(dead) => dead.run(config).await,
             Command::Retry(of) => of.retry(config).await,
@@ -135,6 +155,13 @@ impl Arguments {
             Command::ExportIds(export) => export.run(config).await,
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run().await,
+            Command::Start { .. } => {
+                eprintln!(
+                    "sgtk-eventd: start, stop and restart are for a service manager (deploy/sgtk-eventd.service \
+                     is a unit for systemd). `run` is the daemon in the foreground; SIGTERM ends it"
+                );
+                Ok(ExitCode::from(2))
+            }
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Arguments::command(), "sgtk-eventd", &mut script);

@@ -107,6 +107,14 @@ impl Daemon {
         http: Option<String>,
         poll: bool,
     ) -> Result<Daemon, Error> {
+        if let Some(process) = settings.pid_file.as_deref().and_then(shotgun_events) {
+            let file = settings.pid_file.as_deref().unwrap_or(Path::new("")).display();
+            let words =
+                "shotgunEvents runs still, as process {}: stop it first, or each event would be run twice";
+            return Err(
+                format!("[daemon] pidFile {file}: {}", words.replace("{}", &process.to_string())).into()
+            );
+        }
         let new = !settings.state.exists();
         let shared = prepare::shared(Arc::clone(&settings), workers, true)?;
         let logging = prepare::log(log, &shared);
@@ -320,6 +328,14 @@ pub(super) fn ended_early() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The process of a shotgunEvents that runs, by its file.
+fn shotgun_events(pid_file: &Path) -> Option<u32> {
+    let process: u32 = std::fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
+    let words = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let is_its = |word: &[u8]| word.ends_with(b"shotgunEventDaemon.py");
+    words.split(|byte| *byte == 0).any(is_its).then_some(process)
+}
+
 /// Goes on where shotgunEvents was, where there is no state yet.
 async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
     let settings = &shared.settings;
@@ -327,9 +343,13 @@ async fn take_over(shared: &Shared, new: bool) -> Result<(), Error> {
     if !new || !file.exists() {
         return Ok(());
     }
-    let imported =
-        ids::import(&*shared.queue, &shared.workers, &settings.plugin_paths, &site.name, file).await;
-    match imported {
+    let imported = async {
+        match ids::read(&shared.workers, &settings.plugin_paths, &site.name, file).await? {
+            Some(plan) => ids::import(&*shared.queue, plan).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    match imported.await {
         Ok(Some(imported)) => {
             tracing::info!(
                 file = %file.display(),

@@ -114,31 +114,62 @@ async fn converse(stream: UnixStream, operator: &Operator) -> io::Result<()> {
     }
 }
 
+/// Why a daemon does not do what it is asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// None runs.
+    #[error("no daemon listens at {}: is it running?", path.display())]
+    Absent {
+        /// Where it was asked.
+        path: PathBuf,
+    },
+    /// It says no, or cannot be asked.
+    #[error("{reason}")]
+    Refused {
+        /// What it says.
+        reason: String,
+    },
+}
+
+impl AskError {
+    /// Whether no daemon runs.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, AskError::Absent { .. })
+    }
+
+    fn refused(reason: impl Into<String>) -> AskError {
+        AskError::Refused { reason: reason.into() }
+    }
+}
+
 /// Asks a daemon that runs.
 ///
 /// # Errors
 /// There is none, or it says no.
-pub async fn ask(path: &Path, request: &Request) -> Result<Value, String> {
+pub async fn ask(path: &Path, request: &Request) -> Result<Value, AskError> {
     let told = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("no daemon listens at {}: is it running?", path.display())
+            AskError::Absent { path: path.to_owned() }
         }
         io::ErrorKind::PermissionDenied => {
-            format!("cannot ask the daemon at {}: it is for the daemon's own user", path.display())
+            let words = "it is for the daemon's own user";
+            AskError::refused(format!("cannot ask the daemon at {}: {words}", path.display()))
         }
-        _ => format!("cannot ask the daemon at {}: {error}", path.display()),
+        _ => AskError::refused(format!("cannot ask the daemon at {}: {error}", path.display())),
     };
     let (reachable, _folder) = reachable(path).map_err(told)?;
     let stream = UnixStream::connect(reachable).await.map_err(told)?;
     let (reader, mut writer) = stream.into_split();
-    let line = serde_json::to_string(request).map_err(|error| error.to_string())?;
+    let line = serde_json::to_string(request).map_err(|error| AskError::refused(error.to_string()))?;
     writer.write_all(format!("{line}\n").as_bytes()).await.map_err(told)?;
     let mut answer = String::new();
     BufReader::new(reader).read_line(&mut answer).await.map_err(told)?;
-    let mut answer: Value =
-        serde_json::from_str(&answer).map_err(|_| "the daemon has ended before it answered".to_owned())?;
+    let mut answer: Value = serde_json::from_str(&answer)
+        .map_err(|_| AskError::refused("the daemon has ended before it answered"))?;
     match answer.get("error").and_then(Value::as_str) {
-        Some(error) => Err(error.to_owned()),
+        Some(error) => Err(AskError::refused(error)),
         None => Ok(answer.get_mut("ok").map(Value::take).unwrap_or_default()),
     }
 }

@@ -56,6 +56,9 @@ pub enum IdsError {
         /// Why. It is part of the message.
         cause: Box<CallError>,
     },
+    /// There are none.
+    #[error("the state knows of no plugin of [plugins] paths, so there is nothing to write")]
+    Nothing,
     /// They cannot be written down.
     #[error(transparent)]
     Queue {
@@ -84,17 +87,33 @@ impl Ids {
     }
 }
 
-/// Takes the ids of a file over into a queue that knows nothing of the site yet.
+/// What an id file means for the plugins that there are.
+#[derive(Debug)]
+pub struct Plan {
+    site: Arc<str>,
+    lanes: Vec<Lane>,
+    window: Window,
+    imported: Imported,
+}
+
+impl Plan {
+    /// What it comes to.
+    #[must_use]
+    pub fn imported(&self) -> Imported {
+        self.imported
+    }
+}
+
+/// Reads an id file. None where it knows nothing of any plugin.
 ///
 /// # Errors
-/// The file is none, or the queue cannot be written.
-pub async fn import(
-    queue: &dyn Queue,
+/// The file is none.
+pub async fn read(
     workers: &Workers,
     folders: &[std::path::PathBuf],
     site: &Arc<str>,
     path: &Path,
-) -> Result<Option<Imported>, IdsError> {
+) -> Result<Option<Plan>, IdsError> {
     let name = path.to_string_lossy().into_owned();
     let ids = workers.call::<Ids>(&worker(), "state:read", |call| call.arg(&name), None).await;
     let ids = ids.map_err(|cause| IdsError::Read { path: name.clone(), cause: Box::new(cause) })?;
@@ -123,12 +142,22 @@ pub async fn import(
             start,
         });
     }
-    let Some(cursor) = cursor else { return Ok(None) };
-    let imported = Imported { plugins: lanes.len(), cursor };
-    queue.open(lanes).await?;
-    let window = Window::with_missing(cursor, missing);
-    queue.append(Batch { site: Arc::clone(site), events: Vec::new(), window }).await?;
-    Ok(Some(imported))
+    Ok(cursor.map(|cursor| Plan {
+        site: Arc::clone(site),
+        imported: Imported { plugins: lanes.len(), cursor },
+        lanes,
+        window: Window::with_missing(cursor, missing),
+    }))
+}
+
+/// Takes ids over into a queue that knows nothing of the site yet.
+///
+/// # Errors
+/// The queue cannot be written.
+pub async fn import(queue: &dyn Queue, plan: Plan) -> Result<Imported, IdsError> {
+    queue.open(plan.lanes).await?;
+    queue.append(Batch { site: plan.site, events: Vec::new(), window: plan.window }).await?;
+    Ok(plan.imported)
 }
 
 /// Writes where the plugins without Toolkit are into a file for shotgunEvents. Returns how many there are.
@@ -137,7 +166,7 @@ pub async fn import(
 /// The file cannot be written.
 pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
     let state = shared.queue.state().await?;
-    let Some(site) = shared.settings.sites.first() else { return Ok(0) };
+    let Some(site) = shared.settings.sites.first() else { return Err(IdsError::Nothing) };
     let window = shared.queue.window(&site.name).await?.unwrap_or_else(|| Window::new(0));
     let now = jiff::Timestamp::now().as_millisecond().unsigned_abs();
     let mut folders: Folders<i64> = BTreeMap::new();
@@ -160,6 +189,10 @@ pub async fn export(shared: &Shared, path: &str) -> Result<usize, IdsError> {
         let name = file.trim_end_matches(".py").to_owned();
         folders.entry(folder.to_owned()).or_default().insert(name, (last, left));
         count += 1;
+    }
+    if count == 0 {
+        // Whatever is at that path says more.
+        return Err(IdsError::Nothing);
     }
     let known: BTreeSet<String> = folders.keys().cloned().collect();
     // As the configuration writes the folder: shotgunEvents looks for it by that.

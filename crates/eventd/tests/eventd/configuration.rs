@@ -94,8 +94,9 @@ fn variables_of_the_environment_mean_no_keys_but_those_of_shotgunevents() {
     assert!(!good && said.contains("[emails] port: 'tcp://10.0.0.1:80' is no integer"), "{said}");
     let variables = [("PORT", "2525"), ("NAME", "daemon")];
     let contents = text.replace("[emails]\n", mails).replace("name: daemon\n", "");
-    let (good, said) = check(&studio, contents.as_bytes(), &variables);
-    assert!(good, "{said}");
+    // Nobody takes mails there.
+    let (_, said) = check(&studio, contents.as_bytes(), &variables);
+    assert!(said.contains("1 fault"), "{said}");
     for key in ["[emails] port", "[shotgun] name"] {
         assert!(
             said.contains(&format!("{key}: it is not in the file, and comes out of the environment")),

@@ -9,6 +9,7 @@
 
 mod bad_days;
 mod browser;
+mod commands;
 mod configuration;
 mod crash;
 mod daemon;

@@ -8,6 +8,26 @@ from email.utils import formatdate
 from .configuration import configuration
 
 
+def connected(parser):
+    """A connection to the server, logged in where the file says so."""
+    port = parser.getint("emails", "port") if parser.has_option("emails", "port") else 25
+    server = smtplib.SMTP(parser.text("emails", "server"), port, timeout=20)
+    try:
+        if parser.has_option("emails", "useTLS") and parser.getboolean("emails", "useTLS"):
+            server.starttls()
+        if parser.text("emails", "username"):
+            server.login(parser.text("emails", "username"), parser.text("emails", "password") or "")
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def attempt(path):
+    """Connects, and sends nothing."""
+    connected(configuration(path)).close()
+
+
 def send(path, receivers, subject, text):
     """Sends one mail."""
     parser = configuration(path)
@@ -19,13 +39,8 @@ def send(path, receivers, subject, text):
     message["From"], message["To"] = value("from"), ", ".join(receivers)
     message["Subject"] = Header("%s %s" % (value("subject"), subject), "utf-8")
     message["Date"] = formatdate(localtime=True)
-    port = parser.getint("emails", "port") if parser.has_option("emails", "port") else 25
-    server = smtplib.SMTP(value("server"), port, timeout=20)
+    server = connected(parser)
     try:
-        if parser.has_option("emails", "useTLS") and parser.getboolean("emails", "useTLS"):
-            server.starttls()
-        if value("username"):
-            server.login(value("username"), value("password") or "")
         server.sendmail(value("from"), receivers, message.as_string())
     finally:
         server.close()
