@@ -22,7 +22,7 @@ pub use call::{Call, CallError};
 use home::Home;
 
 /// The name in the pool under which workers enter no core; each of them is a lane of its own there.
-const PLAIN: &str = "sgtk-eventd";
+pub(crate) const PLAIN: &str = "sgtk-eventd";
 
 /// How long a project with much to do keeps its worker while others wait for one: several times what it takes
 /// to start one with its plugins.

@@ -91,7 +91,10 @@ impl Outcome {
                 Delivery::NeverRan => Outcome::NeverRan(error),
                 // The agent catches what a callback raises: what is raised beyond is the daemon's own
                 // mistake.
-                _ => Outcome::MayHaveRun(error, stop_on_error),
+                _ => {
+                    let message = format!("{callback}: {}", error.message);
+                    Outcome::MayHaveRun(CallError { message, ..error }, stop_on_error)
+                }
             },
         }
     }

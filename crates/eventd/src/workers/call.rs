@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::PLAIN;
 use serde::Serialize;
 use sgtk_pool::{Delivery, PoolError};
 
@@ -103,6 +104,12 @@ impl CallError {
     }
 }
 
+/// What the pool says of a worker that is no project's, without the name under which these are there.
+fn of_workers(told: &str) -> String {
+    let names = [" of", " for"].map(|word| format!("{word} project '{PLAIN}'"));
+    names.iter().fold(told.to_owned(), |told, name| told.replace(name, ""))
+}
+
 impl From<PoolError> for CallError {
     fn from(error: PoolError) -> CallError {
         let python = error.python();
@@ -113,7 +120,7 @@ impl From<PoolError> for CallError {
         };
         let message = match (&error, python) {
             (PoolError::Python { .. }, Some(python)) => format!("{}: {}", python.type_name, python.message),
-            _ => error.to_string(),
+            _ => of_workers(&error.to_string()),
         };
         let next_try = match &error {
             PoolError::CircuitOpen { next_try, .. } => Some(*next_try),

@@ -208,7 +208,11 @@ def note(sg, logger, event, args):
         studio.record().iter().filter(|line| **line == format!("bad {id}")).count()
     };
     assert_eq!(ids.iter().map(|id| tries(&studio, *id)).collect::<Vec<_>>(), [1, 1, 1, 3]);
-    assert!(studio.said(&["status"]).contains("SIGSEGV"), "{}", studio.said(&["status"]));
+    let status = studio.said(&["status"]);
+    assert!(status.contains("note: worker ") && status.contains("SIGSEGV"), "{status}");
+    // There is no project in it.
+    assert!(!studio.log("daemon").contains("project="), "{}", studio.log("daemon"));
+    assert!(!studio.log("daemon").contains("of project"), "{}", studio.log("daemon"));
     // A person goes on behind it, and the next one hangs.
     studio.said(&["skip", &ids[3].to_string(), "--plugin", "a_bad"]);
     assert!(daemon.stop().success());

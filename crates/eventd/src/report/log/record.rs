@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::workers::PLAIN;
+
 /// A log record.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Record {
@@ -80,7 +82,7 @@ impl Record {
         let about = fields.others.get("plugin").cloned();
         let mut message = fields.message;
         for (name, value) in fields.others {
-            if !matches!(name, "logger" | "thread") {
+            if !matches!(name, "logger" | "thread") && !(name == "project" && value == PLAIN) {
                 let _ = write!(message, " {name}={value}");
             }
         }
