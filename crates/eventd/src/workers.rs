@@ -209,6 +209,9 @@ impl Workers {
         limit: Option<Duration>,
         ended: impl Future<Output = ()>,
     ) -> Result<T, CallError> {
+        if !self.home.is_there() {
+            self.refresh();
+        }
         let (pool, project, lane) = match self.place(worker).map_err(CallError::never)? {
             Place::Pool(pool, project, lane) => (pool, project, lane),
             #[cfg(feature = "embedded")]

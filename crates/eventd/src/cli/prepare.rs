@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Error;
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, SettingsError};
 use crate::lanes::Shared;
 use crate::projects::Projects;
 use crate::queue::Queue;
@@ -56,7 +56,11 @@ pub(super) async fn settings_and_workers(
         Err(error) => {
             // Nothing waits for its end.
             tokio::spawn(end(Arc::new(early), Duration::ZERO));
-            return Err(error.into());
+            let never = matches!(&error, SettingsError::Read { cause, .. } if cause.classes.is_empty());
+            return Err(match python {
+                Some(python) if never => format!("{error} ([eventd] python is {})", python.display()).into(),
+                _ => error.into(),
+            });
         }
     };
     let options = options(&settings);

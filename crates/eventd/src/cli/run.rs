@@ -140,6 +140,17 @@ impl Daemon {
         for note in &settings.notes {
             tracing::info!("{note}");
         }
+        // What cannot be had is told before anything runs.
+        let listener = socket::listen(&settings.socket)
+            .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
+        let page = match http {
+            Some(address) => Some(
+                TcpListener::bind(&address)
+                    .await
+                    .map_err(|error| format!("cannot serve the page at {address}: {error}"))?,
+            ),
+            None => None,
+        };
         shared.workers.prepare_projects().await?;
         let lanes = Arc::new(Lanes::new(shared.clone()));
         let (stop, stopped) = watch::channel(false);
@@ -167,18 +178,13 @@ impl Daemon {
         }
         lanes.start().await?;
         let operator = Arc::new(Operator { shared: shared.clone(), lanes: Arc::clone(&lanes) });
-        let listener = socket::listen(&settings.socket)
-            .map_err(|error| format!("cannot listen at {}: {error}", settings.socket.display()))?;
         tokio::spawn(socket::serve(listener, settings.socket.clone(), Arc::clone(&operator)));
         let mut pollers = JoinSet::new();
         for poller in ready {
             pollers.spawn(poller.run());
         }
         let mut page_at = None;
-        if let Some(address) = http {
-            let listener = TcpListener::bind(&address).await;
-            let listener =
-                listener.map_err(|error| format!("cannot serve the page at {address}: {error}"))?;
+        if let Some(listener) = page {
             let local = listener.local_addr()?;
             page_at = Some(local);
             tracing::info!(address = %local, "the status page is served");

@@ -444,7 +444,7 @@ fn mail(
 
 fn secrets(file: &File) -> Vec<String> {
     let secret = |section: &str, key: &str| {
-        section.starts_with("shotgun") && matches!(key, "key" | "proxy_server")
+        section.starts_with("shotgun") && matches!(key, "key" | "proxy_server" | "server")
             || section == "emails" && key == "password"
             || section == "nats" && key == "url"
             || section == "eventd" && matches!(key, "http_token" | "webhook_secret")
@@ -455,7 +455,7 @@ fn secrets(file: &File) -> Vec<String> {
             if let Value::Text(text) = value
                 && secret(section, key)
                 // Of an address, what is secret is the password alone.
-                && (!matches!(key.as_str(), "proxy_server" | "url") || text.contains('@'))
+                && (!matches!(key.as_str(), "server" | "proxy_server" | "url") || text.contains('@'))
             {
                 found.push(text.trim().to_owned());
             }

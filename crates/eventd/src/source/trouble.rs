@@ -1,5 +1,7 @@
 //! What is wrong with a site that could not be asked, for people.
 
+use std::path::Path;
+
 use crate::workers::CallError;
 
 /// Whether the site has taken a question and not answered it.
@@ -49,5 +51,9 @@ pub fn told(error: &CallError) -> String {
     } else {
         ""
     };
+    let certificates = std::env::var("SHOTGUN_API_CACERTS").ok().filter(|path| !Path::new(path).is_file());
+    if let Some(path) = certificates.filter(|_| error.is_a("FileNotFoundError")) {
+        return format!("{}; SHOTGUN_API_CACERTS is {path}, which is no file", error.message);
+    }
     format!("{}{advice}", error.message)
 }

@@ -42,6 +42,11 @@ impl Home {
         &self.folder
     }
 
+    /// Whether it is there still: programs that clean up know nothing of it.
+    pub(super) fn is_there(&self) -> bool {
+        self.folder.join("sgtk_eventd/worker.py").exists()
+    }
+
     /// Writes what is not there, or not as it is to be.
     pub(super) fn write(&self) -> io::Result<()> {
         match fs::DirBuilder::new().mode(0o700).create(&self.folder) {

@@ -304,3 +304,23 @@ fn a_log_that_is_moved_or_removed_is_begun_anew_and_a_name_that_is_too_long_for_
     studio.until("it is in the daemon's", || studio.log("daemon").contains("here I am"));
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn the_workers_files_are_there_again_where_something_has_cleaned_up_the_temporary_folder() {
+    let Some(python) = python() else { return };
+    let mut studio = Studio::new(python);
+    let temporary = studio.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    studio.env("TMPDIR", temporary.clone());
+    studio.plugin("note.py", NOTE);
+    let daemon = studio.start_polling();
+    let mut all = studio.events("A", &[None]);
+    studio.until_recorded(1);
+    for entry in fs::read_dir(&temporary).unwrap() {
+        fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    studio.kill_workers("-shotgun");
+    all.extend(studio.events("A", &[None]));
+    assert_eq!(studio.until_recorded(2), ids(&all));
+    assert!(daemon.stop().success());
+}

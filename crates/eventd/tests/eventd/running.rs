@@ -551,3 +551,20 @@ while os.path.exists('hold'):
     assert!(daemon.stop().success());
     assert_eq!(studio.record().len(), 6);
 }
+
+#[test]
+fn a_daemon_that_cannot_serve_its_page_says_that_alone_and_events_of_a_file_may_have_less() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin("fields.py", "def registerCallbacks(reg):\n    reg.registerCallback('plugin', 'a-plugins-key', note)\n\
+        \ndef note(sg, logger, event, args):\n    done(event['id'], event['session_uuid'], event['project'], len(event))\n");
+    let output = studio.command(&["run", "--http", "nonsense"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("cannot serve the page at nonsense"), "{said}");
+    assert!(!studio.log("daemon").contains(" - ERROR - "), "{}", studio.log("daemon"));
+    let file = studio.path("events");
+    fs::write(&file, "{\"id\": 7, \"event_type\": \"A\"}\n").unwrap();
+    studio.said(&["run", "--events", &file.display().to_string()]);
+    assert_eq!(studio.record(), ["7 None None 10"]);
+}

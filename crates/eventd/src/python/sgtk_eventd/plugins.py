@@ -263,6 +263,10 @@ class Host(object):
     def run(self, plugin, callback, event):
         """Runs a callback. Returns what has become of it."""
         event = values.from_wire(event, self.zone)
+        for field in values.FIELDS:
+            # One out of a file may have less than the site gives.
+            event.setdefault(field, None)
+        event.setdefault("type", "EventLogEntry")
         told = {}
         begun = time.time()
         clock = time.monotonic()
