@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::log::Rotating;
 
@@ -41,8 +42,8 @@ impl Timing {
 
     /// Writes a line.
     pub fn write(&self, timed: Timed<'_>) {
-        let zone = jiff::tz::TimeZone::system();
-        let iso = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string();
+        let zone = TimeZone::system();
+        let iso = |at: Timestamp| iso(at, &zone);
         let begun = Timestamp::from_microsecond((timed.begun * 1e6) as i64).unwrap_or_default();
         let ended = begun.checked_add(timed.took).unwrap_or(begun);
         let created = timed.created.unwrap_or(begun);
@@ -66,6 +67,13 @@ impl Timing {
     }
 }
 
+/// As Python's `isoformat` has it: without microseconds where there are none.
+fn iso(at: Timestamp, zone: &TimeZone) -> String {
+    let whole = at.as_microsecond() % 1_000_000 == 0;
+    let format = if whole { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.6f%:z" };
+    at.to_zoned(zone.clone()).strftime(format).to_string()
+}
+
 /// `00:00:00:01.000250`: days, hours, minutes, seconds, microseconds.
 fn clock(time: Duration) -> String {
     let (days, seconds) = (time.as_secs() / 86_400, time.as_secs() % 86_400);
@@ -76,6 +84,14 @@ fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_python_writes_them() {
+        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        let at = |micros| iso(Timestamp::from_microsecond(micros).unwrap(), &zone);
+        assert_eq!(at(1_700_000_000_000_000), "2023-11-14T17:13:20-05:00");
+        assert_eq!(at(1_700_000_000_000_250), "2023-11-14T17:13:20.000250-05:00");
+    }
 
     #[test]
     fn times_have_days_and_microseconds() {
