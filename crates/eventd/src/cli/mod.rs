@@ -53,7 +53,8 @@ enum Command {
     /// Many hosts: run the plugins for the events of that stream, beside other hosts.
     #[cfg(feature = "nats")]
     Serve(many::Serve),
-    /// Load everything, print the callbacks with their filters, try keys and cores, and change nothing.
+    /// Load everything, print the callbacks with their filters, try keys, cores, folders and mail, and change
+    /// nothing.
     Check(check::Check),
     /// How the daemon is.
     Status(ask::Status),

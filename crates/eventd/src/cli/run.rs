@@ -22,6 +22,7 @@ use crate::config::Settings;
 use crate::control::page::{self, Page};
 use crate::control::{Operator, short, socket};
 use crate::lanes::{Lanes, Shared, ids, shared_plugins};
+use crate::queue::file::network_file_system;
 use crate::queue::{BrokenOff, QueueError, SiteState, State};
 use crate::report::log::Log;
 use crate::source::lines;
@@ -120,6 +121,13 @@ impl Daemon {
         let logging = prepare::log(log, &shared);
         if let Some(before) = shared.queue.broken_off() {
             tell_broken_off(&before);
+        }
+        if let Some(kind) = network_file_system(&settings.state) {
+            tracing::warn!(
+                state = %settings.state.display(), kind,
+                "the state is on a share, where neither a power failure nor a second daemon is kept from \
+                 harming it: set [eventd] state to a local disk"
+            );
         }
         take_over(&shared, new).await?;
         Daemon::begin(shared, logging, http, poll).await

@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 use super::{LIMIT, Report};
 use crate::config::Settings;
 use crate::lanes::ids;
+use crate::queue::file::network_file_system;
 use crate::workers::{Worker, Workers};
 
 pub(super) async fn about(settings: &Settings, workers: &Workers, report: &mut Report) {
@@ -20,6 +21,11 @@ pub(super) async fn about(settings: &Settings, workers: &Workers, report: &mut R
     let log = settings.log_file.as_ref().map(|name| settings.log_file_path(name));
     if let Some(log) = log {
         writable("the log", &log, report);
+    }
+    if let Some(kind) = network_file_system(&settings.state) {
+        let state = settings.state.display();
+        report
+            .note(&format!("the state, {state}, is on a share ({kind}): set [eventd] state to a local disk"));
     }
     about_ids(settings, workers, report).await;
     if settings.emails.is_some() {

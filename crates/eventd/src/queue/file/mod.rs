@@ -8,6 +8,7 @@
 
 mod jobs;
 mod memory;
+mod place;
 mod recovery;
 mod rows;
 mod schema;
@@ -24,6 +25,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
+
+pub use self::place::network_file_system;
 
 use self::jobs::{Job, Outcome};
 use self::memory::{Found, Memory};
