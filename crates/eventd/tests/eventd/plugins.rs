@@ -455,3 +455,35 @@ def registerCallbacks(reg):
     assert_eq!(studio.until_recorded(8), wanted);
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn what_is_raised_is_shortened_and_what_is_registered_late_is_told() {
+    let Some(python) = python() else { return };
+    let studio = Studio::new(python);
+    studio.plugin(
+        "long.py",
+        &registering("def note(sg, logger, event, args):\n    raise ValueError('x' * 5000000)"),
+    );
+    let late = "
+def registerCallbacks(reg):
+    reg.registerCallback('plugin', 'a-plugins-key', note, args=reg)
+
+def note(sg, logger, event, args):
+    args.registerCallback('plugin', 'a-plugins-key', never)
+    done(event['id'])
+
+def never(sg, logger, event, args):
+    done('never')
+";
+    studio.plugin("late.py", late);
+    let daemon = studio.start_polling();
+    let all = studio.events("A", &[None; 2]);
+    assert_eq!(studio.until_recorded(2), [all[0].to_string(), all[1].to_string()]);
+    studio.until("it has stopped", || studio.said(&["status"]).contains("stopped"));
+    let status = studio.said(&["status", "--json"]);
+    assert!(status.len() < 100_000 && status.contains("characters left out"), "{}", status.len());
+    assert!(daemon.stop().success());
+    let log = studio.log("plugin.late");
+    assert!(log.contains("has no effect once registerCallbacks has returned"), "{log}");
+    assert_eq!(studio.record().len(), 2);
+}

@@ -451,16 +451,23 @@ fn no_key_is_in_any_log() {
         "note.py",
         &NOTE.replace("done(event['id'])", "logger.error('%s', logger.config.get('shotgun', 'key')); done()"),
     );
+    // What a traceback shows of the line that registers, and of what a callback raises.
+    let raises = NOTE.replace("done(event['id'])", "raise ValueError('a-plugins-key is in it')");
+    studio.plugin("raises.py", &raises);
+    studio.plugin("registers.py", &NOTE.replace("note)", "'a-plugins-key')"));
     let daemon = studio.start_polling();
     studio.events("A", &[None]);
     studio.until_recorded(1);
+    studio.until("it has stopped", || studio.said(&["status"]).contains("stopped"));
+    let mut all = studio.said(&["status", "--json"]);
     assert!(daemon.stop().success());
-    let log = studio.log("plugin.note");
-    assert!(log.contains("[hidden]"), "{log}");
     for entry in fs::read_dir(studio.path("logs")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        assert!(!text.contains("a-daemons-key"), "{text}");
+        all.push_str(&fs::read_to_string(entry.unwrap().path()).unwrap());
     }
+    assert!(studio.log("plugin.note").contains("[hidden]"), "{all}");
+    assert!(studio.log("plugin.raises").contains("ValueError: [hidden] is in it"), "{all}");
+    assert!(studio.log("plugin.registers").contains("cannot be called"), "{all}");
+    assert!(!all.contains("a-daemons-key") && !all.contains("a-plugins-key"), "{all}");
 }
 
 #[test]

@@ -17,8 +17,8 @@ import traceback
 from . import records, values, worker
 from .configuration import configuration
 
-#: Characters that are told of a plugin's local variables.
-LONGEST_LOCALS = 8000
+#: Characters that are told of a plugin's local variables, of what it raises, and of where.
+LONGEST_LOCALS, LONGEST_MESSAGE, LONGEST_TRACE = 8000, 2000, 20000
 
 
 class Source(importlib.machinery.SourceFileLoader):
@@ -138,6 +138,11 @@ class Registrar(object):
         self, sgScriptName, sgScriptKey, callback, matchEvents=None, args=None, stopOnError=True
     ):
         """Registers a function for the events that the filter lets through, with a client of its own."""
+        if self._plugin.registered:
+            words = "registerCallback has no effect once registerCallbacks has returned: %r is not called."
+            self.logger.warning(words, callback)
+            return
+        records.hide(sgScriptKey)
         client = self._plugin.host.connect(sgScriptName, sgScriptKey)
         self._plugin.scripts.append(str(sgScriptName))
         self._plugin.callbacks.append(
@@ -162,6 +167,7 @@ class Plugin(object):
     def forget(self):
         """As before it was loaded."""
         self.callbacks, self.emails, self.scripts, self.problem, self.again = [], True, [], None, False
+        self.registered = False
 
     def load(self, stamp):
         """Loads the file. What goes wrong is kept in `problem`."""
@@ -179,10 +185,11 @@ class Plugin(object):
             if not callable(register):
                 raise AttributeError("the plugin has no function registerCallbacks")
             register(Registrar(self))
+            self.registered = True
         except BaseException as error:
-            trace = records.plain(traceback.format_exc())
+            trace = shortened(records.plain(traceback.format_exc()), LONGEST_TRACE)
             self.callbacks = []
-            message = records.plain(records.shown(error))
+            message = shortened(records.plain(records.shown(error)), LONGEST_MESSAGE)
             self.problem = {"step": step, "message": message, "traceback": trace}
             # Not the plugin's fault: the site is away.
             self.again = worker.is_away(error)
@@ -303,16 +310,24 @@ def failure(callback, error):
         inside = pprint.pformat(frame.tb_frame.f_locals) if frame is not None else "none"
     except BaseException as second:
         inside = "cannot be told: %s" % type(second).__name__
-    if len(inside) > LONGEST_LOCALS:
-        inside = inside[:LONGEST_LOCALS] + " ..."
-    trace, inside = records.plain(trace), records.plain(inside)
+    trace = shortened(records.plain(trace), LONGEST_TRACE)
+    inside = shortened(records.plain(inside), LONGEST_LOCALS)
     words = "The callback raised.\n\n%s\nLocal variables of the plugin's frame:\n\n%s"
     records.say(callback.logger, logging.CRITICAL, words, trace, inside)
     try:
         message = records.plain(error)
     except BaseException as second:
         message = "<its __str__ raised %s>" % type(second).__name__
+    message = shortened(message, LONGEST_MESSAGE)
     return {"type": type(error).__name__, "message": message, "traceback": trace, "locals": inside}
+
+
+def shortened(text, longest):
+    """The beginning and the end of a text that is long."""
+    if len(text) <= longest:
+        return text
+    left_out, half = len(text) - longest, longest // 2
+    return "%s [... %d characters left out ...] %s" % (text[:half], left_out, text[-half:])
 
 
 _host = None

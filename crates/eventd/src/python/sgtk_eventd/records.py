@@ -82,9 +82,25 @@ def shown(value):
         return "a %s, whose text cannot be had: %s" % (type(value).__name__, type(error).__name__)
 
 
+#: The keys that plugins have registered with, as a text shows them.
+_hidden = vars(logging.getLogger(NAME)).setdefault("hidden", [])
+
+#: A shorter one may be any word.
+SHORTEST_KEY = 8
+
+
+def hide(key):
+    """Has a key be left out of all that is told: the line that registers is in tracebacks."""
+    if isinstance(key, str) and len(key) >= SHORTEST_KEY and key not in _hidden:
+        _hidden.extend({key, repr(key)[1:-1]})
+
+
 def plain(text):
-    """Text that is UTF-8: a lone surrogate, as names of files have them, is written as `\\udcff`."""
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that is UTF-8, without keys: a lone surrogate, as names of files have them, is written out."""
+    text = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    for key in _hidden:
+        text = text.replace(key, "[hidden]")
+    return text
 
 
 def plugin_of(logger):

@@ -82,7 +82,7 @@ impl Record {
         let about = fields.others.get("plugin").cloned();
         let mut message = fields.message;
         for (name, value) in fields.others {
-            if !matches!(name, "logger" | "thread") && !(name == "project" && value == PLAIN) {
+            if !matches!((name, value.as_str()), ("logger" | "thread", _) | ("project", PLAIN)) {
                 let _ = write!(message, " {name}={value}");
             }
         }
