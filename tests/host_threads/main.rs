@@ -14,6 +14,7 @@ mod late_imports;
 mod limits;
 #[path = "../listener/mod.rs"]
 mod listener;
+mod loggers;
 mod memory;
 mod nested;
 mod observability;

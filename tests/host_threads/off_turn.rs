@@ -159,11 +159,15 @@ fn a_logger_that_is_made_late_hangs_on_its_own_project_s() {
                 assert!(root.is(&own), "{name}, logger {number}");
             }
         }
-        // One that is nobody's is everybody's.
+        // One of the daemon's is everybody's, and one that the code makes its project's, whatever the name.
         Python::attach(|py| {
-            let theirs: Py<PyAny> = scene.call(py, "get_logger", &["studio.tools"]).unwrap();
-            let ours = keep(&scene.host, OTHER, "__import__('logging').getLogger('studio.tools')");
-            assert!(theirs.is(&ours));
+            run(py, "import logging; logging.getLogger('studio.daemon')", &[]);
+            for (name, is_everybodys) in [("studio.daemon", true), ("studio.tools", false)] {
+                let code = format!("__import__('logging').getLogger({name:?})");
+                let theirs: Py<PyAny> = scene.call(py, "get_logger", &[name]).unwrap();
+                assert_eq!(keep(&scene.host, OTHER, &code).is(&theirs), is_everybodys, "{name}");
+                assert!(keep(&scene.host, OWN.0, &code).is(&theirs), "{name}");
+            }
         });
     });
 }

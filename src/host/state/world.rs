@@ -458,6 +458,7 @@ impl World {
             !state.rules(py).roots().contain(file) && (is_in_stdlib(file) || parts.path.leads_to(py, file))
         });
         parts.modules.settle(py, &shares.modules, is_for_all)?;
+        parts.loggers.settle(py, &shares.loggers, is_for_all)?;
         parts.standard_lists.settle(py, &mut shares.standard_lists, is_for_all, replaced);
         parts.standard_attributes.settle(py, &mut shares.standard_attributes, is_for_all, replaced)
     }

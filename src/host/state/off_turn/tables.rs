@@ -160,7 +160,8 @@ impl World {
             let name = key.cast::<PyString>()?.to_string_lossy();
             match which {
                 Named::Modules => rules.of_name(&name) == Ownership::Shared,
-                Named::Loggers => rules.of_logger(key) != Ownership::Own,
+                // One that it makes is its own, as in its turn.
+                Named::Loggers => false,
             }
         };
         if which == Named::Modules && !is_shared {

@@ -109,7 +109,8 @@ pub(crate) fn forget(loggers: &Bound<'_, PyDict>) {
     }
 }
 
-fn forget_one(logger: &Bound<'_, PyAny>) {
+/// As [`forget`], of one.
+pub(crate) fn forget_one(logger: &Bound<'_, PyAny>) {
     let names = Names::of(logger.py());
     let attributes = logger.getattr(&names.dict).ok().and_then(|dict| dict.cast_into::<PyDict>().ok());
     let cache = attributes.and_then(|dict| dict.get_item(&names.cache).ok().flatten());

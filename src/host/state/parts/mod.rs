@@ -1,5 +1,6 @@
 //! The parts of the import state. A new one is a file here and a line in the list below.
 
+mod appeared;
 mod bindings;
 pub(crate) mod core_names;
 pub(crate) mod environment;

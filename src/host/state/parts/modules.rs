@@ -9,6 +9,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::appeared::Appeared;
 use super::bindings::Bindings;
 use super::core_names::{CoreNames, LostNames};
 use crate::host::ownership::cores::{core_of, is_core_entry};
@@ -39,26 +40,7 @@ pub(crate) struct Modules {
     sys: Py<PyDict>,
     /// Names of hooks and bundles among the daemon's modules which nothing told yet whose they are.
     unclaimed: Vec<Py<PyAny>>,
-    made: Made,
-}
-
-/// Modules without a file that have appeared since a project was put in place.
-#[derive(Default)]
-struct Made {
-    /// The names of those that a library for all has made.
-    for_all: Vec<Py<PyAny>>,
-    /// The module that was last in `sys.modules` when these were looked for.
-    newest: Option<Py<PyAny>>,
-    /// Whether all are the daemon's, as the project was in place outside leases.
-    are_daemons: bool,
-}
-
-impl Made {
-    fn forget(&mut self, replaced: &mut Replaced) {
-        replaced.append(&mut self.for_all);
-        replaced.extend(self.newest.take());
-        self.are_daemons = false;
-    }
+    appeared: Appeared,
 }
 
 /// A project's modules.
@@ -135,7 +117,7 @@ impl Part for Modules {
             layer: DictLayer::new(&modules)?,
             sys: sys.unbind(),
             unclaimed: Vec::new(),
-            made: Made::default(),
+            appeared: Appeared::default(),
         })
     }
 
@@ -172,7 +154,7 @@ impl Part for Modules {
             outcome = outcome.and(sorted.map(drop)).and(taken_over).and(restored).and(unbound);
         }
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
-        self.made.forget(visit.replaced);
+        self.appeared.forget(visit.replaced);
         visit.daemons_modules = self.layer.base_version();
         visit.modules =
             Some(VisibleModules { own: own.share.own.bind(py).clone(), base: self.layer.base(py).clone() });
@@ -209,7 +191,7 @@ impl Part for Modules {
             |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| everybodys.contains(&(name.as_ptr() as usize));
         outcome = outcome.and(self.layer.undo(py, &mut own.share, visit.replaced, kept));
         HIDES_DAEMONS.store(false, Ordering::Relaxed);
-        self.made.forget(visit.replaced);
+        self.appeared.forget(visit.replaced);
         visit.daemons_modules = self.layer.base_version();
         outcome = outcome.and(own.bindings.leave(py, visit.replaced));
         visit.modules =
@@ -223,7 +205,7 @@ impl Part for Modules {
         if self.layer.untouched(py, &own.share) {
             return Ok(());
         }
-        self.made.are_daemons = true;
+        self.appeared.keep_for_daemon();
         let sorted = self.sort(py, visit.state, visit.rules, own, false)?;
         let is_projects = |name: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>| {
             matches!(sorted.of(name), Ownership::Own | Ownership::Other)
@@ -323,29 +305,13 @@ impl Modules {
         made: bool,
     ) -> PyResult<Sorted> {
         let appeared = self.layer.changes(py, &own.share);
-        let is_anothers = |name| {
-            !made
-                || self.made.are_daemons
-                || self.made.for_all.iter().any(|for_all| for_all.as_ptr() as usize == name)
-        };
+        let is_anothers = |name| !made || self.appeared.is_for_all(name);
         newcomers::sort(py, rules, state, own.share.own.bind(py), &appeared, &is_anothers)
     }
 
-    /// Takes the modules without a file that have appeared since as made by a library for all, or not.
+    /// Takes the modules that have appeared since as made by a library for all, or not.
     pub(crate) fn settle(&mut self, py: Python<'_>, own: &OwnModules, is_for_all: bool) -> PyResult<()> {
-        let live = self.layer.live(py);
-        let appeared = match &self.made.newest {
-            Some(newest) => contents::keys_after(live, Some(newest))?,
-            None => self.layer.changes(py, &own.share).into_iter().map(|(name, _)| name).collect(),
-        };
-        if is_for_all {
-            let made = |name: &Bound<'_, PyAny>| {
-                contents::get(live, name).is_some_and(|module| origin(&module) == Origin::Made)
-            };
-            self.made.for_all.extend(appeared.into_iter().filter(made).map(Bound::unbind));
-        }
-        self.made.newest = contents::newest_key(live)?.map(Bound::unbind);
-        Ok(())
+        self.appeared.settle(py, &self.layer, &own.share, is_for_all)
     }
 
     fn take_over(
