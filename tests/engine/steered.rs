@@ -45,3 +45,26 @@ fn what_a_configuration_asks_for_is_asked_by_options() {
         assert_eq!(engine.info().configuration_id, Some(1178));
     });
 }
+
+#[test]
+fn a_time_zone_that_is_asked_for_is_the_engines_alone() {
+    in_a_shell_of_176("steered::a_time_zone_that_is_asked_for_is_the_engines_alone", || {
+        let studio = studio();
+        let host = host(&studio);
+        let zone = |py: pyo3::Python<'_>| -> pyo3::PyResult<Vec<String>> {
+            use pyo3::prelude::*;
+            py.eval(c"[__import__('time').tzname[0], __import__('time').strftime('%z')]", None, None)?
+                .extract()
+        };
+        let daemons = pyo3::Python::attach(zone).unwrap();
+        assert_ne!(daemons[0], "JST", "this machine is none in Tokyo");
+        let asked = options(&studio, 177).variable("TZ", "Asia/Tokyo").build().unwrap();
+        let engine = host.bootstrap(&asked).unwrap();
+        let other = bootstrap(&host, &studio, 178);
+        for _ in 0..2 {
+            assert_eq!(engine.with(|engine| zone(engine.py())).unwrap(), ["JST", "+0900"]);
+            assert_eq!(other.with(|engine| zone(engine.py())).unwrap(), daemons);
+            assert_eq!(pyo3::Python::attach(zone).unwrap(), daemons);
+        }
+    });
+}

@@ -206,6 +206,7 @@ impl Environment {
         replaced: &mut Replaced,
     ) {
         replaced.extend(std::mem::replace(&mut to.share, from.share.inherited(py)).into_values());
+        std::mem::replace(&mut to.zone, from.zone.copied(py)).let_go(replaced);
     }
 }
 

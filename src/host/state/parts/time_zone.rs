@@ -20,6 +20,10 @@ pub(super) struct TimeZone {
 pub(super) struct Zone([Option<Py<PyAny>>; 4]);
 
 impl Zone {
+    pub(super) fn copied(&self, py: Python<'_>) -> Self {
+        Self(self.0.each_ref().map(|value| value.as_ref().map(|value| value.clone_ref(py))))
+    }
+
     pub(super) fn let_go(self, replaced: &mut Replaced) {
         replaced.extend(self.0.into_iter().flatten());
     }
