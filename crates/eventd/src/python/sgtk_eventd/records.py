@@ -19,9 +19,8 @@ LONGEST = 20000
 
 
 class ToDaemon(logging.Handler):
-    """Sends each record once: plugins' loggers have it, and the root logger for all others, as what plugins do
-    with `logging.config`, `basicConfig(force=True)` or `propagate` leaves the file of a plugin's log alone in
-    shotgunEvents as well.
+    """Sends each record once. Plugins' loggers have it, and the root logger for all others: what plugins do by
+    `logging.config`, `basicConfig(force=True)` or `propagate` takes no record from a plugin's log.
     """
 
     #: The process's own handler, of whatever copy of this module, and not that of the pool's agent.
