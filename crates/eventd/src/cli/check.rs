@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, prepare, say};
 use crate::config::Settings;
 use crate::lanes::{Probe, named};
-use crate::plugins::{self, Listing, Plugin, PluginFile};
+use crate::plugins::{self, Listing, Plugin, PluginFile, Table};
 use crate::projects::Served;
 use crate::report::log::Log;
 use crate::site::Site;
@@ -147,7 +147,7 @@ async fn about_plain(settings: &Settings, workers: &Workers, site: &Site, report
     let worker = Worker::Plain(format!("plugins-{}", site.name));
     let loaded = Probe::new(settings, site, None).load(workers, &worker, &listing.files).await;
     match loaded {
-        Ok(table) => table.iter().for_each(|plugin| about_plugin(plugin, None, report)),
+        Ok(table) => about_plugins(&table, &listing.files, None, report),
         Err(error) => report.bad(&format!("the plugins' worker cannot be had: {}", error.message)),
     }
 }
@@ -177,7 +177,7 @@ async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Rep
         match Probe::new(settings, site, Some(id)).load(workers, &worker, &listing.files).await {
             Ok(table) => {
                 report.good(&format!("project {id}: the core of '{folder}' works"));
-                table.iter().for_each(|plugin| about_plugin(plugin, Some(id), report));
+                about_plugins(&table, &listing.files, Some(id), report);
             }
             Err(error) => report.bad(&format!("project {id}, '{folder}': {}", error.message)),
         }
@@ -190,6 +190,14 @@ async fn about_projects(settings: &Settings, workers: &Workers, report: &mut Rep
 fn about_folders(listing: &Listing, report: &mut Report) {
     for (folder, reason) in &listing.unreadable {
         report.bad(&format!("plugin folder {}: {reason}", folder.display()));
+    }
+}
+
+/// In the order in which they have each event.
+fn about_plugins(table: &Table, files: &[PluginFile], project: Option<i64>, report: &mut Report) {
+    for file in files {
+        let found = table.iter().filter(|plugin| plugin.key == file.key);
+        found.for_each(|plugin| about_plugin(plugin, project, report));
     }
 }
 
@@ -237,7 +245,7 @@ async fn about_distributed(
                         "project {id}: bootstrapped, as {} names its configuration",
                         site.server
                     ));
-                    table.iter().for_each(|plugin| about_plugin(plugin, Some(id), report));
+                    about_plugins(&table, files, Some(id), report);
                 }
                 Err(error) => report.bad(&format!("project {id}: {}", error.message)),
             }

@@ -86,8 +86,14 @@ fn check_looks_at_folders_ids_and_mail_as_well_and_changes_nothing() {
     studio.set("sgtk", "paths:");
     studio.plugin("note.py", NOTE);
     write_ids(&studio, 7);
+    // Folders in the order of the file.
+    fs::create_dir(studio.path("also")).unwrap();
+    fs::write(studio.path("also/first.py"), NOTE).unwrap();
+    let folders = format!("paths: {}, {}", studio.path("plugins").display(), studio.path("also").display());
+    studio.set("plugins", &folders);
     let said = studio.said(&["check"]);
-    assert!(said.contains("plugins that would go on where shotgunEvents was: 1, after event 7"), "{said}");
+    assert!(said.find("plugins/note.py") < said.find("also/first.py"), "{said}");
+    assert!(said.contains("plugins that would go on where shotgunEvents was: 2, after event 7"), "{said}");
     assert!(!studio.path("ids.sgtk-eventd.db").exists());
     fs::write(studio.path("ids"), "").unwrap();
     let said = studio.refused(&["check"]);
@@ -108,7 +114,7 @@ fn check_looks_at_folders_ids_and_mail_as_well_and_changes_nothing() {
         .set("emails", "subject: [SG]");
     let said = studio.refused(&["check"]);
     for wanted in
-        ["FAULT  the state, ", "FAULT  the log, ", "it is no folder", "FAULT  [emails]: ", "3 faults"]
+        ["FAULT  the state, ", "FAULT  the log, ", "it is no folder", "FAULT  [emails] server: ", "3 faults"]
     {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }

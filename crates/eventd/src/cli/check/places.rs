@@ -32,8 +32,8 @@ pub(super) async fn about(settings: &Settings, workers: &Workers, report: &mut R
         let worker = Worker::Plain("mail".to_owned());
         let path = settings.path.to_string_lossy().into_owned();
         match workers.call::<()>(&worker, "mail:attempt", |call| call.arg(path), Some(LIMIT)).await {
-            Ok(()) => report.good("[emails]: the server answers; nothing was sent"),
-            Err(error) => report.bad(&format!("[emails]: {}", error.message)),
+            Ok(()) => report.good("[emails] server: it answers; nothing was sent"),
+            Err(error) => report.bad(&format!("[emails] server: {}", error.message)),
         }
     }
 }
