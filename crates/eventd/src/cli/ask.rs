@@ -165,6 +165,6 @@ impl Resume {
 
 pub(super) async fn reload(config: Option<&Path>) -> Result<ExitCode, Error> {
     ask(config, &Request::Reload).await?;
-    say("all plugins are loaded anew");
+    say("all plugins are being loaded anew; the log says what has become of it");
     Ok(ExitCode::SUCCESS)
 }

@@ -87,6 +87,12 @@ pub enum ControlError {
         #[from]
         source: QueueError,
     },
+    /// There is no event to leave out.
+    #[error("the plugin '{plugin}' has not stopped at an event: there is none to leave out")]
+    NotStopped {
+        /// The plugin.
+        plugin: String,
+    },
     /// The id file's reason.
     #[error(transparent)]
     Ids {
@@ -274,6 +280,9 @@ impl Operator {
 
     async fn pause(&self, plugin: &str, paused: bool, skip: bool) -> Result<Value, ControlError> {
         let lanes = self.lanes_of(Some(plugin)).await?;
+        if skip && !lanes.iter().any(|lane| lane.parked || lane.failure.is_some()) {
+            return Err(ControlError::NotStopped { plugin: plugin.to_owned() });
+        }
         for lane in &lanes {
             self.shared.queue.pause(&lane.name, paused).await?;
             if !paused {

@@ -76,6 +76,8 @@ fn scripts_read_json_and_the_exit_status_and_people_of_shotgunevents_are_told_wh
     let daemon = studio.start_polling();
     assert_eq!(status(&["status"]), Some(0));
     assert_eq!(status(&["retry", "12345"]), Some(1));
+    assert_eq!((status(&["resume", "note"]), status(&["resume", "note", "--skip"])), (Some(0), Some(1)));
+    assert!(studio.refused(&["resume", "note", "--skip"]).contains("has not stopped at an event"));
     assert!(daemon.stop().success());
 }
 
