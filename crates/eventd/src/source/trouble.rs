@@ -32,6 +32,8 @@ pub fn told(error: &CallError) -> String {
          SHOTGUN_API_CACERTS"
     } else if error.is_a("ModuleNotFoundError") && error.message.contains("shotgun_api3") {
         "; install shotgun_api3 for the Python of [eventd] python, or name its folder in python_paths"
+    } else if error.message.contains("requires Python version") {
+        "; name a newer Python in [eventd] python, or an older shotgun_api3 in python_paths"
     } else if is_any(&["gaierror", "ServerNotFoundError"]) {
         "; the name cannot be looked up: check [shotgun] server, the proxy and this machine's DNS"
     } else if is_any(&["ConnectionResetError", "IncompleteRead", "BrokenPipeError"]) {
