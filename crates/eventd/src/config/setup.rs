@@ -1,5 +1,6 @@
 //! What workers are told of the configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +13,18 @@ impl Settings {
     #[must_use]
     pub fn setup(&self, site: &Site) -> Value {
         let paths: Vec<_> = self.python_paths.iter().chain(&self.inherited_paths).collect();
-        self.setup_with(site, &paths)
+        let mut setup = self.setup_with(site, &paths);
+        // Workers are started without them; programs that plugins start have them, as in shotgunEvents.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok().filter(|name| name.starts_with("PYTHON"))?,
+                value.into_string().ok()?,
+            ))
+        });
+        if let Some(options) = setup.as_object_mut() {
+            options.insert("variables".to_owned(), json!(variables.collect::<BTreeMap<_, _>>()));
+        }
+        setup
     }
 
     /// The same for a worker of a project, whose core finds nothing that it does not bring itself.

@@ -322,13 +322,16 @@ fn plugins_find_what_shotgunevents_finds_beside_its_script_and_in_pythonpath() {
     let source = "
 import beside
 import studio_tools
+import subprocess
+import sys
 
 def registerCallbacks(reg):
-    done(beside.VALUE, studio_tools.VALUE)
+    told = subprocess.check_output([sys.executable, '-c', 'import studio_tools; print(studio_tools.VALUE)'])
+    done(beside.VALUE, studio_tools.VALUE, told.decode().strip())
 ";
     studio.plugin("finds.py", source);
     let daemon = studio.start_polling();
-    assert_eq!(studio.until_recorded(1), ["beside studio"]);
+    assert_eq!(studio.until_recorded(1), ["beside studio studio"]);
     assert!(daemon.stop().success());
 }
 

@@ -1,6 +1,7 @@
 """What every worker of the daemon does before its first work."""
 
 import gc
+import os
 import socket
 import sys
 
@@ -51,6 +52,8 @@ def start(setup):
     """Logging, sockets, `sys.path`. May be called again."""
     records.start()
     socket.setdefaulttimeout(setup.get("socket_timeout"))
+    for name, value in (setup.get("variables") or {}).items():
+        os.environ.setdefault(name, value)
     for folder in reversed(setup.get("python_paths") or ()):
         if folder not in sys.path:
             sys.path.insert(0, folder)
