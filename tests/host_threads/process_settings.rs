@@ -11,7 +11,7 @@ use crate::support::host;
 use crate::workshop::{alone, eval, run};
 
 /// Each setting: how it is made, and an expression for what it is.
-const SETTINGS: [(&str, &str, &str); 53] = [
+const SETTINGS: [(&str, &str, &str); 55] = [
     (
         "opener",
         "import urllib.request; urllib.request.install_opener(urllib.request.build_opener())",
@@ -202,6 +202,16 @@ const SETTINGS: [(&str, &str, &str); 53] = [
         "locale",
         "import locale; locale.setlocale(locale.LC_TIME, 'C.UTF-8')",
         "__import__('locale').setlocale(__import__('locale').LC_TIME)",
+    ),
+    (
+        "what multiprocessing starts",
+        "import multiprocessing.spawn; multiprocessing.set_executable('/nowhere/python')",
+        "__import__('multiprocessing.spawn').spawn.get_executable()",
+    ),
+    (
+        "folders of time zones",
+        "import zoneinfo; zoneinfo.reset_tzpath(['/nowhere'])",
+        "__import__('zoneinfo').TZPATH",
     ),
     (
         "first day of the week",

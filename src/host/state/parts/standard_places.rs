@@ -58,6 +58,8 @@ pub(super) const LISTED: &[Listed] = &[
     classes("subprocess", &["Popen"]),
     Listed { tables: &["_ARCHIVE_FORMATS", "_UNPACK_FORMATS"], ..module("shutil") },
     Listed { private: &["_profile_hook", "_trace_hook"], ..classes("threading", &["Thread", "Timer"]) },
+    Listed { private: &["_python_exe"], ..module("multiprocessing.spawn") },
+    module("zoneinfo._tzpath"),
     classes("queue", &["Queue"]),
     classes("concurrent.futures.thread", &["ThreadPoolExecutor"]),
     Listed { private: &["_event_loop_policy"], ..module("asyncio.events") },
