@@ -1,7 +1,7 @@
 """Habits of project code that look at the import system, or change it, in passing.
 
-Hazards: each function gives the same in its project's turn as out of it, where another project, or nobody, is in
-place. What it changes it undoes.
+Hazards: each function gives the same in its project's turn as out of it, where another project, or nobody, is
+in place. What it changes it undoes.
 """
 
 import asyncio
@@ -97,7 +97,8 @@ def missing_spec():
 
 
 def source_of_a_class():
-    return inspect.getsourcefile(sgtk.TankError), inspect.getmodule(sgtk.TankError) is sys.modules["tank.errors"]
+    found = inspect.getmodule(sgtk.TankError)
+    return inspect.getsourcefile(sgtk.TankError), found is sys.modules["tank.errors"]
 
 
 def module_of_a_frame():
@@ -448,7 +449,8 @@ def run_path():
 
 
 def run_as_main():
-    with written("import sgtk, sys\nfound = sgtk.CORE_VERSION, sys.modules['__main__'].__file__ == __file__\n") as path:
+    text = "import sgtk, sys\nfound = sgtk.CORE_VERSION, sys.modules['__main__'].__file__ == __file__\n"
+    with written(text) as path:
         return runpy.run_path(path, run_name="__main__")["found"]
 
 

@@ -24,8 +24,8 @@ fn told(scene: &Scene, function: &str) -> String {
     })
 }
 
-/// Calls a function on a thread of its own while the other project is in place whenever the code does not load
-/// something in its own turn.
+/// Calls a function on a thread of its own while the other project is in place whenever the code does not
+/// load something in its own turn.
 fn told_beside_another(scene: &Scene, function: &str) -> String {
     thread::scope(|scope| {
         let running = scope.spawn(|| told(scene, function));

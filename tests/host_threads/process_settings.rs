@@ -621,8 +621,9 @@ fn what_a_library_for_all_sets_while_it_is_loaded_is_for_all() {
     });
 }
 
-/// Has a project replace what is in modules of the standard library in the lease that first loads them, by code
-/// that is made of the module's name and the attribute's. Each project, and the daemon, has its own then.
+/// Has a project replace what is in modules of the standard library in the lease that first loads them, by
+/// code that is made of the module's name and the attribute's. Each project, and the daemon, has its own
+/// then.
 fn replaces_in_the_first_lease(name: &str, code: impl Fn(&str, &str) -> String) {
     alone(name, || {
         let configs = bundled().unwrap();

@@ -114,8 +114,8 @@ fn a_host_in_a_thread_local_can_go_at_the_threads_end() {
     });
 }
 
-/// A thread-local that leases when its thread ends, sets the file mode mask as Toolkit does around copying, and
-/// imports. A panic there would end the process.
+/// A thread-local that leases when its thread ends, sets the file mode mask as Toolkit does around copying,
+/// and imports. A panic there would end the process.
 struct AtEnd(Host, mpsc::Sender<[Result<String, String>; 3]>);
 
 impl Drop for AtEnd {

@@ -291,8 +291,8 @@ impl WorkerPoolBuilder {
 
     /// The age from which on the last look at a project's files is repeated before a call, which replaces the
     /// worker if the core was upgraded or repointed, or if a plugin or a file of the configuration was
-    /// edited. Zero looks before each call, `None` never. Default: 5 s. Of workers with an engine, and of those
-    /// without a project, the plugins are looked at.
+    /// edited. Zero looks before each call, `None` never. Default: 5 s. Of workers with an engine, and of
+    /// those without a project, the plugins are looked at.
     ///
     /// A worker stays until what is on disk is whole and can be imported: while the core or its pointer
     /// cannot be found, while an upgrade is running, where the new core cannot be imported, and where an

@@ -70,7 +70,8 @@ pub(crate) fn version(_dict: &Bound<'_, PyDict>) -> Option<u64> {
     None
 }
 
-/// An object's own dictionary, where it is a plain one, with a [version] that tells what is set in the object.
+/// An object's own dictionary, where it is a plain one, with a [version] that tells what is set in the
+/// object.
 ///
 /// CPython 3.13 keeps an object's values beside its dictionary, and sets them there without a new version:
 /// such an object is given a dictionary that has them itself.
@@ -85,8 +86,8 @@ pub(crate) fn attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, P
         if has_values_elsewhere {
             let own = PyDict::new(py);
             own.update(dict.as_mapping()).ok()?;
-            // SAFETY: the interpreter is held and all three are objects. This is what `object.__setattr__` does:
-            // it runs no Python code, and takes a reference of its own to `own`.
+            // SAFETY: the interpreter is held and all three are objects. This is what `object.__setattr__`
+            // does: it runs no Python code, and takes a reference of its own to `own`.
             let failed = unsafe {
                 ffi::PyObject_GenericSetAttr(object.as_ptr(), Names::of(py).dict.as_ptr(), own.as_ptr())
             };
@@ -219,8 +220,8 @@ pub(crate) fn same_list(list: &Bound<'_, PyList>, wanted: &[Py<PyAny>]) -> bool 
     if length != wanted.len() || length == 0 {
         return length == wanted.len();
     }
-    // SAFETY: the interpreter is held and nothing runs in between, so that the list, which is not empty, keeps
-    // its table of that many pointers. `Py` is such a pointer (`repr(transparent)`).
+    // SAFETY: the interpreter is held and nothing runs in between, so that the list, which is not empty,
+    // keeps its table of that many pointers. `Py` is such a pointer (`repr(transparent)`).
     unsafe {
         let there = std::slice::from_raw_parts((*there).ob_item.cast::<usize>(), length);
         there == std::slice::from_raw_parts(wanted.as_ptr().cast::<usize>(), length)

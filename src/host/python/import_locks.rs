@@ -53,7 +53,8 @@ impl ImportLocks {
     }
 }
 
-/// The numbers of the threads that wait for their turn, perhaps in the middle of an import. Locked for moments.
+/// The numbers of the threads that wait for their turn, perhaps in the middle of an import. Locked for
+/// moments.
 static AWAITING: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
 
 /// This thread waits for its turn, perhaps in the middle of an import: who has the turn is not to wait for

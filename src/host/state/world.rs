@@ -170,8 +170,8 @@ pub(crate) fn settle_first_import(py: Python<'_>) -> PyResult<()> {
     world.adopt(py)
 }
 
-/// Takes modules of the standard library that have been imported into what is in place as the daemon's, before
-/// the code that has imported them can change them.
+/// Takes modules of the standard library that have been imported into what is in place as the daemon's,
+/// before the code that has imported them can change them.
 pub(crate) fn note_imported(py: Python<'_>) -> PyResult<()> {
     if all_loaded(py).is_some_and(|modules| StandardAttributes::are_known(&modules)) {
         return Ok(());

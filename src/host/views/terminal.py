@@ -16,9 +16,9 @@ except ImportError:
     # Not on Windows, where nothing forks.
     pass
 
-# There when this is loaded: `opens`, which wraps a function that opens files, `unattended_variables` of `unattended.py`, `is_projects`, whether the code that
-# is running is a project's, `started`, called with the number of each process that a project's code has
-# started, and `in_child`, called in each that it has forked.
+# There when this is loaded: `opens`, which wraps a function that opens files, `unattended_variables` of
+# `unattended.py`, `is_projects`, whether the code that is running is a project's, `started`, called with the
+# number of each process that a project's code has started, and `in_child`, called in each that it has forked.
 
 
 def asks_nobody(original):

@@ -132,7 +132,8 @@ fn opens<'py>(original: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyCFunction>> 
     PyCFunction::new_closure(py, Some(c"open"), Some(c"Opens a file."), open)
 }
 
-/// `sys.stdin` and `sys.__stdin__`: a data descriptor that gives project code a standard input which is at its end.
+/// `sys.stdin` and `sys.__stdin__`: a data descriptor that gives project code a standard input which is at
+/// its end.
 ///
 /// Reads by C code, of which `input` is the one that matters, go past it.
 #[pyclass(frozen, module = "sgtk_host")]

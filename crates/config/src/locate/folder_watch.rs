@@ -48,9 +48,9 @@ impl ChangedFiles {
         self.files.iter().map(PathBuf::as_path)
     }
 
-    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted yet:
-    /// the folder of all of them is away, as on a disk that is not mounted, or it went less than `quiet` ago,
-    /// as it does while an editor or a copy puts another in its place.
+    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted
+    /// yet: the folder of all of them is away, as on a disk that is not mounted, or it went less than `quiet`
+    /// ago, as it does while an editor or a copy puts another in its place.
     #[must_use]
     pub fn gone_for_now(&self, quiet: Duration) -> Option<String> {
         let Gone { path, since } = self.gone.as_ref()?;
@@ -138,8 +138,9 @@ impl FolderWatch {
         by_disk.map_or(seen, |by_disk| by_disk.max(seen))
     }
 
-    /// Whether a folder of which files are gone is away as a whole: it is not there, or what stands in its place
-    /// has nothing of it, no other such files, and none was deleted from it, as on a disk that is not mounted.
+    /// Whether a folder of which files are gone is away as a whole: it is not there, or what stands in its
+    /// place has nothing of it, no other such files, and none was deleted from it, as on a disk that is not
+    /// mounted.
     fn is_away(&self, folder: &Path, before: Stamp, now: &Fingerprint) -> bool {
         let there = |files: &Fingerprint| -> HashSet<PathBuf> {
             let below = files.iter().filter(|(_, stamp)| stamp.is_there()).filter_map(|(file, _)| {

@@ -32,7 +32,8 @@ impl Changed {
         self.core.is_empty() && self.rest.is_empty()
     }
 
-    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted yet.
+    /// Why a file of the configuration's or the plugins' that is gone, or empty, is not taken for deleted
+    /// yet.
     #[must_use]
     pub fn gone_for_now(&self, quiet: Duration) -> Option<String> {
         self.rest.gone_for_now(quiet)

@@ -244,8 +244,9 @@ impl NatsQueue {
     }
 }
 
-/// How much later than the host before it a host asks for the first time. Where hundreds of projects are opened
-/// at once on a machine that is busy, the first host needs more than a second until it has asked for all.
+/// How much later than the host before it a host asks for the first time. Where hundreds of projects are
+/// opened at once on a machine that is busy, the first host needs more than a second until it has asked for
+/// all.
 const FIRST: Duration = Duration::from_secs(2);
 
 /// No request to the server may hold up more than this.

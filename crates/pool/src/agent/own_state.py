@@ -14,8 +14,8 @@ _cores = part("cores")
 
 CURRENT_PC = b"TANK_CURRENT_PC"
 
-#: After how many other cores a worker is replaced: what is known to keep one of them alive is undone, and this
-#: is the bound for what is not.
+#: After how many other cores a worker is replaced: what is known to keep one of them alive is undone, and
+#: this is the bound for what is not.
 OTHER_CORES = 100
 
 #: The loggers that cores add handlers to.

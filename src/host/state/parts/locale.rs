@@ -13,8 +13,8 @@ pub(crate) struct Locale;
 
 /// The name of what is set, or null.
 fn name() -> *const c_char {
-    // SAFETY: without a locale to set the call gives a text that is C's, or null. It is valid until the locale
-    // is set again, for which the interpreter is held.
+    // SAFETY: without a locale to set the call gives a text that is C's, or null. It is valid until the
+    // locale is set again, for which the interpreter is held.
     unsafe { libc::setlocale(libc::LC_ALL, ptr::null()) }
 }
 
@@ -38,8 +38,8 @@ impl Setting for Locale {
     }
 
     fn set(&self, _: Python<'_>, name: &CString) -> PyResult<()> {
-        // SAFETY: the name ends with a zero. C code of other threads that uses the locale at this moment is as
-        // with `locale.setlocale`.
+        // SAFETY: the name ends with a zero. C code of other threads that uses the locale at this moment is
+        // as with `locale.setlocale`.
         let set = unsafe { libc::setlocale(libc::LC_ALL, name.as_ptr()) };
         if set.is_null() {
             return Err(PyRuntimeError::new_err(format!("C does not take its own locale {name:?} back")));

@@ -138,8 +138,8 @@ impl OwnLoggers {
     }
 }
 
-/// Has the daemon's loggers that `logging` has put below one of a project's pass their records to what is above
-/// that: the daemon had no more than a placeholder there.
+/// Has the daemon's loggers that `logging` has put below one of a project's pass their records to what is
+/// above that: the daemon had no more than a placeholder there.
 fn let_children_go(logger: &Bound<'_, PyAny>, daemons: &Bound<'_, PyDict>) -> PyResult<()> {
     let parent = Names::of(logger.py()).parent.bind(logger.py());
     let above = contents::attributes(logger).and_then(|own| contents::get(&own, parent.as_any()));
@@ -173,8 +173,8 @@ impl Loggers {
     }
 }
 
-/// Whose a logger is that has appeared while a project was in place: its own, unless a library for all has made
-/// it.
+/// Whose a logger is that has appeared while a project was in place: its own, unless a library for all has
+/// made it.
 fn whose(rules: &Rules, appeared: &Appeared, name: &Bound<'_, PyAny>) -> Ownership {
     match rules.of_logger(name) {
         Ownership::Shared if appeared.is_for_all(name.as_ptr() as usize) => Ownership::Shared,

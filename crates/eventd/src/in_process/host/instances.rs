@@ -156,8 +156,8 @@ impl Instances {
         }
     }
 
-    /// A worker's plugins are not used any more. An instance that nobody is in is dropped, once its last call has
-    /// ended.
+    /// A worker's plugins are not used any more. An instance that nobody is in is dropped, once its last call
+    /// has ended.
     pub(super) fn leave(self: &Arc<Self>, worker: &str) {
         let empty = {
             let mut inner = self.lock();

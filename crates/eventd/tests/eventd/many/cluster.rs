@@ -67,8 +67,8 @@ fn with_three_copies_the_leader_is_killed_and_nothing_is_lost() {
     let verdict = many.until_all_done();
     // What was in flight of each project, at most.
     assert!(verdict.again <= 3, "{verdict:?}");
-    // Until a project's first host asks the new leader, whoever asks earlier has its events. Then they are its
-    // own.
+    // Until a project's first host asks the new leader, whoever asks earlier has its events. Then they are
+    // its own.
     many.until_all_ask(&urls.join(","));
     many.note("back", "*");
     let since = many.studio.record().len();

@@ -81,8 +81,8 @@ impl Many {
         Many { studio, server, events, work: 3, network: None }
     }
 
-    /// Has host c be in a network of its own, from which the server and the site are in reach by a link. False,
-    /// with a word, where there can be none.
+    /// Has host c be in a network of its own, from which the server and the site are in reach by a link.
+    /// False, with a word, where there can be none.
     pub(crate) fn put_c_behind_a_link(&mut self) -> bool {
         let [port, monitor] = self.server.ports();
         let ports = [port, monitor, self.studio.site.port()];
