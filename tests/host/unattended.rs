@@ -243,6 +243,25 @@ fn project_code_reads_nothing_that_is_typed_whatever_it_opens() {
 }
 
 #[test]
+fn functions_that_are_wrapped_can_still_do_what_they_could() {
+    isolated("unattended::functions_that_are_wrapped_can_still_do_what_they_could", || {
+        sgtk_host::interpreter::Interpreter::start_default().unwrap();
+        let daemon = Daemon::new();
+        let able = "[function in supported for supported in (os.supports_dir_fd, os.supports_fd, \
+                    os.supports_follow_symlinks) for function in (os.open, os.stat, os.unlink, os.rmdir, os.scandir)]";
+        daemon.run("import os, sys");
+        let before = daemon.get::<Vec<bool>>(able);
+        let configs = bundled().unwrap();
+        let _host = host(&configs);
+        assert_eq!(daemon.get::<Vec<bool>>(able), before);
+        // It asks when it is imported.
+        daemon.run("sys.modules.pop('shutil', None)\nimport shutil");
+        assert!(daemon.get::<bool>("shutil.rmtree.avoids_symlink_attacks"));
+        assert_eq!(daemon.get::<String>("open.__name__"), "open");
+    });
+}
+
+#[test]
 fn git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them() {
     isolated_with(
         "unattended::git_and_ssh_cannot_ask_in_leases_and_nothing_of_the_environment_steers_them",

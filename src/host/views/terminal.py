@@ -266,8 +266,13 @@ def install():
         ("posix_spawnp", spawns),
     ):
         if hasattr(os, name):
-            wrapped[name] = wrap(getattr(os, name))
+            original = getattr(os, name)
+            wrapped[name] = wrap(original)
             setattr(os, name, wrapped[name])
+            # `shutil` asks here whether it can remove folders without following links that appear meanwhile.
+            for can in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+                if original in can:
+                    can.add(wrapped[name])
     for name, function in wrapped.items():
         if hasattr(sys.modules.get("posix"), name):
             setattr(sys.modules["posix"], name, function)
