@@ -35,7 +35,7 @@ for name in sorted(sys.modules):
     module, public = sys.modules[name], not any(part.startswith('_') for part in name.split('.'))
     public = public and name not in ('builtins', 'sys') and name.split('.')[0] in known
     if public and isinstance(module, types.ModuleType) and module.__name__ == name and module.__spec__ \
-            and 'site-packages' not in str(module.__spec__.origin):
+            and '-packages' not in str(module.__spec__.origin):
         own = [key for key, value in vars(module).items() if not key.startswith('_')
                and isinstance(value, (types.FunctionType, type)) and value.__module__ == name]
         found[name] = own[0] if own else None
