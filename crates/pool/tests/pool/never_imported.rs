@@ -139,7 +139,7 @@ fn a_new_core_whose_import_takes_long_is_tried_beside_calls_that_go_on_with_the_
         let pool = WorkerPool::builder().configs(configs.base()).plugin_path(folder.path());
         let pool = pool.revalidate_after(Duration::ZERO).templates(templates).build().unwrap();
         let call = || {
-            let call = Call::new("parts:versions").timeout(Duration::from_secs(4));
+            let call = Call::new("parts:versions").timeout(Duration::from_secs(120));
             pool.call::<Vec<String>>("project_a", call).unwrap().swap_remove(0)
         };
         assert_eq!(call(), "v0.24.0");
