@@ -271,18 +271,22 @@ def note(sg, logger, event, args):
     let (_hosts, _publisher) = many.start();
     many.add(1);
     many.until_all_done();
-    many.said("a", &["pause", "note"]);
+    // Once its plugins are loaded.
+    many.studio.until("it knows the plugin", || many.said_if_running("a", &["pause", "note"]).is_some());
     many.add(3);
     let poison = many.events[&1][2];
     std::fs::write(many.studio.path("poison"), poison.to_string()).unwrap();
-    many.said("b", &["resume", "note"]);
+    // Once its plugins are loaded.
+    many.studio.until("it knows the plugin", || many.said_if_running("b", &["resume", "note"]).is_some());
     let is_parked = |many: &Many| {
         let status = many.status("a");
         let mut lanes = status["lanes"].as_array().unwrap().iter();
         lanes.any(|lane| lane["project"] == 1 && lane["state"] == "stopped" && lane["event"] == poison)
     };
     many.studio.until("it has stopped", || is_parked(&many));
-    many.said("c", &["resume", "note", "--skip"]);
+    // Once its plugins are loaded.
+    many.studio
+        .until("it knows the plugin", || many.said_if_running("c", &["resume", "note", "--skip"]).is_some());
     many.events.get_mut(&1).unwrap().retain(|id| *id != poison);
     let verdict = many.until_all_done();
     assert_eq!((verdict.again, verdict.twice), (0, 0), "{verdict:?}");

@@ -221,9 +221,12 @@ fn places_with_accounts_of_their_own_have_nothing_of_each_other_and_are_watched_
     let verdict = places[0].until_all_done();
     assert_eq!((verdict.again, verdict.pairs.len()), (0, 2), "{verdict:?}");
     for (many, events) in places.iter().zip([6, 0]) {
-        let status = many.status("a");
-        let hosts: Vec<_> = status["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
-        assert_eq!(hosts, ["a", "p (publisher)"]);
+        many.studio.until("it has its own hosts", || {
+            let status = many.status("a");
+            let hosts: Vec<_> =
+                status["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
+            hosts == ["a", "p (publisher)"]
+        });
         many.studio.until("it has its own events", || many.status("a")["events"] == events);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
