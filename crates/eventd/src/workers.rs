@@ -3,6 +3,7 @@
 
 pub(crate) mod call;
 mod home;
+pub(crate) mod plain;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,9 +21,7 @@ use crate::projects::Projects;
 
 pub use call::{Call, CallError};
 use home::Home;
-
-/// The name in the pool under which workers enter no core; each of them is a lane of its own there.
-pub(crate) const PLAIN: &str = "sgtk-eventd";
+use plain::NO_PROJECT;
 
 /// How long a project with much to do keeps its worker while others wait for one: several times what it takes
 /// to start one with its plugins.
@@ -138,7 +137,7 @@ impl Workers {
     /// The workers' files cannot be written, or an option cannot work.
     pub fn new(options: WorkerOptions) -> Result<Workers, WorkersError> {
         let home = Home::make().map_err(|error| WorkersError::Home { cause: error })?;
-        let plain = builder(&home, &options, Configs::new(home.folder())).plain(PLAIN);
+        let plain = builder(&home, &options, Configs::new(home.folder())).plain(NO_PROJECT);
         // Its files are the daemon's own, and it keeps plugins' state: it is not replaced for them.
         let plain = plain.revalidate_after(None).build()?;
         Workers { plain, projects: None, home }.serving(options)
@@ -233,7 +232,7 @@ impl Workers {
 
     fn place<'a>(&'a self, worker: &'a Worker) -> Result<Place<'a>, String> {
         match worker {
-            Worker::Plain(name) => Ok(Place::Pool(&self.plain, PLAIN.to_owned(), Some(name))),
+            Worker::Plain(name) => Ok(Place::Pool(&self.plain, NO_PROJECT.to_owned(), Some(name))),
             Worker::Project { site, id, lane } => {
                 let (projects, runs) =
                     self.projects.as_ref().ok_or("there is no folder of pipeline configurations")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::PLAIN;
+use super::plain::NO_PROJECT;
 use serde::Serialize;
 use sgtk_pool::{Delivery, PoolError};
 
@@ -106,7 +106,7 @@ impl CallError {
 
 /// What the pool says of a worker that is no project's, without the name under which these are there.
 fn of_workers(told: &str) -> String {
-    let names = [" of", " for"].map(|word| format!("{word} project '{PLAIN}'"));
+    let names = [" of", " for"].map(|word| format!("{word} project '{NO_PROJECT}'"));
     names.iter().fold(told.to_owned(), |told, name| told.replace(name, ""))
 }
 

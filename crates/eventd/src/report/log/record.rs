@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use crate::workers::PLAIN;
+use crate::workers::plain::NO_PROJECT;
 
 /// A log record.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -82,7 +82,7 @@ impl Record {
         let about = fields.others.get("plugin").cloned();
         let mut message = fields.message;
         for (name, value) in fields.others {
-            if !matches!((name, value.as_str()), ("logger" | "thread", _) | ("project", PLAIN)) {
+            if !matches!((name, value.as_str()), ("logger" | "thread", _) | ("project", NO_PROJECT)) {
                 let _ = write!(message, " {name}={value}");
             }
         }
