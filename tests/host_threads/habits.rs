@@ -3,7 +3,7 @@
 use std::thread;
 
 use pyo3::prelude::*;
-use pyo3::types::PyModule;
+use pyo3::types::{PyCFunction, PyModule};
 
 use crate::scene::{OTHER, OWN, Scene};
 use crate::state::{assert_same, interpreter};
@@ -73,6 +73,8 @@ sys.modules['made_plain'] = types.ModuleType('made_plain')
 sys.modules['made_plain'].show = 'own'
 sys.modules['made_with_code'] = types.ModuleType('made_with_code')
 sys.modules['made_with_code'].function = code.version
+sys.modules['made_of_text'] = types.ModuleType('made_of_text')
+exec('from math import sqrt\\ndef function(): pass\\nclass Own: pass', vars(sys.modules['made_of_text']))
 class Loader:
     create_module = staticmethod(lambda spec: None)
     exec_module = staticmethod(lambda module: vars(module).update(show='own'))
@@ -95,20 +97,25 @@ fn a_module_that_code_makes_is_its_projects_and_one_that_a_library_makes_is_ever
         let made = |py: Python<'_>| -> Vec<String> {
             eval(py, "sorted(name for name in __import__('sys').modules if name.startswith('made_'))", &[])
         };
-        let (by_library, all) = (
-            ["made_by_a_library"],
-            ["made_by_a_library", "made_by_a_loader", "made_plain", "made_with_code"],
-        );
+        let for_all = ["made_by_a_library", "made_in_rust"];
+        let own = ["made_by_a_loader", "made_of_text", "made_plain", "made_with_code"];
+        let mut all = [&for_all[..], &own].concat();
+        all.sort_unstable();
         Python::attach(|py| {
             let path = py.import("sys").unwrap().getattr("path").unwrap();
             path.call_method1("append", (library.path().to_str().unwrap(),)).unwrap();
             let lease = scene.host.lease(py, OWN.0).unwrap();
             run(py, MADE, &[("code", scene.code.bind(py))]);
+            // The daemon's own code may make one in a lease: its functions are in Rust.
+            let daemons = PyModule::new(py, "made_in_rust").unwrap();
+            let function = PyCFunction::new_closure(py, None, None, |_, _| 1).unwrap();
+            daemons.add("function", function).unwrap();
+            py.import("sys").unwrap().getattr("modules").unwrap().set_item("made_in_rust", daemons).unwrap();
             assert_eq!(made(py), all);
             lease.finish().unwrap();
-            assert_eq!(made(py), by_library, "the daemon's");
+            assert_eq!(made(py), for_all, "the daemon's");
             let lease = scene.host.lease(py, OTHER).unwrap();
-            assert_eq!(made(py), by_library, "another project's");
+            assert_eq!(made(py), for_all, "another project's");
             lease.finish().unwrap();
             let lease = scene.host.lease(py, OWN.0).unwrap();
             assert_eq!(made(py), all, "its own again");

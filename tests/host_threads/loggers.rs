@@ -8,7 +8,7 @@ use crate::workshop::{alone, eval, run};
 
 /// Configures a logger of its own when it is imported, as many plugins do, and logs.
 const PLUGIN: &str = "
-import logging
+import logging.config
 import sgtk
 records = []
 class Keeping(logging.Handler):
@@ -17,13 +17,16 @@ class Keeping(logging.Handler):
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)
 log.addHandler(Keeping())
+logging.config.dictConfig({'version': 1, 'incremental': False, 'disable_existing_loggers': False,
+                           'loggers': {__name__ + '.configured': {'level': 'INFO'}}})
+parts = [log.getChild('part'), logging.getLogger(__name__ + '.configured')]
 below = logging.getLogger('studio.plugin')
 above = logging.getLogger('daemons')
 above.addHandler(Keeping())
 def say(text):
     log.info(text)
     below.info(text)
-    return records[:], log is logging.getLogger(__name__)
+    return records[:], all(one is logging.getLogger(one.name) for one in (log, *parts))
 ";
 
 /// The daemon's own loggers, with all that comes to them.
@@ -62,8 +65,9 @@ fn a_logger_that_code_makes_is_its_projects_and_passes_records_on_to_the_daemons
             // Each once: the other project's copy of the plugin has a handler of its own.
             assert_eq!(say("project_b", "two"), (vec!["two of talking".to_owned()], true));
             assert_eq!(heard(), [""; 0]);
-            let there = "'talking' in __import__('logging').Logger.manager.loggerDict";
-            assert!(!eval::<bool>(py, there, &[]), "the daemon's");
+            let there =
+                "[name for name in __import__('logging').Logger.manager.loggerDict if 'talking' in name]";
+            assert_eq!(eval::<Vec<String>>(py, there, &[]), [""; 0], "the daemon's");
             // What the daemon sets meanwhile counts for loggers below its own.
             run(py, "studio.setLevel(20)", &[("studio", &daemon.get_item("studio").unwrap().unwrap())]);
             let (said, _) = say("project_a", "three");

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule, PyString, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyModule, PyString, PyType};
 
 use super::import_state::ImportState;
 use super::marks::{self, Owner};
@@ -117,17 +117,17 @@ impl<'py> Sorting<'_, 'py> {
         self.own.contains(name) || self.known.contains(PyString::new(self.known.py(), name)).unwrap_or(false)
     }
 
-    /// Whether the project's code has made a module, as far as can be told: one that holds values only, or
-    /// something of the project's, its loader for example.
+    /// Whether the project's code has made a module, as far as can be told: by hand, or by a loader of its
+    /// own, or with something of the project's in it. What has a spec was made by somebody's loader, and what
+    /// has functions of its own in C or Rust by that.
     fn has_made(&self, module: &Bound<'py, PyAny>) -> bool {
         let Some(dict) = modules::module_dict(module) else { return false };
         let names = Names::of(module.py());
-        let is_plain = module.is_exact_instance_of::<PyModule>()
-            && !dict.contains(&names.builtins).unwrap_or(true)
+        let is_by_hand = module.is_exact_instance_of::<PyModule>()
             && dict.get_item(&names.spec).is_ok_and(|spec| spec.is_none_or(|spec| spec.is_none()))
-            && !contents::items(&dict).iter().any(|(_, value)| value.is_callable());
+            && !contents::items(&dict).iter().any(|(_, value)| is_of_native_module(value, module));
         let loader = dict.get_item(&names.loader).ok().flatten();
-        is_plain
+        is_by_hand
             || loader.and_then(|loader| modules::class_module(&loader)).is_some_and(|of| self.owns(&of))
             || self.is_referred_to_by(module)
     }
@@ -142,4 +142,11 @@ impl<'py> Sorting<'_, 'py> {
             marks::owner_of_value(value).is_some_and(|owner| Arc::ptr_eq(&owner, self.state))
         })
     }
+}
+
+/// Whether a function is not Python's, and this module's rather than one that it has taken from another.
+fn is_of_native_module(value: &Bound<'_, PyAny>, module: &Bound<'_, PyAny>) -> bool {
+    let Ok(function) = value.cast::<PyCFunction>() else { return false };
+    let of = function.getattr("__self__");
+    of.is_ok_and(|of| of.is(module) || !of.is_instance_of::<PyModule>())
 }
