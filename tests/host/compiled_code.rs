@@ -197,3 +197,29 @@ fn projects_on_the_same_files_have_their_code_in_common_and_nothing_that_can_cha
         },
     );
 }
+
+#[test]
+fn the_code_of_the_last_dropped_projects_stays_for_those_to_come_as_long_as_a_host_runs() {
+    isolated(
+        "compiled_code::the_code_of_the_last_dropped_projects_stays_for_those_to_come_as_long_as_a_host_runs",
+        || {
+            let setting = Setting::new();
+            let host = setting.host();
+            let code = "__import__('weakref').ref(sgtk.util.shotgun.site_name.__code__)";
+            let code: Py<PyAny> = host.with_sgtk("a", |sgtk| Ok(value(sgtk, code))).unwrap();
+            let is_there = || Python::attach(|py| !code.bind(py).call0().unwrap().is_none());
+            Python::attach(|py| host.evict(py, "a")).unwrap();
+            assert!(is_there());
+            let before = Python::attach(|py| code.bind(py).call0().unwrap().as_ptr() as usize);
+            let of = |project| -> usize {
+                let code = "id(sgtk.util.shotgun.site_name.__code__)";
+                host.with_sgtk(project, |sgtk| Ok(value(sgtk, code))).unwrap()
+            };
+            // Another project on the same files has it. A copy has other paths, which code shows.
+            assert_eq!(of("b"), before);
+            assert_ne!(of("copy"), before);
+            host.shutdown().unwrap();
+            assert!(!is_there());
+        },
+    );
+}

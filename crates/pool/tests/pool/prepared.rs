@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use sgtk_host_fixtures::{Configs, Core, Fault, Project, Site, Studio, bundled};
 use sgtk_pool::{Bootstrap, Call, PoolError, ScriptUser, WorkerPool, WorkerPoolBuilder};
 
+/// How long an answer of a site is waited for that never comes. One that does come is there before, also on a
+/// busy machine.
+const SITE_TIMEOUT: Duration = Duration::from_secs(3);
+
 const KEY: &str = "the-key-of-the-daemons-script";
 
 const PLUGIN: &str = r#"
@@ -158,7 +162,7 @@ fn a_site_that_hangs_is_not_waited_for_for_ever() {
             .options()
             .templates(templates)
             .script_user(ScriptUser::new(site.url(), "daemon", KEY))
-            .site_timeout(Duration::from_millis(200))
+            .site_timeout(SITE_TIMEOUT)
             .build()
             .unwrap();
         let find = |project: &str| pool.call::<Value>(project, Call::new("prepares:find"));
