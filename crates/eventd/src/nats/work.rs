@@ -141,9 +141,12 @@ impl Inner {
             let reply = format!("{inbox}.{consumer}.{number}");
             let sent =
                 self.server.client.publish_with_reply(subject, reply, pull::request(rank).into()).await;
-            if let Err(error) = sent {
-                tracing::warn!(%error, consumer = &*consumer, "a pull request cannot be sent");
-                self.table().hold(&consumer, now + Duration::from_secs(1));
+            match sent {
+                Ok(()) => tracing::debug!(consumer = &*consumer, rank, "events are asked for"),
+                Err(error) => {
+                    tracing::warn!(%error, consumer = &*consumer, "a pull request cannot be sent");
+                    self.table().hold(&consumer, now + Duration::from_secs(1));
+                }
             }
         }
     }

@@ -32,10 +32,11 @@ fn until_busy(many: &mut Many, host: &str) {
 #[test]
 fn each_host_is_killed_in_turn_with_calls_in_flight() {
     let Some(mut many) = Many::new(6) else { return };
-    many.studio.set("nats", "ack_wait: 10");
+    many.studio.set("nats", "ack_wait: 10").set("daemon", "logging: 10");
     many.work = 10;
     let (mut hosts, _publisher) = many.start();
     let warm = many.warm_up();
+    hosts.keys().for_each(|name| many.until_asks(name));
     let (mut in_flight, mut moved) = (BTreeSet::new(), 0);
     for name in ["a", "b", "c"] {
         let before = many.done();
@@ -52,7 +53,7 @@ fn each_host_is_killed_in_turn_with_calls_in_flight() {
         many.until_ready(name);
         many.note("back", name);
         // Its projects are its own again before the next one is killed.
-        many.until_all_ask(&many.server.url());
+        many.until_asks(name);
         many.warm_up();
     }
     let verdict = many.until_all_done();

@@ -53,9 +53,11 @@ fn hosts_that_start_one_after_the_other_leave_each_other_their_projects() {
 #[test]
 fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
     let Some(mut many) = Many::new(4) else { return };
+    many.studio.set("daemon", "logging: 10");
     many.work = 10;
     let (hosts, _publisher) = many.start();
     let warm = many.warm_up();
+    hosts.keys().for_each(|name| many.until_asks(name));
     let (mut again, mut moved) = (Vec::new(), 0);
     for (name, host) in hosts {
         let before = many.done();
@@ -67,7 +69,7 @@ fn hosts_are_restarted_one_after_the_other_and_nothing_is_run_again() {
         many.until_ready(name);
         // Its projects are its own again before the next one ends.
         many.until_all_done();
-        many.until_all_ask(&many.server.url());
+        many.until_asks(name);
         many.warm_up();
     }
     let verdict = many.until_all_done();

@@ -226,6 +226,22 @@ impl Many {
         self.studio.until("all hosts ask", all_ask);
     }
 
+    /// Waits until a host that was started asks for each project's next event: the later, the more hosts come
+    /// before it there. The server's count of requests does not tell, as it has several of one host. Needs a
+    /// log of all there is to say (`logging: 10`).
+    pub(crate) fn until_asks(&self, name: &str) {
+        let asks = || {
+            let log = self.log(name);
+            let since = log.rsplit_once("sgtk-eventd starts").map_or("", |(_, since)| since);
+            let asked: Vec<_> = since.lines().filter(|line| line.contains("events are asked for")).collect();
+            self.events.keys().all(|project| {
+                let consumer = format!("-{project} rank=");
+                asked.iter().any(|line| line.contains(&consumer))
+            })
+        };
+        self.studio.until(&format!("{name} asks for all projects"), asks);
+    }
+
     /// The ids of the events in the stream, in its order.
     pub(crate) fn published(&self) -> Vec<i64> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
